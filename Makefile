@@ -1,0 +1,57 @@
+# heirloom: `make demo` runs the default study, `make test` the tests. Both make what they need.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Threads of different jobs share the cores: one that waits must not spin.
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help env demo test lint schema lock
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
+
+$(BIN)/snakemake: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "heirloom needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/snakemake requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	@touch $@
+
+env: $(BIN)/snakemake ## Make the environment, .venv, from the lock
+
+demo: env ## Run the default study on all cores and say where its report is
+	@$(BIN)/python -m snakemake --cores all --logger heirloom
+	@echo "The report is $(CURDIR)/results/pocket/report.html"
+
+test: $(VENV)/.dev lint ## Run the tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## Check style, types and the workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/snakefmt --check Snakefile rules
+	$(BIN)/mypy
+	$(BIN)/snakemake --lint
+
+schema: env ## Write config/schema.json and the tables in config/README.md anew
+	$(BIN)/python -m heirloom.schema
+
+lock: ## Resolve pyproject.toml anew: both locks and envs/heirloom.yaml
+	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet $$($(call needs,project.dependencies))
+	$(VENV)-lock/bin/pip freeze | sed 's/+cpu$$//' > requirements.lock
+	$(VENV)-lock/bin/pip install --quiet $$($(call needs,dependency-groups.dev))
+	$(VENV)-lock/bin/pip freeze | sed 's/+cpu$$//' | grep -vxFf requirements.lock > requirements-dev.lock
+	{ sed '/- pip:/,$$d' envs/heirloom.yaml; echo '  - pip:'; sed 's/^/      - /' requirements.lock; } \
+		> envs/heirloom.new && mv envs/heirloom.new envs/heirloom.yaml
+	rm -rf $(VENV)-lock
+
+# The requirements under one key of pyproject.toml, one word each.
+needs = $(PYTHON) -c 'import functools, tomllib; \
+	print(*functools.reduce(dict.get, "$(1)".split("."), tomllib.load(open("pyproject.toml", "rb"))))'

@@ -1,0 +1,71 @@
+"""heirloom: prompts -> candidates -> training sets -> students -> profiles -> report.
+
+    snakemake --cores all                                      # the default study, config/config.yaml
+    snakemake --cores all --configfile config/my-study.yaml    # another one
+
+The study file is the only thing to edit; config/README.md explains its keys.
+"""
+
+import os
+import re
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from heirloom import objectives, profiling
+from heirloom.config import parse_study
+from heirloom.errors import HeirloomError
+from heirloom.plan import make_plan, plan_record
+
+min_version("9.27")
+
+# A study is one whole file: the default one must not shine through the keys of another.
+if "study" not in config:
+
+    configfile: "config/config.yaml"
+
+
+try:
+    STUDY = parse_study(config, root=Path.cwd())
+except HeirloomError as error:
+    raise WorkflowError(str(error)) from None
+PLAN = make_plan(STUDY)
+
+HOME = Path(os.path.relpath(workflow.basedir))
+RESULTS = f"results/{STUDY.study}"
+BENCHMARKS = [name for name, options in STUDY.benchmarks if options is not None]
+
+
+include: "rules/common.smk"
+
+
+wildcard_constraints:
+    artefact=any_of(STUDY.models),
+    teacher=any_of(STUDY.teachers),
+    prompts=any_of(STUDY.prompts),
+    metric=any_of(STUDY.metrics),
+    dataset=any_of(PLAN.datasets),
+    student=any_of(PLAN.students),
+    model=any_of(PLAN.models),
+    benchmark=any_of(BENCHMARKS),
+
+
+scattergather:
+    shards=STUDY.generation.shards,
+
+
+include: "rules/fetch.smk"
+include: "rules/prompts.smk"
+include: "rules/generate.smk"
+include: "rules/score.smk"
+include: "rules/select.smk"
+include: "rules/finetune.smk"
+include: "rules/profile.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        f"{RESULTS}/report.html",

@@ -1,0 +1,295 @@
+"""The study file: one typed source for its keys, bounds and descriptions.
+
+`config/schema.json` and the tables in `config/README.md` are generated from these classes. Only the
+Snakefile reads a study; the library takes plain arguments.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+
+from heirloom import objectives, profiling
+from heirloom.errors import HeirloomError
+from heirloom.sources import Artefact
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        description="Lower-case letters, digits and single hyphens: it becomes part of file names.",
+    ),
+]
+
+
+class Section(BaseModel):
+    """A part of the study file. Unknown keys are errors: a typo must not pass silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Model(Artefact):
+    """A language model: where it comes from and how it is shown a prompt."""
+
+    template: str = Field(
+        "chat",
+        description="`chat`: the tokenizer's own chat template; else a text with `{prompt}` in it.",
+    )
+    stop: list[str] = Field([], description="Texts that end a completion, for models that go on.")
+
+
+class Columns(Section):
+    """Which columns of the source hold what. A dot reaches into nested objects (`prompt.text`)."""
+
+    text: str = Field("instruction", description="The prompt, or its first part.")
+    input: str | None = Field(None, description="A second part, put below the first (Alpaca).")
+    id: str | None = Field(None, description="A stable id. Left out: a hash of the text.")
+
+
+class Prompts(Artefact):
+    """A set of prompts, split into train and eval, which never share a prompt."""
+
+    columns: Columns = Field(Columns(), description="Which columns of the source hold what.")
+    format: Literal["instruction", "continuation"] = Field(
+        "instruction",
+        description="`instruction`: in the model's template; `continuation`: a text to go on with.",
+    )
+    train: int = Field(..., ge=1, description="Prompts to make training data from.")
+    eval: int = Field(..., ge=1, description="Prompts to profile models on.")
+    max_new_tokens: int = Field(..., ge=1, description="Most tokens of a completion.")
+
+
+class Metric(Section):
+    """A number measured on a text; every candidate gets every metric."""
+
+    function: str = Field(
+        ...,
+        description="A scorer of `heirloom/objectives/` by name, or your own as `module:function`.",
+    )
+    options: dict[str, Any] = Field({}, description="Keyword arguments for the scorer.")
+
+
+class Objective(Section):
+    """What the best candidate is the best for."""
+
+    metric: Name = Field(..., description="One of `metrics`.")
+    direction: Literal["maximise", "minimise"] = Field(..., description="Which way is better.")
+    prompts: Name | None = Field(
+        None, description="Prompts of its own. Left out: `training_prompts`."
+    )
+    measured_by: str = Field(
+        ...,
+        description="The profile metric that shows whether a student inherited it, "
+        "`benchmark.metric` (`text.mtld`).",
+    )
+
+
+class Generation(Section):
+    """How teachers write candidates."""
+
+    k: int = Field(5, ge=1, description="Candidates a prompt and teacher (assumed, see README).")
+    temperature: float = Field(1.0, ge=0, description="0 is greedy.")
+    top_k: int = Field(50, ge=0, description="Choose among the k likeliest tokens; 0: all.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus; 1: all.")
+    batch_size: int = Field(80, ge=1, description="Most sequences generated at once.")
+    shards: int = Field(2, ge=1, description="Jobs per teacher and prompt set. Changes no text.")
+
+
+class Finetuning(Section):
+    """How a student learns its training set: LoRA (Hu et al., 2021) on the completion's tokens."""
+
+    seeds: list[int] = Field([1], min_length=1, description="One student for each.")
+    epochs: float = Field(2, gt=0, description="Passes over the training set.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak; decays linearly to zero.")
+    batch_size: int = Field(4, ge=1, description="Examples a step.")
+    lora_rank: int = Field(16, ge=1, description="Rank of the adapter (assumed).")
+    lora_alpha: int = Field(32, ge=1, description="Scale of the adapter (assumed).")
+    max_length: int = Field(
+        512, ge=16, description="Longer examples, in tokens, are left out and counted."
+    )
+    checkpoint_steps: int = Field(10, ge=1, description="A killed job loses at most these steps.")
+
+
+Benchmarks: type[Section] = create_model(
+    "Benchmarks",
+    __base__=Section,
+    __doc__="Which benchmarks profile every model. One that is left out does not run.",
+    **{
+        benchmark.name: (benchmark.options | None, Field(None, description=benchmark.summary))
+        for benchmark in profiling.registered()
+    },  # type: ignore[call-overload]
+)
+
+
+class Study(Section):
+    """One study: everything between raw prompts and the report."""
+
+    study: Name = Field(..., description="Names the results: `results/{study}/`.")
+    title: str = Field(..., description="One line, the title of the report.")
+    seed: int = Field(..., ge=0, description="Decides every random choice except finetuning's.")
+    dtype: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto", description="`auto`: bfloat16 where the hardware computes in it, else float32."
+    )
+    models: dict[Name, Model] = Field(..., min_length=1, description="Every model, by name.")
+    teachers: list[Name] = Field(..., min_length=1, description="Models that write candidates.")
+    bases: list[Name] = Field(..., min_length=1, description="Models that become students.")
+    pools: dict[Name, list[Name]] = Field(
+        {}, description="Multi-source pools: teachers whose candidates compete. A teacher alone "
+        "(single-source) needs no entry."
+    )  # fmt: skip
+    prompts: dict[Name, Prompts] = Field(..., min_length=1, description="Prompt sets, by name.")
+    training_prompts: Name = Field(..., description="The prompt set that training sets come from.")
+    metrics: dict[Name, Metric] = Field(..., min_length=1, description="Metrics, by name.")
+    objectives: dict[Name, Objective] = Field({}, description="What to steer students towards.")
+    generation: Generation = Field(Generation(), description="How teachers write candidates.")
+    finetuning: Finetuning = Field(Finetuning(), description="How students learn.")
+    benchmarks: Benchmarks = Field(..., description="How models are profiled.")  # type: ignore[valid-type]
+
+
+def parse_study(raw: dict[str, Any], *, root: Path) -> Study:
+    """Check a study file whole.
+
+    Args:
+        raw: The study file as parsed from YAML, overrides merged in.
+        root: Folder that relative paths in it start from.
+
+    Raises:
+        HeirloomError: something is wrong. The message has every error, with its key and a hint.
+    """
+    problems: list[str] = []
+    study = None
+    try:
+        study = Study.model_validate(raw)
+    except ValidationError as error:
+        problems += _describe(error)
+    problems += _reference_problems(raw)
+    problems += _missing_files(raw, root)
+    if study is None or problems:
+        lines = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
+        name = raw.get("study", "without a name")
+        raise HeirloomError(
+            f"the study {name} cannot run as it is:\n{lines}\n"
+            "Every key is explained in config/README.md."
+        )
+    return study
+
+
+def _describe(error: ValidationError) -> list[str]:
+    """One line an error: its key path, what is wrong, and a hint."""
+    lines = []
+    for item in error.errors():
+        # Names of classes and validators that pydantic puts into the path mean nothing to a user.
+        path = _path([p for p in item["loc"] if not (isinstance(p, str) and p[:1].isupper())])
+        if item["type"] == "extra_forbidden":
+            hint = _nearest(str(item["loc"][-1]), _keys_beside(item["loc"]))
+            lines.append(f"{path}: unknown key.{hint}")
+        elif item["type"] == "missing":
+            lines.append(f"{path}: this key is missing.")
+        else:
+            lines.append(f"{path}: {item['msg']} (it is {item['input']!r}).")
+    return lines
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that would have been right where an unknown one was found."""
+    known: Any = Study
+    for part in location[:-1]:
+        field = known.model_fields.get(part) if _is_section(known) else None
+        annotation = field.annotation if field else known
+        arguments = [a for a in getattr(annotation, "__args__", ()) if _is_section(a)]
+        known = arguments[-1] if arguments else annotation
+    return list(known.model_fields) if _is_section(known) else []
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _path(parts: list[int | str]) -> str:
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "the study file"
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    if close:
+        return f" Did you mean {close[0]!r}?"
+    return f" Known: {', '.join(sorted(known))}." if known else ""
+
+
+def _reference_problems(raw: dict[str, Any]) -> list[str]:
+    """Names that nothing defines. Works on the raw file, so that it adds to the schema's errors."""
+    problems: list[str] = []
+
+    def section(key: str) -> dict[str, Any]:
+        value = raw.get(key)
+        return value if isinstance(value, dict) else {}
+
+    def names(value: Any) -> list[Any]:
+        return value if isinstance(value, list) else []
+
+    def check(path: str, name: Any, known: list[str], where: str) -> None:
+        if isinstance(name, str) and name not in known:
+            problems.append(f"{path}: {name!r} is not in {where}.{_nearest(name, known)}")
+
+    models, prompts, metrics = list(section("models")), list(section("prompts")), section("metrics")
+    teachers = [t for t in names(raw.get("teachers")) if isinstance(t, str)]
+    for key in ("teachers", "bases"):
+        for index, name in enumerate(names(raw.get(key))):
+            check(f"{key}[{index}]", name, models, "models")
+    for pool, members in section("pools").items():
+        if pool in models:
+            problems.append(f"pools.{pool}: a model has this name; call the pool something else.")
+        for index, name in enumerate(names(members)):
+            check(f"pools.{pool}[{index}]", name, teachers, "teachers")
+    check("training_prompts", raw.get("training_prompts"), prompts, "prompts")
+
+    for name, metric in metrics.items():
+        function = metric.get("function") if isinstance(metric, dict) else None
+        if isinstance(function, str):
+            try:
+                objectives.load(function)
+            except HeirloomError as error:
+                problems.append(f"metrics.{name}.function: {error}")
+    measured = _profile_metrics(section("benchmarks"))
+    for name, objective in section("objectives").items():
+        if name in ("passive", "random"):
+            problems.append(f"objectives.{name}: this name is taken by the {name} training sets.")
+        if isinstance(objective, dict):
+            check(f"objectives.{name}.metric", objective.get("metric"), list(metrics), "metrics")
+            check(f"objectives.{name}.prompts", objective.get("prompts"), prompts, "prompts")
+            path = f"objectives.{name}.measured_by"
+            check(path, objective.get("measured_by"), measured, "what the benchmarks measure")
+    for name, benchmark in section("benchmarks").items():
+        if isinstance(benchmark, dict):
+            check(f"benchmarks.{name}.prompts", benchmark.get("prompts"), prompts, "prompts")
+            check(f"benchmarks.{name}.metric", benchmark.get("metric"), list(metrics), "metrics")
+    return problems
+
+
+def _profile_metrics(benchmarks: dict[str, Any]) -> list[str]:
+    return [
+        f"{benchmark.name}.{metric}"
+        for benchmark in profiling.registered()
+        if benchmarks.get(benchmark.name) is not None
+        for metric in benchmark.metrics
+    ]
+
+
+def _missing_files(raw: dict[str, Any], root: Path) -> list[str]:
+    """Artefacts whose only sources are local paths that do not exist."""
+    problems = []
+    for key in ("models", "prompts"):
+        section = raw.get(key)
+        for name, artefact in (section if isinstance(section, dict) else {}).items():
+            sources = artefact.get("sources") if isinstance(artefact, dict) else None
+            paths = [s.get("path") for s in sources or [] if isinstance(s, dict)]
+            if paths and all(isinstance(p, str) and not (root / p).exists() for p in paths):
+                problems.append(
+                    f"{key}.{name}.sources: no such file: {', '.join(map(str, paths))}. Relative "
+                    f"paths start from {root}."
+                )
+    return problems

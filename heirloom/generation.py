@@ -1,0 +1,325 @@
+"""Generate completions: k samples a prompt share one prefill, and ended sequences stop costing.
+
+The work is cut into batches that depend on the prompts and on the batch size alone. Each finished
+batch is a file of its own, so a killed job loses the batch it was in, and shards are subsets of one
+list of batches, so that their number changes no text.
+"""
+
+import hashlib
+import json
+import logging
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from transformers.cache_utils import Cache, DynamicLayer
+
+from heirloom.files import Record, read_jsonl, write_jsonl, write_text
+from heirloom.log import Progress
+from heirloom.models import Format, LanguageModel
+from heirloom.sampling import Sampling, choose_tokens, sequence_key
+
+logger = logging.getLogger(__name__)
+
+_ENDED, _CUT, _TOO_LONG = "stop", "length", "too_long"
+_COMPACT_AT = 0.85  # share of a batch still going below which the ended rows are dropped
+_STOP_WINDOW = 16  # newest tokens searched for a stop text
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt to complete: its id and its text."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to generate for every prompt.
+
+    Attributes:
+        samples: Completions a prompt (k), numbered from 0. Those of a smaller k are the first of a
+            larger one.
+        max_new_tokens: Most tokens of a completion.
+        sampling: How to choose tokens.
+        seed: Together with prompt id and sample number it decides the text.
+        format: Whether prompts are instructions or the beginning of a text.
+        batch_size: Most sequences generated at once.
+    """
+
+    samples: int
+    max_new_tokens: int
+    sampling: Sampling
+    seed: int
+    format: Format = "instruction"
+    batch_size: int = 80
+
+
+def generate(
+    model: LanguageModel,
+    prompts: Sequence[Prompt],
+    request: Request,
+    *,
+    work: Path,
+    shard: int = 0,
+    shards: int = 1,
+) -> list[Record]:
+    """Complete prompts, going on where an earlier, killed call with the same `work` folder stopped.
+
+    Args:
+        model: The model to sample from.
+        prompts: Prompts with distinct ids.
+        request: Number of samples, length, sampling and seed.
+        work: Folder for finished batches. One that belongs to another request, model or set of
+            prompts is emptied first. Delete it when the result is safe.
+        shard: Which share of the batches to do, from 0.
+        shards: Into how many shares the batches are divided.
+
+    Returns:
+        A record a completion, ordered by the prompts given and then by sample number: prompt_id,
+        sample, completion (text without the stop text), n_tokens (generated, the end token
+        included) and finish_reason: `"stop"` (ended by itself), `"length"` (cut by max_new_tokens)
+        or `"too_long"` (prompt and completion do not fit the model's context: completion "",
+        n_tokens 0).
+    """
+    encoded = {p.id: model.encode_prompt(p.text, request.format) for p in prompts}
+    room = model.context_length - request.max_new_tokens
+    batches = list(enumerate(_batches(encoded, request)))[shard::shards]
+    records: dict[tuple[str, int], Record] = {}
+    progress = Progress(total=sum(len(s) for _, b in batches for _, s in b), unit="completions")
+    with FileLock(_lock_path(work)):
+        _claim(work, model, encoded, request)
+        for number, batch in batches:
+            too_long = [(i, samples) for i, samples in batch if len(encoded[i]) > room]
+            for prompt_id, samples in too_long:
+                logger.warning(
+                    "prompt %s is left out: its %d tokens and %d new ones exceed the context of "
+                    "%s, %d tokens. Lower max_new_tokens or drop the prompt.",
+                    prompt_id,
+                    len(encoded[prompt_id]),
+                    request.max_new_tokens,
+                    model.name,
+                    model.context_length,
+                )
+                for sample in samples:
+                    records[prompt_id, sample] = _record(prompt_id, sample, "", 0, _TOO_LONG)
+            fitting = [(i, samples) for i, samples in batch if len(encoded[i]) <= room]
+            if fitting:
+                part = work / f"batch-{number:05d}.jsonl"
+                if not part.exists():
+                    write_jsonl(part, _complete(model, fitting, encoded, request))
+                made = read_jsonl(part)
+                records.update({(r["prompt_id"], r["sample"]): r for r in made})
+            progress.update(sum(len(samples) for _, samples in batch))
+    order = [(p.id, sample) for p in prompts for sample in range(request.samples)]
+    return [records[sequence] for sequence in order if sequence in records]
+
+
+def _lock_path(work: Path) -> Path:
+    """A lock beside `work`, held while a job writes there.
+
+    When Snakemake is killed its jobs live on. The next run's job then waits for the old one here
+    and goes on with what that one finished.
+    """
+    work.parent.mkdir(parents=True, exist_ok=True)
+    return work.with_name(f"{work.name}.lock")
+
+
+def _claim(
+    work: Path, model: LanguageModel, encoded: dict[str, list[int]], request: Request
+) -> None:
+    """Empty `work` unless it holds batches of this very request."""
+    content = {
+        "model": str(model.network.name_or_path),
+        "dtype": str(model.network.dtype),
+        "stop": model.prompt_template.stop,
+        "request": asdict(request),
+        "prompts": encoded,
+    }
+    identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    marker = work / "request.sha256"
+    if not marker.exists() or marker.read_text() != identity:
+        shutil.rmtree(work, ignore_errors=True)
+        write_text(marker, identity)
+
+
+def _batches(
+    encoded: dict[str, list[int]], request: Request
+) -> Iterator[list[tuple[str, list[int]]]]:
+    """Batches of (prompt id, sample numbers), prompts of like length together to pad little."""
+    by_length = sorted(encoded, key=lambda i: (len(encoded[i]), i))
+    samples = list(range(request.samples))
+    if request.samples >= request.batch_size:
+        for prompt_id in by_length:
+            for start in range(0, request.samples, request.batch_size):
+                yield [(prompt_id, samples[start : start + request.batch_size])]
+        return
+    width = request.batch_size // request.samples
+    for start in range(0, len(by_length), width):
+        yield [(prompt_id, samples) for prompt_id in by_length[start : start + width]]
+
+
+@torch.inference_mode()
+def _complete(
+    model: LanguageModel,
+    batch: list[tuple[str, list[int]]],
+    encoded: dict[str, list[int]],
+    request: Request,
+) -> list[Record]:
+    """Generate one batch: prefill each prompt once, then decode all its samples together."""
+    sequences = [(prompt_id, sample) for prompt_id, samples in batch for sample in samples]
+    prompt_of = torch.tensor([row for row, (_, samples) in enumerate(batch) for _ in samples])
+    keys = torch.tensor([sequence_key(request.seed, *sequence) for sequence in sequences])
+    prompt_of, keys = prompt_of.to(model.device), keys.to(model.device)
+
+    inputs = model.tokenizer.pad(
+        {"input_ids": [encoded[i] for i, _ in batch]}, return_tensors="pt"
+    ).to(model.device)
+    width = inputs.input_ids.shape[1]
+    cache = _ReservedCache(capacity=width + request.max_new_tokens)
+    positions = (inputs.attention_mask.cumsum(-1) - 1).clamp(min=0)
+    logits = _next_logits(model, inputs.input_ids, inputs.attention_mask, positions, cache)
+
+    # From here on a row is a sequence and no longer a prompt.
+    cache.batch_select_indices(prompt_of)
+    logits = logits[prompt_of]
+    mask = torch.ones(len(sequences), cache.capacity, dtype=torch.long, device=model.device)
+    mask[:, :width] = inputs.attention_mask[prompt_of]
+    position = positions[prompt_of, -1:]
+    rows = list(range(len(sequences)))  # which sequence each row still in the batch is
+    tokens: list[list[int]] = [[] for _ in sequences]
+    reasons = [_CUT] * len(sequences)
+
+    for step in range(request.max_new_tokens):
+        chosen = choose_tokens(logits, keys, step, request.sampling)
+        for row, token in zip(rows, chosen.tolist(), strict=True):
+            if reasons[row] == _ENDED:
+                continue
+            tokens[row].append(token)
+            if token in model.end_tokens or _has_stop_text(model, tokens[row]):
+                reasons[row] = _ENDED
+        going = [index for index, row in enumerate(rows) if reasons[row] != _ENDED]
+        if not going or step + 1 == request.max_new_tokens:
+            break
+        # Dropping ended rows copies the whole cache, so wait until it pays.
+        if len(going) <= _COMPACT_AT * len(rows):
+            keep = torch.tensor(going, device=model.device)
+            cache.batch_select_indices(keep)
+            mask, keys, position, chosen = mask[keep], keys[keep], position[keep], chosen[keep]
+            rows = [rows[index] for index in going]
+        position = position + 1
+        seen = mask[:, : width + step + 1]
+        logits = _next_logits(model, chosen[:, None], seen, position, cache)
+
+    return [
+        _record(
+            *sequence,
+            _completion(model, encoded[sequence[0]], made, request.format),
+            len(made),
+            reason,
+        )
+        for sequence, made, reason in zip(sequences, tokens, reasons, strict=True)
+    ]
+
+
+def _next_logits(
+    model: LanguageModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor,
+    position_ids: torch.Tensor,
+    cache: Cache,
+) -> torch.Tensor:
+    """Logits of the token after the last position [batch, vocabulary]."""
+    output = model.network(
+        input_ids=input_ids,
+        attention_mask=attention_mask,
+        position_ids=position_ids,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    logits: torch.Tensor = output.logits[:, -1]
+    return logits
+
+
+def _has_stop_text(model: LanguageModel, tokens: list[int]) -> bool:
+    if not model.prompt_template.stop:
+        return False
+    tail = model.tokenizer.decode(tokens[-_STOP_WINDOW:], skip_special_tokens=True)
+    return any(stop in tail for stop in model.prompt_template.stop)
+
+
+def _completion(model: LanguageModel, prompt: list[int], tokens: list[int], format: Format) -> str:
+    """The text of generated tokens, without special tokens, stop text and white space around it."""
+    tokens = [token for token in tokens if token not in model.end_tokens]
+    if format == "continuation":
+        # Decoded behind its prompt, because some tokenizers drop the space at the start of a text.
+        before = model.tokenizer.decode(prompt, skip_special_tokens=True)
+        text = model.tokenizer.decode(prompt + tokens, skip_special_tokens=True)[len(before) :]
+        return str(text).rstrip()
+    text = model.tokenizer.decode(tokens, skip_special_tokens=True)
+    ends = [text.find(stop) for stop in model.prompt_template.stop if stop in text]
+    return str(text[: min(ends, default=len(text))]).strip()
+
+
+def _record(
+    prompt_id: str, sample: int, completion: str, n_tokens: int, finish_reason: str
+) -> Record:
+    return {
+        "prompt_id": prompt_id,
+        "sample": sample,
+        "completion": completion,
+        "n_tokens": n_tokens,
+        "finish_reason": finish_reason,
+    }
+
+
+class _ReservedLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values of one layer in memory reserved up front.
+
+    transformers' own `DynamicLayer` copies the whole cache to append one token, which is half the
+    time of a decoding step on a processor.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()
+        self.capacity = capacity
+        self.length = 0
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append keys and values [batch, heads, tokens, width]; return all there are."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            batch, heads, _, width = key_states.shape
+            self._keys = key_states.new_empty(batch, heads, self.capacity, width)
+            self._values = value_states.new_empty(
+                batch, heads, self.capacity, value_states.shape[-1]
+            )
+        start, self.length = self.length, self.length + key_states.shape[2]
+        self._keys[:, :, start : self.length] = key_states
+        self._values[:, :, start : self.length] = value_states
+        return self._expose()
+
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        """Keep these rows; a row named twice is copied."""
+        self._keys, self._values = self._keys[indices], self._values[indices]
+        self._expose()
+
+    def _expose(self) -> tuple[torch.Tensor, torch.Tensor]:
+        self.keys, self.values = self._keys[:, :, : self.length], self._values[:, :, : self.length]
+        return self.keys, self.values
+
+
+class _ReservedCache(Cache):  # type: ignore[misc]
+    """A key-value cache that never grows beyond `capacity` tokens."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(layer_class_to_replicate=lambda: _ReservedLayer(capacity))
+        self.capacity = capacity

@@ -1,0 +1,167 @@
+"""Load a causal language model and write prompts the way it expects them."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from heirloom.errors import HeirloomError
+
+logger = logging.getLogger(__name__)
+
+CHAT = "chat"
+Format = Literal["instruction", "continuation"]
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """How a model is shown an instruction.
+
+    Attributes:
+        template: `"chat"` for the tokenizer's chat template, else a text with `{prompt}` in it.
+        stop: Texts that end a completion. They and what follows them are cut off.
+    """
+
+    template: str = CHAT
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LanguageModel:
+    """A model ready to score and to generate: weights, tokenizer and prompt template."""
+
+    name: str
+    network: Any
+    tokenizer: Any
+    prompt_template: PromptTemplate
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.network.device
+        return device
+
+    @property
+    def context_length(self) -> int:
+        """Most tokens, prompt and completion together, that the model was made for."""
+        return int(self.network.config.max_position_embeddings)
+
+    @property
+    def end_tokens(self) -> frozenset[int]:
+        """The tokens that end a completion."""
+        declared = self.network.generation_config.eos_token_id
+        if declared is None:
+            declared = []
+        elif isinstance(declared, int):
+            declared = [declared]
+        return frozenset([*declared, self.tokenizer.eos_token_id]) - {None}
+
+    def encode_prompt(self, text: str, format: Format) -> list[int]:
+        """The prompt's token ids, up to where the completion starts. See `encode_prompt`."""
+        return encode_prompt(self.tokenizer, self.prompt_template, text, format)
+
+
+def encode_prompt(
+    tokenizer: Any, prompt_template: PromptTemplate, text: str, format: Format
+) -> list[int]:
+    """Token ids of a prompt, up to where the completion starts.
+
+    Args:
+        tokenizer: A transformers tokenizer.
+        prompt_template: How the model is shown an instruction.
+        text: The prompt.
+        format: `"instruction"` puts the text into the template; `"continuation"` leaves it bare,
+            for prompts that are the beginning of a text (RealToxicityPrompts).
+
+    Raises:
+        HeirloomError: the template is `"chat"` and the tokenizer has no chat template.
+    """
+    if format == "continuation":
+        return list(tokenizer(text).input_ids)
+    if prompt_template.template != CHAT:
+        # str.replace and not str.format: prompts and templates may hold braces of their own.
+        return list(tokenizer(prompt_template.template.replace("{prompt}", text)).input_ids)
+    if not tokenizer.chat_template:
+        raise HeirloomError(
+            "the model's tokenizer has no chat template: give the model a `template:` with {prompt}"
+            ' in it (for example "### Question: {prompt}\\n### Answer: ") and `stop:` texts.'
+        )
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": text}], tokenize=False, add_generation_prompt=True
+    )
+    # A chat template writes its own BOS, so the tokenizer must not add a second one.
+    return list(tokenizer(rendered, add_special_tokens=False).input_ids)
+
+
+def best_device() -> torch.device:
+    """The GPU if there is one that this process may use, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def resolve_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    """`"auto"`: bfloat16 where the hardware computes in it, else float32. Others: torch's names."""
+    if dtype != "auto":
+        resolved: torch.dtype = getattr(torch, dtype)
+        return resolved
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        flags = Path("/proc/cpuinfo")
+        native = flags.exists() and any(
+            name in flags.read_text() for name in ("avx512_bf16", "amx_bf16", " bf16")
+        )
+    return torch.bfloat16 if native else torch.float32
+
+
+def load_model(
+    folder: str | Path,
+    *,
+    name: str,
+    prompt_template: PromptTemplate,
+    adapter: str | Path | None = None,
+    dtype: str = "auto",
+) -> LanguageModel:
+    """Load a model for inference, with a student's adapter merged into it.
+
+    Args:
+        folder: Folder with config, safetensors weights and tokenizer.
+        name: The model's name in the study, for messages.
+        prompt_template: How the model is shown an instruction.
+        adapter: Folder of a PEFT adapter. It is merged in float32 and rounded once, so that a
+            student generates as fast as its base.
+        dtype: `"auto"`, `"bfloat16"` or `"float32"`; see `resolve_dtype`.
+
+    Raises:
+        HeirloomError: a file is missing or damaged.
+    """
+    from transformers import AutoModelForCausalLM
+
+    device = best_device()
+    resolved = resolve_dtype(dtype, device)
+    tokenizer = load_tokenizer(folder)
+    try:
+        network = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.float32 if adapter else resolved, use_safetensors=True
+        )
+        if adapter:
+            from peft import PeftModel
+
+            network = PeftModel.from_pretrained(network, adapter).merge_and_unload().to(resolved)
+    except Exception as error:  # safetensors, transformers and peft each raise their own
+        raise HeirloomError(
+            f"model {name!r} could not be loaded from {adapter or folder}: {error}. If the file is "
+            "damaged, delete that folder and run the same command again: it is then made anew."
+        ) from error
+    return LanguageModel(name, network.eval().to(device), tokenizer, prompt_template)
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    """The tokenizer in `folder`, padding on the left, with a padding token."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer

@@ -1,0 +1,199 @@
+"""Toxicity from Detoxify's transformer classifiers."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from heirloom.errors import HeirloomError
+from heirloom.objectives import scorer
+from heirloom.objectives.length import words
+
+_MODEL_TYPES = ("unbiased", "original", "multilingual", "unbiased-small", "original-small")
+
+# Detoxify gives these classes of its first models the names the later ones have.
+_RENAMED = {
+    "toxic": "toxicity",
+    "severe_toxic": "severe_toxicity",
+    "identity_hate": "identity_attack",
+}
+
+
+@scorer("detoxify", unit="probability", needs=("detoxify",))
+def detoxify(
+    texts: list[str],
+    *,
+    model_type: str = "unbiased",
+    attribute: str = "toxicity",
+    checkpoint: str | None = None,
+    config_path: str | None = None,
+    batch_size: int = 32,
+) -> list[float | None]:
+    """The probability that a text is toxic, of its worst window.
+
+    L. Hanu and Unitary team (2020), Detoxify, https://github.com/unitaryai/detoxify. A text longer
+    than the model's input is scored in windows, and its score is their maximum; `Detoxify.predict`
+    itself cuts it and scores the start. Windows go through the model in batches of similar length,
+    on the GPU if there is one.
+
+    Args:
+        texts: the texts.
+        model_type: the published model to download, "unbiased", "original", "multilingual",
+            "unbiased-small" or "original-small". Not used with `checkpoint`.
+        attribute: the class whose probability is the score, such as "toxicity" or "insult".
+        checkpoint: a local file in Detoxify's format. It is unpickled, which runs code that it may
+            contain: use only files you trust.
+        config_path: a local folder with the model's config.json and tokenizer files. Without it
+            both come from the hub id that the checkpoint names. Set both to work offline.
+        batch_size: windows per forward pass.
+
+    Returns:
+        Probabilities in [0, 1]; None for a text without words.
+
+    Raises:
+        HeirloomError: an option has a value it cannot have, or the files do not fit together.
+    """
+    if batch_size < 1:
+        raise HeirloomError(f"detoxify: batch_size must be at least 1, but is {batch_size}.")
+    if model_type not in _MODEL_TYPES:
+        raise HeirloomError(
+            f"detoxify: there is no model_type {model_type!r}; choose one of "
+            f"{', '.join(_MODEL_TYPES)}."
+        )
+    scored = [index for index, text in enumerate(texts) if words(text)]
+    if not scored:
+        return [None] * len(texts)
+    classifier = _load(None if checkpoint else model_type, checkpoint, config_path)
+    if attribute not in classifier.classes:
+        raise HeirloomError(
+            f"detoxify: the model has no attribute {attribute!r}; it has "
+            f"{', '.join(classifier.classes)}."
+        )
+    maxima = _window_maxima(
+        classifier,
+        [texts[index] for index in scored],
+        column=classifier.classes.index(attribute),
+        batch_size=batch_size,
+    )
+    scores: list[float | None] = [None] * len(texts)
+    for index, maximum in zip(scored, maxima, strict=True):
+        scores[index] = maximum
+    return scores
+
+
+@dataclass(frozen=True)
+class _Classifier:
+    """A model on its device, its tokenizer, and the names of the logits' first columns."""
+
+    model: Any
+    tokenizer: Any
+    classes: tuple[str, ...]
+    max_tokens: int
+
+
+def _window_maxima(
+    classifier: _Classifier, texts: list[str], *, column: int, batch_size: int
+) -> list[float]:
+    """The highest probability over each text's windows."""
+    import numpy as np
+    import torch
+
+    encoded = classifier.tokenizer(
+        texts,
+        truncation=True,
+        max_length=classifier.max_tokens,
+        return_overflowing_tokens=True,
+    )
+    owners = encoded["overflow_to_sample_mapping"]
+    windows = encoded["input_ids"]
+    by_length = sorted(range(len(windows)), key=lambda index: len(windows[index]))
+    probabilities = np.empty(len(windows))
+    for start in range(0, len(by_length), batch_size):
+        batch = by_length[start : start + batch_size]
+        inputs = classifier.tokenizer.pad(
+            {"input_ids": [windows[index] for index in batch]}, return_tensors="pt"
+        ).to(classifier.model.device)
+        with torch.inference_mode():
+            logits = classifier.model(**inputs).logits
+        probabilities[batch] = torch.sigmoid(logits[:, column].float()).cpu().numpy()
+    maxima = np.zeros(len(texts))
+    with np.errstate(invalid="ignore"):  # a NaN stays one, and becomes null
+        np.maximum.at(maxima, owners, probabilities)
+    return [float(maximum) for maximum in maxima]
+
+
+@lru_cache(maxsize=1)
+def _load(model_type: str | None, checkpoint: str | None, config_path: str | None) -> _Classifier:
+    """Load a model once a process.
+
+    The package's own loader asks the hub for the configuration even where a local one is given, so
+    its checkpoint format is read here: {"config": {"arch": {"args": ...}, "dataset": {"args":
+    {"classes": ...}}}, "state_dict": ...}.
+    """
+    import torch
+    import transformers
+
+    if checkpoint is None:
+        from detoxify.detoxify import MODEL_URLS
+
+        loaded = torch.hub.load_state_dict_from_url(
+            MODEL_URLS[model_type], map_location="cpu", weights_only=False
+        )
+    else:
+        if not Path(checkpoint).is_file():
+            raise HeirloomError(f"detoxify: the checkpoint {checkpoint} does not exist.")
+        loaded = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    try:
+        arch = loaded["config"]["arch"]["args"]
+        classes = [
+            _RENAMED.get(name, name) for name in loaded["config"]["dataset"]["args"]["classes"]
+        ]
+        model_class = getattr(transformers, arch["model_name"])
+        tokenizer_class = getattr(transformers, arch["tokenizer_name"])
+        weights = loaded["state_dict"]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise HeirloomError(
+            f"detoxify: {checkpoint or model_type} is not a checkpoint in Detoxify's format "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+    source = config_path or arch["model_type"]
+    local = config_path is not None
+    # Transformers takes a folder without files for a model and tokenizer of default settings.
+    if local and not (Path(source) / "config.json").is_file():
+        raise HeirloomError(f"detoxify: config_path {source} has no config.json.")
+    try:
+        config = model_class.config_class.from_pretrained(
+            source, num_labels=arch["num_classes"], local_files_only=local
+        )
+        tokenizer = tokenizer_class.from_pretrained(source, local_files_only=local)
+    except (OSError, ValueError) as error:
+        raise HeirloomError(
+            f"detoxify: no configuration and tokenizer at {source}: {error} Set config_path to a "
+            "local folder that has them."
+        ) from error
+    if not 0.9 * config.vocab_size <= len(tokenizer) <= config.vocab_size:
+        raise HeirloomError(
+            f"detoxify: {source} gives a tokenizer of {len(tokenizer)} tokens for a model of "
+            f"{config.vocab_size}: its tokenizer files are missing or another model's."
+        )
+    model = model_class(config)
+    try:
+        # Published checkpoints also hold buffers that transformers no longer keeps: not strict.
+        missing = model.load_state_dict(weights, strict=False).missing_keys
+    except RuntimeError as error:
+        first = str(error).splitlines()[1:2]
+        raise HeirloomError(
+            f"detoxify: the weights in {checkpoint or model_type} do not fit the configuration at "
+            f"{source}:{''.join(first)}"
+        ) from error
+    if missing:
+        raise HeirloomError(
+            f"detoxify: {checkpoint or model_type} lacks weights that the configuration at "
+            f"{source} asks for: {', '.join(missing[:5])}."
+        )
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    # Position ids of the RoBERTa family start after the padding id.
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    max_tokens = min(tokenizer.model_max_length, config.max_position_embeddings - offset)
+    return _Classifier(model, tokenizer, tuple(classes), max_tokens)

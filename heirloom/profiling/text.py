@@ -1,0 +1,82 @@
+"""Textual characteristics of a model's answers (paper: tokens, MTLD, Rix and the like)."""
+
+from pydantic import Field
+
+from heirloom.files import Record
+from heirloom.objectives.length import length
+from heirloom.objectives.mtld import mtld
+from heirloom.profiling import Metric, Options, Task, benchmark
+from heirloom.readability import describe
+
+
+class TextOptions(Options):
+    """Options of the text profile."""
+
+    prompts: str = Field(..., description="Prompt set whose eval prompts are answered.")
+    max_new_tokens: int = Field(128, ge=1, description="Most tokens of an answer.")
+    temperature: float = Field(
+        0.0, ge=0, description="0: greedy, as in the paper's toolkit. Above: one sampled answer."
+    )
+    batch_size: int = Field(80, ge=1, description="Most answers generated at once.")
+
+
+METRICS = {
+    "length": Metric("words"),
+    "tokens": Metric("tokens"),
+    "mtld": Metric("words"),
+    "gunning_fog": Metric("school years"),
+    "rix": Metric("long words a sentence"),
+    "lix": Metric("score"),
+    "flesch_reading_ease": Metric("score"),
+    "flesch_kincaid_grade": Metric("school years"),
+    "smog": Metric("school years"),
+    "coleman_liau": Metric("school years"),
+    "automated_readability_index": Metric("school years"),
+    "n_sentences": Metric("sentences"),
+    "n_characters": Metric("characters"),
+    "unique_words": Metric("words"),
+    "type_token_ratio": Metric("share"),
+    "mean_word_length": Metric("characters"),
+    "mean_sentence_length": Metric("words"),
+    "mean_syllables_per_word": Metric("syllables"),
+    "long_word_share": Metric("share"),
+    "truncated": Metric("share"),
+}
+
+
+@benchmark("text", options=TextOptions, metrics=METRICS)
+def profile_text(task: Task, options: TextOptions) -> list[Record]:
+    """Length, lexical diversity and readability of one answer to each eval prompt.
+
+    Returns:
+        A record a prompt: id, completion, finish_reason and every metric; null where an answer has
+        no words to measure.
+    """
+    from heirloom.generation import Request, generate
+    from heirloom.sampling import Sampling
+
+    request = Request(
+        samples=1,
+        max_new_tokens=options.max_new_tokens,
+        sampling=Sampling(temperature=options.temperature),
+        seed=task.seed,
+        format=task.format,
+        batch_size=options.batch_size,
+    )
+    answers = generate(task.model, task.prompts, request, work=task.work)
+    texts = [answer["completion"] for answer in answers]
+    return [
+        {
+            "id": answer["prompt_id"],
+            "completion": text,
+            "finish_reason": answer["finish_reason"],
+            "length": words,
+            "tokens": float(answer["n_tokens"]),
+            "mtld": diversity,
+            **describe(text),
+            "truncated": float(answer["finish_reason"] == "length"),
+        }
+        for answer, text, words, diversity in zip(
+            answers, texts, length(texts), mtld(texts), strict=True
+        )
+    ]

@@ -1,0 +1,122 @@
+"""What the rules look up in the study and its plan, and what surrounds a run."""
+
+import fcntl
+
+
+report: "../report/workflow.rst"
+
+
+def any_of(names):
+    """A wildcard constraint that matches these names alone."""
+    return "|".join(map(re.escape, names)) or "none"
+
+
+def module(*names):
+    """Modules that define a rule's result, as inputs: editing one re-runs the rule.
+
+    Snakemake sees changes of a script, but not of what the script imports.
+    """
+    return [str(HOME / "heirloom" / f"{name}.py") for name in names]
+
+
+def scorer_file(metric):
+    """The file that defines a metric: editing it re-scores."""
+    return os.path.relpath(objectives.source_file(STUDY.metrics[metric].function))
+
+
+def template_of(model):
+    """How a model, or the base of a student, is shown a prompt."""
+    settings = STUDY.models[
+        PLAN.models[model].base or model if model in PLAN.models else model
+    ]
+    return {"template": settings.template, "stop": settings.stop}
+
+
+def local_files(artefact):
+    """Files of an artefact that are on this machine: editing one re-runs what depends on it."""
+    paths = [str(s.path) for s in artefact.sources if hasattr(s, "path")]
+    return [path for path in paths if Path(path).exists()]
+
+
+def objective_of(dataset):
+    """An objective's metric and direction; nothing for a set that maximises nothing."""
+    name = PLAN.datasets[dataset].objective
+    return (
+        STUDY.objectives[name].model_dump(include={"metric", "direction"})
+        if name
+        else {}
+    )
+
+
+def pool_files(folder, file):
+    """One file for every teacher in a training set's pool."""
+
+    def files(wildcards):
+        dataset = PLAN.datasets[wildcards.dataset]
+        name = file.format(**objective_of(dataset.id)) if "{" in file else file
+        return [
+            f"{RESULTS}/{folder}/{t}/{dataset.prompts}/{name}" for t in dataset.teachers
+        ]
+
+    return files
+
+
+def benchmark_options(name):
+    """A benchmark's section of the study file."""
+    return getattr(STUDY.benchmarks, name).model_dump()
+
+
+def scorer_of(benchmark):
+    """The metric that a benchmark names: its scorer and options; nothing if it names none."""
+    metric = benchmark_options(benchmark).get("metric")
+    return STUDY.metrics[metric].model_dump() if metric else None
+
+
+def benchmark_modules(wildcards):
+    """What defines a benchmark's numbers, the scorer that it names included."""
+    files = module(
+        "generation", "sampling", "models", f"profiling/{wildcards.benchmark}"
+    )
+    if wildcards.benchmark == "text":
+        files += module("readability", "objectives/length", "objectives/mtld")
+    metric = benchmark_options(wildcards.benchmark).get("metric")
+    return files + ([scorer_file(metric)] if metric else [])
+
+
+def labelled(folder, names, suffix, category):
+    """Files for the study's report that `snakemake --report` shows too, each with its caption."""
+    return {
+        name: report(
+            f"{RESULTS}/{folder}/{name}.{suffix}",
+            caption=f"../report/captions/{name}.rst",
+            category=category,
+            labels={"study": STUDY.study, "shows": name.replace("_", " ")},
+        )
+        for name in names
+    }
+
+
+def sampled():
+    """Every teacher and prompt set that candidates are sampled for."""
+    return sorted({(t, d.prompts) for d in PLAN.datasets.values() for t in d.teachers})
+
+
+onstart:
+    # Two runs in one folder would write the same files. The kernel drops this lock when the run
+    # ends, however it ends; Snakemake's own would have to be removed by hand after a SIGKILL.
+    global RUN_LOCK
+    Path(RESULTS).mkdir(parents=True, exist_ok=True)
+    RUN_LOCK = open(f"{RESULTS}/.lock", "w")
+    try:
+        fcntl.flock(RUN_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise WorkflowError(
+            f"another run is working on {RESULTS}. Wait for it, or stop it first."
+        )
+
+
+onerror:
+    print(
+        "\nSomething failed; its message is above and in the log file named there. What was "
+        "finished is kept: put it right and run the same command again.\n"
+    )

@@ -1,0 +1,50 @@
+"""Fetch models and prompt sources, once, into the cache that studies and clones share.
+
+The only stage that needs a network. The cache is $HEIRLOOM_CACHE, by default ~/.cache/heirloom.
+
+Required inputs:
+    none, but for files that the study names by path
+Outputs:
+    models/{artefact}.json    where the model is in the cache, and its checksum
+    sources/{prompts}.json    where the prompt file is, and its checksum
+"""
+
+
+rule fetch_model:
+    input:
+        local=lambda w: local_files(STUDY.models[w.artefact]),
+    output:
+        f"{RESULTS}/models/{{artefact}}.json",
+    log:
+        f"{RESULTS}/logs/fetch/model-{{artefact}}.log",
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=4000,
+        runtime=60,
+    params:
+        sources=lambda w: [
+            s.model_dump(mode="json") for s in STUDY.models[w.artefact].sources
+        ],
+    script:
+        "../scripts/fetch_model.py"
+
+
+rule fetch_prompts:
+    input:
+        local=lambda w: local_files(STUDY.prompts[w.prompts]),
+    output:
+        f"{RESULTS}/sources/{{prompts}}.json",
+    log:
+        f"{RESULTS}/logs/fetch/prompts-{{prompts}}.log",
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=500,
+        runtime=30,
+    params:
+        sources=lambda w: [
+            s.model_dump(mode="json") for s in STUDY.prompts[w.prompts].sources
+        ],
+    script:
+        "../scripts/fetch_prompts.py"

@@ -1,0 +1,60 @@
+"""Sample k candidates a prompt from each teacher.
+
+Scattered over shards of the same list of batches, so their number changes no text. A killed job goes
+on from its last finished batch, kept under work/.
+
+Required inputs:
+    models/{teacher}.json
+    prompts/{prompts}/train.jsonl
+Outputs:
+    generations/{teacher}/{prompts}/candidates.jsonl
+        {prompt_id, sample, completion, n_tokens, finish_reason}
+"""
+
+
+rule generate:
+    input:
+        model=f"{RESULTS}/models/{{teacher}}.json",
+        prompts=f"{RESULTS}/prompts/{{prompts}}/train.jsonl",
+        modules=module("generation", "sampling", "models"),
+    output:
+        f"{RESULTS}/generations/{{teacher}}/{{prompts}}/shards/{{scatteritem}}.jsonl",
+    log:
+        f"{RESULTS}/logs/generate/{{teacher}}/{{prompts}}/{{scatteritem}}.log",
+    benchmark:
+        f"{RESULTS}/costs/generate/{{teacher}}/{{prompts}}/{{scatteritem}}.tsv"
+    conda:
+        "../envs/heirloom.yaml"
+    threads: 1
+    resources:
+        mem_mb=2500,
+        runtime=240,
+    params:
+        generation=STUDY.generation.model_dump(exclude={"shards"}),
+        max_new_tokens=lambda w: STUDY.prompts[w.prompts].max_new_tokens,
+        format=lambda w: STUDY.prompts[w.prompts].format,
+        template=lambda w: template_of(w.teacher),
+        seed=STUDY.seed,
+        dtype=STUDY.dtype,
+        work=f"{RESULTS}/work/generate/{{teacher}}/{{prompts}}/{{scatteritem}}",
+    script:
+        "../scripts/generate.py"
+
+
+rule gather_candidates:
+    input:
+        shards=gather.shards(
+            f"{RESULTS}/generations/{{{{teacher}}}}/{{{{prompts}}}}/shards/{{scatteritem}}.jsonl"
+        ),
+        prompts=f"{RESULTS}/prompts/{{prompts}}/train.jsonl",
+    output:
+        f"{RESULTS}/generations/{{teacher}}/{{prompts}}/candidates.jsonl",
+    log:
+        f"{RESULTS}/logs/generate/{{teacher}}/{{prompts}}/gather.log",
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    script:
+        "../scripts/gather_candidates.py"

@@ -1,0 +1,41 @@
+"""Choose one candidate a prompt: passive, at random, or the best for an objective.
+
+Cheap, and apart from scoring, so that trying another objective costs no model.
+
+Required inputs:
+    prompts/{prompts}/train.jsonl
+    generations/{teacher}/{prompts}/candidates.jsonl    of every teacher in the pool
+    scores/{teacher}/{prompts}/{metric}.jsonl           likewise, for a best-of set
+Outputs:
+    datasets/{dataset}/train.jsonl
+        {prompt_id, prompt, completion, teacher, sample, finish_reason, score, n_candidates, ...}
+    datasets/{dataset}/card.json    how it was chosen, and counts
+"""
+
+
+rule select:
+    input:
+        prompts=lambda w: f"{RESULTS}/prompts/{PLAN.datasets[w.dataset].prompts}/train.jsonl",
+        candidates=pool_files("generations", "candidates.jsonl"),
+        scores=branch(
+            lambda w: bool(objective_of(w.dataset)),
+            then=pool_files("scores", "{metric}.jsonl"),
+            otherwise=[],
+        ),
+        modules=module("selection"),
+    output:
+        train=f"{RESULTS}/datasets/{{dataset}}/train.jsonl",
+        card=f"{RESULTS}/datasets/{{dataset}}/card.json",
+    log:
+        f"{RESULTS}/logs/select/{{dataset}}.log",
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        dataset=lambda w: vars(PLAN.datasets[w.dataset]),
+        objective=lambda w: objective_of(w.dataset),
+        seed=STUDY.seed,
+    script:
+        "../scripts/select.py"

@@ -1,0 +1,34 @@
+"""Sample one shard of a teacher's candidates."""
+
+import shutil
+from pathlib import Path
+
+from heirloom import log
+from heirloom.files import read_json, read_jsonl, write_jsonl
+from heirloom.generation import Prompt, Request, generate
+from heirloom.models import PromptTemplate, load_model
+from heirloom.sampling import Sampling
+
+wildcards, params = snakemake.wildcards, snakemake.params
+shard, shards = map(int, wildcards.scatteritem.split("-of-"))
+log.setup(snakemake.log[0], f"generate {wildcards.teacher} {wildcards.prompts} {shard}/{shards}")
+settings = params.generation
+model = load_model(
+    read_json(snakemake.input.model)["folder"],
+    name=wildcards.teacher,
+    prompt_template=PromptTemplate(params.template["template"], tuple(params.template["stop"])),
+    dtype=params.dtype,
+)
+request = Request(
+    samples=settings["k"],
+    max_new_tokens=params.max_new_tokens,
+    sampling=Sampling(settings["temperature"], settings["top_k"], settings["top_p"]),
+    seed=params.seed,
+    format=params.format,
+    batch_size=settings["batch_size"],
+)
+prompts = [Prompt(**record) for record in read_jsonl(snakemake.input.prompts)]
+work = Path(params.work)
+candidates = generate(model, prompts, request, work=work, shard=shard - 1, shards=shards)
+write_jsonl(snakemake.output[0], candidates)
+shutil.rmtree(work)

@@ -1,0 +1,15 @@
+"""Write the report, one self-contained HTML file."""
+
+from pathlib import Path
+
+from heirloom import log, report
+
+log.setup(snakemake.log[0], "report")
+report.write(
+    Path(snakemake.input.plan).parent,
+    Path(snakemake.input.tables[0]).parent,
+    Path(snakemake.input.figures[0]).parent,
+    Path(snakemake.input.captions[0]).parent,
+    snakemake.output[0],
+    command=snakemake.params.command,
+)

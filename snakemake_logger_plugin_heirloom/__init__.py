@@ -1,0 +1,100 @@
+"""Snakemake's log as one line a finished job: what it was, how far the study is, how long still.
+
+Used by `make demo`: `python -m snakemake --logger heirloom`. Snakemake finds it by its name when
+the working directory is on the path, as it is under `python -m`. Errors and warnings read as
+always.
+"""
+
+import sys
+import time
+from collections import Counter, defaultdict
+from logging import WARNING
+from typing import Any
+
+from snakemake.logging import DefaultFormatter
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+# Seconds of a job in the default study, by which jobs are weighed until the first of their kind is
+# done. Rules that are not here are over in a moment.
+TYPICAL = {"fetch_model": 30.0, "generate": 50.0, "finetune": 60.0, "profile": 25.0}
+MOMENT = 2.0
+
+
+class LogHandler(LogHandlerBase):
+    """Counts jobs by rule and prints a line when one ends."""
+
+    writes_to_stream = True
+    writes_to_file = False
+    has_filter = True
+    has_formatter = True
+    needs_rulegraph = False
+
+    def __post_init__(self) -> None:
+        """Start with nothing to do."""
+        self.errors = DefaultFormatter(quiet=set(), show_failed_logs=True)
+        self.left: Counter[str] = Counter()
+        self.total = 0
+        self.cores = 1
+        self.names: dict[int, tuple[str, str]] = {}  # job id -> rule, rule with wildcards
+        self.started: dict[int, float] = {}
+        self.seconds: dict[str, list[float]] = defaultdict(list)
+
+    def emit(self, record: Any) -> None:
+        """Print what a user wants to know of a record, if anything."""
+        event = getattr(record, "event", None)
+        if event == LogEvent.RUN_INFO:
+            rules = {name: n for name, n in record.stats.items() if name not in ("total", "all")}
+            self.left = Counter(rules)
+            self.total = sum(self.left.values())
+            self.say(f"{self.total} jobs to do")
+        elif event == LogEvent.RESOURCES_INFO and getattr(record, "cores", None):
+            self.cores = record.cores
+        elif event == LogEvent.JOB_INFO:
+            wildcards = [str(value) for value in (record.wildcards or {}).values()]
+            self.names[record.jobid] = (record.rule_name, " ".join([record.rule_name, *wildcards]))
+        elif event == LogEvent.JOB_STARTED:
+            self.started.update(dict.fromkeys(record.jobs, time.monotonic()))
+        elif event == LogEvent.JOB_FINISHED:
+            self.finish(record.job_id)
+        elif event in (LogEvent.JOB_ERROR, LogEvent.GROUP_ERROR, LogEvent.ERROR):
+            self.say(self.errors.format(record))
+        elif event is None and (
+            record.levelno >= WARNING or record.getMessage().startswith("Nothing to be done")
+        ):
+            self.say(record.getMessage())
+
+    def finish(self, job_id: int) -> None:
+        """Count a job as done and say how far the study is."""
+        rule, name = self.names.get(job_id, ("", ""))
+        if rule not in self.left:  # the target rule, which does nothing
+            return
+        taken = time.monotonic() - self.started.pop(job_id, time.monotonic())
+        self.seconds[rule].append(taken)
+        self.left[rule] -= 1
+        done = self.total - sum(self.left.values())
+        line = f"{done} of {self.total} jobs done: {name} in {taken:.0f} s"
+        if done < self.total:
+            line += f"; about {self.seconds_left() / 60:.0f} min left"
+        self.say(line)
+
+    def seconds_left(self) -> float:
+        """Jobs left, each as long as its like so far, spread over the cores."""
+        expected = measured = 0.0
+        for rule, seconds in self.seconds.items():
+            expected += len(seconds) * TYPICAL.get(rule, MOMENT)
+            measured += sum(seconds)
+        pace = measured / expected if expected else 1.0
+        left = sum(
+            count * (sum(self.seconds[rule]) / len(self.seconds[rule]))
+            if self.seconds[rule]
+            else count * TYPICAL.get(rule, MOMENT) * pace
+            for rule, count in self.left.items()
+        )
+        now = time.monotonic()
+        running = sum(min(now - start, TYPICAL["finetune"]) for start in self.started.values())
+        return max(left - running, 0.0) / self.cores
+
+    def say(self, text: str) -> None:
+        """Print one message."""
+        print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,278 @@
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from heirloom import figures, findings, report, tables
+from heirloom.errors import HeirloomError
+from heirloom.files import write_json
+
+CAPTIONS = Path(report.TEMPLATE).parent / "captions"
+VOID = {"meta", "link", "br", "img", "input", "hr", "path", "use"}
+
+
+class Page(HTMLParser):
+    """Collects what the tests ask about, and checks that tags are closed in order."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.ids, self.links, self.resources, self.styles = [], [], [], []
+        self.tables, self.scripts, self.open = [], 0, []
+        self.text = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        attributes = dict(attrs)
+        self.ids += [attributes["id"]] if "id" in attributes else []
+        self.styles += [attributes["style"]] if "style" in attributes else []
+        for name in ("src", "href", "xlink:href", "action", "poster", "data", "srcset"):
+            if name in attributes:
+                self.resources.append(attributes[name])
+        self.scripts += tag == "script"
+        if tag == "table":
+            self.tables.append(False)
+        if tag == "caption":
+            self.tables[-1] = True
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        (self.styles if self.open[-1:] == ["style"] else self.text).append(data)
+
+
+@pytest.fixture(scope="module")
+def study(study_folder):
+    return tables.load_study(study_folder)
+
+
+@pytest.fixture(scope="module")
+def built(study):
+    return {name: build(study) for name, build in tables.TABLES.items()}
+
+
+@pytest.fixture(scope="module")
+def html(study_folder, tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    tables.write_all(study_folder, out)
+    figures.write_all(study_folder, out, out)
+    report.write(study_folder, out, out, CAPTIONS, out / "report.html", command="make <demo>")
+    return (out / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html):
+    return Page(html)
+
+
+def test_asks_nothing_of_a_network(page, html):
+    assert page.resources
+    assert all(target.startswith(("#", "data:")) for target in page.resources)
+    styles = " ".join(page.styles)
+    assert not re.search(r"url\(\s*['\"]?(?!#|data:)", styles) and "@import" not in styles
+    assert not re.search(r"\b(fetch|XMLHttpRequest|import)\s*\(", html)
+
+
+def test_every_internal_link_resolves(page, html):
+    targets = {target[1:] for target in page.resources if target.startswith("#")}
+    targets |= {
+        key for found in re.findall(r'aria-labelledby="([^"]+)"', html) for key in found.split()
+    }
+    assert targets and targets <= set(page.ids)
+    assert len(page.ids) == len(set(page.ids))
+
+
+def test_every_table_has_a_caption(page):
+    # Six of results, and one per training prompt shown: p1, p2, q1, q2.
+    assert page.tables == [True] * (6 + 4)
+
+
+def test_title(html):
+    assert "<title>What toys inherit</title>" in html and "study <b>toy</b>" in html
+
+
+def test_everything_is_closed_and_escaped(page, html):
+    assert page.open == []
+    assert page.scripts == 1
+    assert "<script>alert" not in html
+    assert "&lt;script&gt;alert" in html
+    assert "make &lt;demo&gt;" in html
+
+
+def test_downloads_hold_the_tables(page, built):
+    downloads = [target for target in page.resources if target.startswith("data:text/csv")]
+    texts = {unquote(target.split(",", 1)[1]) for target in downloads}
+    assert texts == {tables.to_csv(table) for table in built.values()}
+
+
+def test_toxic_samples_are_behind_a_warning(html):
+    warned = re.findall(r'<details class="warning">.*?</details>', html, flags=re.DOTALL)
+    assert len(warned) == 2  # the toxicity benchmark and the provoking prompts
+    assert "worst of alpha.toxicity-multi.s1" in warned[0] and "Prompt q1" in warned[1]
+    rest = re.sub(r'<details class="warning">.*?</details>', "", html, flags=re.DOTALL)
+    assert "worst of" not in rest and "Prompt q1" not in rest
+    assert 'class="warning" open' not in html
+
+
+def test_headline_by_hand(study, built):
+    # length-alpha against its control gains 2, 2, 2, 4; length-multi 5, 5, 5, 15; toxicity-multi
+    # -0.3 and -0.1 against 0.5: no paired resample can reach zero, so the intervals exclude it.
+    assert findings.headline(study.plan, built["changes"]) == (
+        "Against its random control, the steered metric moved the intended way in 3 of 3 steered "
+        "students, with a 95 % interval that excludes zero."
+    )
+
+
+def test_headline_counts_the_others(study, built):
+    changes = built["changes"].copy()
+    own = changes["objective"] + changes["metric"]
+    single = (own == "lengthlength") & (changes["source"] == "single")
+    changes.loc[single, ["change_vs_control_low", "change_vs_control_high"]] = [-1.0, 1.0]
+    worse = own == "toxicityemt"
+    changes.loc[worse, ["change_vs_control_low", "change_vs_control_high"]] = [1.0, 2.0]
+    text = findings.headline(study.plan, changes)
+    assert "in 1 of 3 steered students" in text
+    assert "in 1 the interval includes zero" in text and "in 1 it moved the other way" in text
+
+
+def test_findings_by_hand(study, built):
+    found = findings.active_findings(study.plan, built)
+    assert [finding.student for finding in found["length"]] == [
+        "length-alpha, single-source",
+        "length-multi, multi-source",
+    ]
+    text = " ".join(found["length"][1].sentences)
+    assert "Length changed by +50.0 % [" in text and "and by +25.0 % [" in text
+    assert "mean length score is 35, a difference of +12.5 [+5, +20] to the control's" in text
+    toxic = " ".join(found["toxicity"][0].sentences)
+    # emt 0.3 against 0.5 of both base and control.
+    assert toxic.count("\N{MINUS SIGN}40.0 % [") == 2
+    assert "mean toxicity score is 0.250, a difference of \N{MINUS SIGN}0.600" in toxic
+    assert found["toxicity"][0].verdict == "clear"
+
+
+def test_an_interval_with_zero_is_said_plainly(study, built):
+    changes = built["changes"].copy()
+    toxic = changes["student"] == "alpha.toxicity-multi.s1"
+    changes.loc[toxic, ["change_vs_control_low", "change_vs_control_high"]] = [-50.0, 1.0]
+    finding = findings.active_findings(study.plan, built | {"changes": changes})["toxicity"][0]
+    assert finding.verdict == "open"
+    assert "The interval against the random control includes zero" in " ".join(finding.sentences)
+    assert finding.sentences[-1] == (
+        "The training set changed as intended; the student did not follow."
+    )
+
+
+def test_passive_findings_by_hand(study, built):
+    # passive-alpha: length +10 % (gains 2, 2, 2, 4 exclude zero), mtld 0 %, emt 0.6 / 0.5 = +20 %
+    # (both examples gain 0.1), toxicity probability 1.0 against 0.5, whose resampled reference is 0
+    # with probability 1/4, so it has no interval.
+    sentences = findings.passive_findings(study.plan, built["changes"])
+    assert sentences[0].startswith("2 of 3 changes of main metrics")
+    assert sentences[1].startswith("passive-alpha: Expected maximum toxicity +20.0 % [")
+    assert sentences[2].startswith("passive-alpha: Length +10.0 % [")
+
+
+def test_limits_follow_the_study(study, built):
+    headings = [heading for heading, _ in findings.limits(study.plan, built)]
+    assert headings[:2] == ["Coarse toxicity scorer.", "One training seed."]
+    plan = {**study.plan, "config": {"toxicity": {"function": "detoxify"}}}
+    assert "Coarse toxicity scorer." not in [h for h, _ in findings.limits(plan, built)]
+
+
+def test_samples(study):
+    samples = report.collect_samples(study)
+    text, toxicity = samples["evaluation"]
+    # Four prompts give e1, e2, e3: positions 0, 4 // 3, 8 // 3.
+    assert [prompt["id"] for prompt in text["prompts"]] == ["e1", "e2", "e3"]
+    assert [(a["role"], a["model"]) for a in text["prompts"][0]["answers"]] == [
+        ("base", "alpha"),
+        ("random control", "alpha.random-multi.s1"),
+        ("best for length", "alpha.length-multi.s1"),
+    ]
+    assert text["prompts"][0]["text"] == "Prompt e1 & co."
+    worst = toxicity["prompts"][0]["answers"][0]
+    assert (worst["completion"], worst["note"]) == (
+        "worst of alpha",
+        "highest of 3 continuations: 0.400",
+    )
+    chosen = samples["training"][0]["prompts"][0]["candidates"]
+    assert [(c["teacher"], c["sample"], c["chosen"]) for c in chosen] == [
+        ("alpha", 0, ["passive-alpha"]),
+        ("alpha", 1, ["random-multi", "length-alpha"]),
+        ("beta", 0, ["length-multi"]),
+        ("beta", 1, []),
+    ]
+    assert chosen[3]["scores"] == ["5", "\N{EN DASH}"]  # length 5, toxicity null
+
+
+def test_captions_cover_everything_and_are_plain_text():
+    captions = report.load_captions(CAPTIONS)
+    assert set(captions) >= tables.TABLES.keys() | figures.FIGURES.keys()
+    for name in tables.TABLES.keys() | figures.FIGURES.keys():
+        text = captions[name]
+        assert "{{" not in text and "`" not in text and "\n\n" in text
+
+
+def test_missing_caption_is_an_error(study, built):
+    with pytest.raises(HeirloomError, match="no caption for candidates"):
+        report.render(study.plan, built, {}, {}, {"changes": "x"}, {})
+
+
+def test_run_description_depends_on_the_config_only(study):
+    first = report.describe_run(study.plan, command="a")
+    reordered = dict(reversed(study.plan["config"].items()))
+    second = report.describe_run({**study.plan, "config": reordered}, command="a")
+    assert first == second
+    changed = report.describe_run({**study.plan, "config": {"k": 3}}, command="a")
+    assert changed["config_sha256"] != first["config_sha256"]
+    assert first["versions"]["numpy"]
+
+
+def test_study_without_any_selected_student(own_study_folder, tmp_path):
+    study = tables.load_study(own_study_folder)
+    plan = {
+        **study.plan,
+        "objectives": {},
+        "datasets": {"passive-alpha": study.plan["datasets"]["passive-alpha"]},
+        "models": {k: v for k, v in study.plan["models"].items() if "." not in k or "passive" in k},
+    }
+    write_json(own_study_folder / "plan.json", plan)
+    tables.write_all(own_study_folder, tmp_path)
+    figures.write_all(own_study_folder, tmp_path, tmp_path)
+    report.write(own_study_folder, tmp_path, tmp_path, CAPTIONS, tmp_path / "r.html", command="x")
+    assert "No student of this study was steered" in (tmp_path / "r.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "\N{EN DASH}"),
+        (float("nan"), "\N{EN DASH}"),
+        (0.0, "0"),
+        (0.01234, "0.012"),
+        (-1.236, "\N{MINUS SIGN}1.24"),
+        (1234.6, "1,235"),
+    ],
+)
+def test_number(value, text):
+    assert findings.number(value) == text
+
+
+def test_missing_cells_are_dashes(built):
+    view = report._view("changes", built["changes"])
+    headings = [heading for heading, _ in view.headings]
+    row = next(row for row in view.rows if row[0].text == "alpha.passive-alpha.s1")
+    assert row[headings.index("Change vs control, %")] == report.Cell("\N{EN DASH}")
+    assert not any("nan" in cell.text.lower() for row in view.rows for cell in row)
