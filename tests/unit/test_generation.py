@@ -162,7 +162,7 @@ def test_greedy_smollm2_is_that_of_transformers(
         Prompt("three", "Name three birds that cannot fly, and say where each of them lives."),
         Prompt("four", "Write a sentence about rain."),
         Prompt("five", " ".join(question.text for question in QUESTIONS)),
-        Prompt("six", "What is the capital of France?"),
+        Prompt("six", f"{QUESTIONS[5].text} {QUESTIONS[3].text}"),
     ]
     assert len({len(model.encode_prompt(p.text, "instruction")) for p in prompts}) == 6
     request = Request(1, 24, GREEDY, seed=0, batch_size=batch_size)

@@ -1,0 +1,375 @@
+"""Finetuning: which tokens carry loss, the loss itself, and that a kill changes no weight."""
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from heirloom.errors import HeirloomError
+from heirloom.files import Record, read_json, write_json
+from heirloom.finetuning import (
+    IGNORED,
+    CompletionTrainer,
+    Recipe,
+    encode_example,
+    finetune,
+)
+from heirloom.models import PromptTemplate, load_tokenizer
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def example(prompt: str, completion: str, finish: str = "stop") -> Record:
+    return {"prompt": prompt, "completion": completion, "finish_reason": finish}
+
+
+EXAMPLES = [
+    example(f"Question {i}?", " ".join(["wren", "robin", "swift"][: 1 + i % 3]) + f" {i}")
+    for i in range(10)
+]
+# 10 examples, 4 a step: 3 steps an epoch, 6 in all, with a checkpoint after 2, 4 and 6.
+RECIPE = Recipe(seed=1, epochs=2, batch_size=4, lora_rank=4, checkpoint_steps=2, dtype="float32")
+
+
+def train(
+    base: Path, folder: Path, recipe: Recipe = RECIPE, examples: list[Record] = EXAMPLES
+) -> Record:
+    return finetune(
+        base,
+        examples,
+        prompt_template=PromptTemplate(),
+        format="instruction",
+        recipe=recipe,
+        work=folder / "work",
+        output=folder / "adapter",
+    )
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "adapter" / "adapter_model.safetensors").read_bytes()
+
+
+def tensors(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return dict(load_file(folder / "adapter" / "adapter_model.safetensors"))
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Record]:
+    """The folder and the manifest of one unbroken run."""
+    folder = tmp_path_factory.mktemp("trained")
+    return folder, train(tiny_model, folder)
+
+
+# What carries loss
+
+
+@pytest.mark.parametrize(
+    ("finish", "template", "format", "prompt", "learnt"),
+    [
+        (
+            "stop",
+            "chat",
+            "instruction",
+            "<s><|im_start|>user\nWhich bird?<|im_end|>\n<|im_start|>assistant\n",
+            "A wren.<|im_end|>",
+        ),
+        (
+            "length",
+            "chat",
+            "instruction",
+            "<s><|im_start|>user\nWhich bird?<|im_end|>\n<|im_start|>assistant\n",
+            "A wren.",
+        ),
+        ("stop", "Q: {prompt} A: ", "instruction", "<s>Q: Which bird? A: ", "A wren.<|im_end|>"),
+        ("length", "chat", "continuation", "<s>Which bird?", "A wren."),
+    ],
+)
+def test_loss_is_on_the_completion_and_on_its_end(
+    tiny_model: Path, finish: str, template: str, format: Any, prompt: str, learnt: str
+) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    row = encode_example(
+        tokenizer, PromptTemplate(template), example("Which bird?", "A wren.", finish), format
+    )
+    carries = [label != IGNORED for label in row["labels"]]
+    assert len(row["labels"]) == len(row["input_ids"])
+    assert tokenizer.decode([t for t, c in zip(row["input_ids"], carries, strict=True) if not c]) \
+        == prompt
+    assert tokenizer.decode([label for label in row["labels"] if label != IGNORED]) == learnt
+    # Where there is loss, the label is the token itself, and it is all at the end.
+    assert row["labels"][carries.index(True) :] == row["input_ids"][carries.index(True) :]
+    assert all(carries[carries.index(True) :])
+
+
+def batch_of(base: Path, rows: list[Record]) -> dict[str, torch.Tensor]:
+    """Rows padded on the right by hand."""
+    tokenizer = load_tokenizer(base)
+    encoded = [encode_example(tokenizer, PromptTemplate(), row, "instruction") for row in rows]
+    width = max(len(row["input_ids"]) for row in encoded)
+    fills = {"input_ids": tokenizer.pad_token_id, "labels": IGNORED}
+    batch = {
+        key: torch.tensor([row[key] + [fill] * (width - len(row[key])) for row in encoded])
+        for key, fill in fills.items()
+    }
+    lengths = [len(row["input_ids"]) for row in encoded]
+    batch["attention_mask"] = torch.tensor([[1] * n + [0] * (width - n) for n in lengths])
+    return batch
+
+
+def losses(network: Any, batch: dict[str, torch.Tensor], folder: Path) -> tuple[float, float]:
+    """The trainer's loss and the model's own, both with a random adapter."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import TrainingArguments
+
+    torch.manual_seed(0)
+    adapted = get_peft_model(
+        network, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    ).eval()
+    arguments = TrainingArguments(output_dir=str(folder), use_cpu=True, report_to=[])
+    trainer = CompletionTrainer(adapted, args=arguments)
+    with torch.no_grad():
+        own = adapted(**batch).loss.item()
+        return trainer.compute_loss(adapted, dict(batch)).item(), own
+
+
+def test_the_loss_is_the_models_own(tiny_model: Path, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    batch = batch_of(tiny_model, EXAMPLES[:4])
+    assert (batch["attention_mask"] == 0).any()
+    network = AutoModelForCausalLM.from_pretrained(tiny_model)
+    loss, expected = losses(network, batch, tmp_path)
+    assert loss == pytest.approx(expected, abs=1e-5)
+    assert loss > 1
+
+
+def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path, tmp_path: Path) -> None:
+    """Gemma 2 squeezes its logits after the head; others scale them there."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    torch.manual_seed(0)
+    network = Gemma2ForCausalLM(
+        Gemma2Config(
+            vocab_size=300,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=16,
+            max_position_embeddings=256,
+            initializer_range=0.2,
+            final_logit_softcapping=2.0,
+            pad_token_id=0,
+        )
+    )
+    loss, expected = losses(network, batch_of(tiny_model, EXAMPLES[:4]), tmp_path)
+    assert loss == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path, tmp_path: Path) -> None:
+    """sum of n_i * loss_i / sum of n_i, from each example alone."""
+    from transformers import AutoModelForCausalLM
+
+    rows = [example("Which?", "A wren."), example("And which else?", "Robins, and a swift too.")]
+    alone = []
+    for row in rows:
+        batch = batch_of(tiny_model, [row])
+        network = AutoModelForCausalLM.from_pretrained(tiny_model)
+        n = int((batch["labels"] != IGNORED).sum())
+        alone.append((n, losses(network, batch, tmp_path)[0]))
+    assert alone[0][0] != alone[1][0]
+    network = AutoModelForCausalLM.from_pretrained(tiny_model)
+    together, _ = losses(network, batch_of(tiny_model, rows), tmp_path)
+    expected = sum(n * loss for n, loss in alone) / sum(n for n, _ in alone)
+    assert together == pytest.approx(expected, abs=1e-5)
+    assert together != pytest.approx(sum(loss for _, loss in alone) / 2, abs=1e-3)
+
+
+# A run
+
+
+def test_a_run_is_accounted_for(tiny_model: Path, trained: tuple[Path, Record]) -> None:
+    _, manifest = trained
+    tokenizer = load_tokenizer(tiny_model)
+    completions = [tokenizer(e["completion"], add_special_tokens=False) for e in EXAMPLES]
+    # Each with its end token; 10 examples in steps of 4 are 3 steps an epoch.
+    assert manifest["n_loss_tokens"] == sum(len(c.input_ids) + 1 for c in completions)
+    prompts = [
+        len(tokenizer(f"<|im_start|>user\n{e['prompt']}<|im_end|>\n<|im_start|>assistant\n").input_ids)
+        for e in EXAMPLES
+    ]  # the tokenizer adds the BOS that the chat template would
+    assert manifest["n_tokens"] == manifest["n_loss_tokens"] + sum(prompts)
+    assert (manifest["n_examples"], manifest["n_too_long"], manifest["n_steps"]) == (10, 0, 6)
+    assert len(manifest["losses"]) == 6
+    assert sum(manifest["losses"][3:]) < sum(manifest["losses"][:3])
+    assert manifest["recipe"]["seed"] == 1
+
+
+def test_the_adapter_is_a_peft_folder(trained: tuple[Path, Record]) -> None:
+    folder, _ = trained
+    assert {p.name for p in (folder / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    names = {
+        name.split(".")[-3] for name in tensors(folder) if name.endswith("lora_A.weight")
+    }
+    linear = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert names == linear  # and no lm_head
+    assert all(tensor.dtype == torch.float32 for tensor in tensors(folder).values())
+
+
+def test_the_seed_decides_every_byte(
+    tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path
+) -> None:
+    same = train(tiny_model, tmp_path / "same")
+    assert same == trained[1]
+    assert weights(tmp_path / "same") == weights(trained[0])
+    train(tiny_model, tmp_path / "other", replace(RECIPE, seed=2))
+    assert weights(tmp_path / "other") != weights(trained[0])
+
+
+def test_training_lowers_the_loss(tiny_model: Path, tmp_path: Path) -> None:
+    # One example, seen 40 times: it must be learnt, not merely nudged.
+    recipe = replace(RECIPE, epochs=40, learning_rate=1e-2, checkpoint_steps=1_000)
+    manifest = train(tiny_model, tmp_path, recipe, EXAMPLES[:1])
+    assert manifest["losses"][-1] < 0.5 * manifest["losses"][0]
+
+
+def test_examples_that_are_too_long_are_counted(
+    tiny_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    lengths = sorted(
+        len(encode_example(tokenizer, PromptTemplate(), e, "instruction")["input_ids"])
+        for e in EXAMPLES
+    )
+    limit = lengths[5]
+    kept = sum(n <= limit for n in lengths)
+    assert 0 < kept < 10
+    recipe = replace(RECIPE, epochs=1, max_length=limit)
+    with caplog.at_level(logging.WARNING):
+        manifest = train(tiny_model, tmp_path, recipe)
+    assert (manifest["n_examples"], manifest["n_too_long"]) == (kept, 10 - kept)
+    assert f"{10 - kept} of 10 examples are longer than {limit} tokens" in caplog.text
+
+
+def test_no_example_left(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeirloomError, match=r"10 are longer than finetuning\.max_length, 5 tokens"):
+        train(tiny_model, tmp_path, replace(RECIPE, max_length=5))
+    with pytest.raises(HeirloomError, match="no training example is left"):
+        train(tiny_model, tmp_path, examples=[])
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_a_loss_that_is_not_a_number(tiny_model: Path, tmp_path: Path) -> None:
+    """A learning rate of 1e30 makes weights whose products overflow float32."""
+    with pytest.raises(HeirloomError, match=r"the loss is not a number.*finetuning\.learning_rate"):
+        train(tiny_model, tmp_path, replace(RECIPE, learning_rate=1e30, epochs=4))
+    assert not (tmp_path / "adapter").exists()
+
+
+def test_an_example_with_nothing_to_learn_does_no_harm(tiny_model: Path, tmp_path: Path) -> None:
+    """A cut completion of nothing carries no loss: alone in a step, 0 tokens divide 0."""
+    examples = [example("Which bird?", "", "length"), *EXAMPLES[:2]]
+    train(tiny_model, tmp_path, replace(RECIPE, batch_size=1, epochs=1), examples)
+    assert all(tensor.isfinite().all() for tensor in tensors(tmp_path).values())
+
+
+# Going on after a kill
+
+# Long enough that the kill comes before the end: 40 epochs of 3 steps.
+LONG = replace(RECIPE, epochs=40)
+CHILD = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+from test_finetuning import LONG, train
+train(Path({base!r}), Path({folder!r}), LONG)
+"""
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
+    """To the byte: the checkpoint holds optimizer, schedule, order of examples and randomness."""
+    unbroken = train(tiny_model, tmp_path / "unbroken", LONG)
+
+    folder = tmp_path / "broken"
+    code = CHILD.format(
+        tests=str(Path(__file__).parent), base=str(tiny_model), folder=str(folder)
+    )
+    with (tmp_path / "child.log").open("w") as log:
+        child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=log)
+        deadline = time.monotonic() + 120
+        while child.poll() is None and time.monotonic() < deadline:
+            if (folder / "work" / "checkpoint-4" / "trainer_state.json").exists():
+                break
+            time.sleep(0.005)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert child.returncode == -signal.SIGKILL, (tmp_path / "child.log").read_text()
+    assert not (folder / "adapter").exists()
+    steps = [int(p.name.split("-")[1]) for p in (folder / "work").glob("checkpoint-*")]
+    assert steps and max(steps) < 120
+
+    resumed = train(tiny_model, folder, LONG)
+    assert weights(folder) == weights(tmp_path / "unbroken")
+    assert resumed == unbroken
+
+
+def test_a_finished_step_is_not_done_again(
+    tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path
+) -> None:
+    """A loss that is forged in the last checkpoint comes back, and the steps before it do."""
+    train(tiny_model, tmp_path)
+    state = tmp_path / "work" / "checkpoint-6" / "trainer_state.json"
+    forged = read_json(state)
+    forged["log_history"][0]["loss"] = 123.0
+    write_json(state, forged)
+    again = train(tiny_model, tmp_path)
+    assert again["losses"] == [123.0, *trained[1]["losses"][1:]]
+    assert weights(tmp_path) == weights(trained[0])
+
+
+def test_an_incomplete_checkpoint_is_ignored(
+    tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path
+) -> None:
+    """Killed while writing checkpoint 6: its state, written last, is not there."""
+    train(tiny_model, tmp_path)
+    newest = tmp_path / "work" / "checkpoint-6"
+    (newest / "trainer_state.json").unlink()
+    (newest / "adapter_model.safetensors").write_bytes(b"half")
+    assert train(tiny_model, tmp_path) == trained[1]
+    assert weights(tmp_path) == weights(trained[0])
+
+
+def test_half_a_checkpoint_state_is_ignored(
+    tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path
+) -> None:
+    train(tiny_model, tmp_path)
+    state = tmp_path / "work" / "checkpoint-6" / "trainer_state.json"
+    state.write_text(state.read_text()[:100])
+    assert train(tiny_model, tmp_path) == trained[1]
+    assert weights(tmp_path) == weights(trained[0])
+
+
+@pytest.mark.parametrize("what", ["recipe", "examples"])
+def test_another_run_does_not_go_on_from_these_checkpoints(
+    tiny_model: Path, tmp_path: Path, what: str
+) -> None:
+    recipe = replace(RECIPE, learning_rate=2e-3) if what == "recipe" else RECIPE
+    examples = EXAMPLES[:9] if what == "examples" else EXAMPLES
+    train(tiny_model, tmp_path / "mixed")
+    mixed = train(tiny_model, tmp_path / "mixed", recipe, examples)
+    fresh = train(tiny_model, tmp_path / "fresh", recipe, examples)
+    assert mixed == fresh
+    assert weights(tmp_path / "mixed") == weights(tmp_path / "fresh")
