@@ -17,6 +17,7 @@ from heirloom import objectives, profiling
 from heirloom.config import parse_study
 from heirloom.errors import HeirloomError
 from heirloom.plan import make_plan, plan_record
+from heirloom.sources import locate
 
 min_version("9.27")
 

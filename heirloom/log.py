@@ -5,7 +5,6 @@ traceback there.
 """
 
 import logging
-import os
 import sys
 import time
 from pathlib import Path
@@ -30,10 +29,6 @@ def setup(path: str | Path, label: str) -> None:
     logging.captureWarnings(True)
     for chatty in ("httpx", "httpcore", "filelock", "py.warnings", "matplotlib", "accelerate"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
-    # The libraries' own bars would interleave: several jobs write to one terminal.
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
     def log_uncaught(
         kind: type[BaseException], error: BaseException, traceback: TracebackType | None

@@ -269,6 +269,33 @@ def fetch(
     )
 
 
+def write_note(note: str | Path, *, name: str, location: Path, checksum: str) -> None:
+    """Note in a study's results which artefact it uses and where that is.
+
+    A place in the cache is noted relative to it, so that the note reads the same on every machine.
+    """
+    cache = cache_root().resolve()
+    location = location.resolve()
+    if location.is_relative_to(cache):
+        location = location.relative_to(cache)
+    write_json(note, {"name": name, "location": str(location), "sha256": checksum})
+
+
+def locate(note: str | Path) -> Path:
+    """Where the artefact is that a note speaks of.
+
+    Raises:
+        HeirloomError: it is not there any more.
+    """
+    location = cache_root() / str(read_json(note)["location"])
+    if not location.exists():
+        raise HeirloomError(
+            f"{location} is gone, which {note} refers to. Run the same command again: it is then "
+            "fetched anew."
+        )
+    return location
+
+
 def describe(source: Source) -> str:
     """A source in a few words, for messages."""
     match source:

@@ -6,6 +6,14 @@ import fcntl
 report: "../report/workflow.rst"
 
 
+# For every job. Bars of several jobs would interleave in one terminal, and threads that spin while
+# they wait slow down the jobs beside theirs.
+os.environ.setdefault("TQDM_DISABLE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def any_of(names):
     """A wildcard constraint that matches these names alone."""
     return "|".join(map(re.escape, names)) or "none"
@@ -36,6 +44,18 @@ def local_files(artefact):
     """Files of an artefact that are on this machine: editing one re-runs what depends on it."""
     paths = [str(s.path) for s in artefact.sources if hasattr(s, "path")]
     return [path for path in paths if Path(path).exists()]
+
+
+def forget_lost_artefacts():
+    """Drop the notes on artefacts that are no longer there, so that they are fetched again."""
+    for note in [
+        *Path(RESULTS, "models").glob("*.json"),
+        *Path(RESULTS, "sources").glob("*.json"),
+    ]:
+        try:
+            locate(note)
+        except HeirloomError:
+            note.unlink()
 
 
 def objective_of(dataset):

@@ -5,9 +5,11 @@ The only stage that needs a network. The cache is $HEIRLOOM_CACHE, by default ~/
 Required inputs:
     none, but for files that the study names by path
 Outputs:
-    models/{artefact}.json    where the model is in the cache, and its checksum
-    sources/{prompts}.json    where the prompt file is, and its checksum
+    models/{artefact}.json     a note: where the model is in the cache, and its checksum
+    sources/{prompts}.json     likewise for a prompt file
 """
+
+forget_lost_artefacts()
 
 
 rule fetch_model:

@@ -4,15 +4,11 @@ from pydantic import TypeAdapter
 
 from heirloom import log
 from heirloom.conversion import prepare_model
-from heirloom.files import write_json
-from heirloom.sources import Source, cache_root, content_sha256, fetch
+from heirloom.sources import Source, cache_root, content_sha256, fetch, write_note
 
 name = snakemake.wildcards.artefact
 log.setup(snakemake.log[0], f"fetch {name}")
 sources = TypeAdapter(list[Source]).validate_python(snakemake.params.sources)
 artefact = fetch(sources, name=name, cache=cache_root())
 folder = prepare_model(artefact, name=name, cache=cache_root())
-write_json(
-    snakemake.output[0],
-    {"name": name, "folder": str(folder.resolve()), "sha256": content_sha256(artefact)},
-)
+write_note(snakemake.output[0], name=name, location=folder, checksum=content_sha256(artefact))

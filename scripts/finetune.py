@@ -7,12 +7,12 @@ from heirloom import log
 from heirloom.files import read_json, read_jsonl, sha256, write_json
 from heirloom.finetuning import Recipe, finetune
 from heirloom.models import PromptTemplate
+from heirloom.sources import locate
 
 student, params = snakemake.wildcards.student, snakemake.params
 log.setup(snakemake.log[0], f"finetune {student}")
-base = read_json(snakemake.input.base)
 manifest = finetune(
-    base["folder"],
+    locate(snakemake.input.base),
     read_jsonl(snakemake.input.train),
     prompt_template=PromptTemplate(params.template["template"], tuple(params.template["stop"])),
     format=params.format,
@@ -20,6 +20,9 @@ manifest = finetune(
     work=Path(params.work),
     output=Path(snakemake.output.weights).parent,
 )
-inputs = {"base": base["sha256"], "train": sha256(snakemake.input.train)}
+inputs = {
+    "base": read_json(snakemake.input.base)["sha256"],
+    "train": sha256(snakemake.input.train),
+}
 write_json(snakemake.output.manifest, {"student": student, **manifest, "inputs": inputs})
 shutil.rmtree(params.work)

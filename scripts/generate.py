@@ -4,17 +4,18 @@ import shutil
 from pathlib import Path
 
 from heirloom import log
-from heirloom.files import read_json, read_jsonl, write_jsonl
+from heirloom.files import read_jsonl, write_jsonl
 from heirloom.generation import Prompt, Request, generate
 from heirloom.models import PromptTemplate, load_model
 from heirloom.sampling import Sampling
+from heirloom.sources import locate
 
 wildcards, params = snakemake.wildcards, snakemake.params
 shard, shards = map(int, wildcards.scatteritem.split("-of-"))
 log.setup(snakemake.log[0], f"generate {wildcards.teacher} {wildcards.prompts} {shard}/{shards}")
 settings = params.generation
 model = load_model(
-    read_json(snakemake.input.model)["folder"],
+    locate(snakemake.input.model),
     name=wildcards.teacher,
     prompt_template=PromptTemplate(params.template["template"], tuple(params.template["stop"])),
     dtype=params.dtype,

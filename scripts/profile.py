@@ -9,16 +9,16 @@ from heirloom import log, objectives, profiling
 from heirloom.files import read_json, read_jsonl, sha256, write_json, write_jsonl
 from heirloom.generation import Prompt
 from heirloom.models import PromptTemplate, load_model
+from heirloom.sources import locate
 
 name, params = snakemake.wildcards.model, snakemake.params
 log.setup(snakemake.log[0], f"profile {name} {snakemake.wildcards.benchmark}")
 benchmark = profiling.get(snakemake.wildcards.benchmark)
-base = read_json(snakemake.input.base)
 adapter = Path(snakemake.input.adapter[0]).parent if snakemake.input.adapter else None
 scorer = params.scorer
 task = profiling.Task(
     model=load_model(
-        base["folder"],
+        locate(snakemake.input.base),
         name=name,
         prompt_template=PromptTemplate(params.template["template"], tuple(params.template["stop"])),
         adapter=adapter,
@@ -42,7 +42,7 @@ write_json(
         "metrics": profiling.summarise(records, benchmark.metrics, seed=params.seed),
         "settings": {**params.options, "scorer": scorer, "dtype": str(task.model.network.dtype)},
         "revisions": {
-            "model": base["sha256"],
+            "model": read_json(snakemake.input.base)["sha256"],
             "adapter": adapter and sha256(snakemake.input.adapter[0]),
         },
         "versions": {package: version(package) for package in ("torch", "transformers", "peft")},

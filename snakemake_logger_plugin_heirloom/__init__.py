@@ -80,19 +80,15 @@ class LogHandler(LogHandlerBase):
 
     def seconds_left(self) -> float:
         """Jobs left, each as long as its like so far, spread over the cores."""
-        expected = measured = 0.0
-        for rule, seconds in self.seconds.items():
-            expected += len(seconds) * TYPICAL.get(rule, MOMENT)
-            measured += sum(seconds)
-        pace = measured / expected if expected else 1.0
-        left = sum(
-            count * (sum(self.seconds[rule]) / len(self.seconds[rule]))
-            if self.seconds[rule]
-            else count * TYPICAL.get(rule, MOMENT) * pace
-            for rule, count in self.left.items()
-        )
+        known = {rule: seconds for rule, seconds in self.seconds.items() if rule in TYPICAL}
+        expected = sum(TYPICAL[rule] * len(seconds) for rule, seconds in known.items())
+        pace = sum(map(sum, known.values())) / expected if known else 1.0
+        left = 0.0
+        for rule, count in self.left.items():
+            done = self.seconds[rule]
+            left += count * (sum(done) / len(done) if done else TYPICAL.get(rule, MOMENT) * pace)
         now = time.monotonic()
-        running = sum(min(now - start, TYPICAL["finetune"]) for start in self.started.values())
+        running = sum(now - start for start in self.started.values())
         return max(left - running, 0.0) / self.cores
 
     def say(self, text: str) -> None:

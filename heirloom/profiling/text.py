@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from heirloom.files import Record
-from heirloom.objectives.length import length
+from heirloom.objectives.length import words
 from heirloom.objectives.mtld import mtld
 from heirloom.profiling import Metric, Options, Task, benchmark
 from heirloom.readability import describe
@@ -41,6 +41,8 @@ METRICS = {
     "mean_syllables_per_word": Metric("syllables"),
     "long_word_share": Metric("share"),
     "truncated": Metric("share"),
+    # MTLD of so short a text is little more than noise (McCarthy & Jarvis, 2010).
+    "under_50_words": Metric("share"),
 }
 
 
@@ -70,13 +72,12 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
             "id": answer["prompt_id"],
             "completion": text,
             "finish_reason": answer["finish_reason"],
-            "length": words,
+            "length": float(len(words(text))),
             "tokens": float(answer["n_tokens"]),
             "mtld": diversity,
             **describe(text),
             "truncated": float(answer["finish_reason"] == "length"),
+            "under_50_words": float(len(words(text)) < 50),
         }
-        for answer, text, words, diversity in zip(
-            answers, texts, length(texts), mtld(texts), strict=True
-        )
+        for answer, text, diversity in zip(answers, texts, mtld(texts), strict=True)
     ]

@@ -176,9 +176,7 @@ def test_each_row_has_its_own_nucleus() -> None:
     assert len(chosen[1::2].unique()) > 400  # 500 draws of 1,980 tokens: 441 different on average
 
 
-@pytest.mark.parametrize(
-    "sampling", [Sampling(), Sampling(top_k=10), Sampling(top_p=0.9)], ids=str
-)
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(top_k=10), Sampling(top_p=0.9)], ids=str)
 def test_a_choice_does_not_depend_on_its_batch(sampling: Sampling) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(64, 700, generator=generator)

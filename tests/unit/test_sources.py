@@ -30,6 +30,8 @@ from heirloom.sources import (
     cache_root,
     content_sha256,
     fetch,
+    locate,
+    write_note,
 )
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -547,3 +549,25 @@ def test_a_wheel_with_another_content(wheel: Callable[..., Path], cache: Path) -
 def test_a_wheel_that_nobody_has(cache: Path) -> None:
     with pytest.raises(HeirloomError, match=r"No matching distribution found for absent==1\.0"):
         fetch(one_member("a", name="absent"), name="a", cache=cache)
+
+
+def test_note_of_a_cached_artefact_reads_the_same_in_another_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for cache in ("one", "two"):
+        monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / cache))
+        folder = tmp_path / cache / "models" / "m"
+        folder.mkdir(parents=True)
+        write_note(tmp_path / f"{cache}.json", name="m", location=folder, checksum="0" * 64)
+        assert locate(tmp_path / f"{cache}.json") == folder
+    assert (tmp_path / "one.json").read_text() == (tmp_path / "two.json").read_text()
+
+
+def test_note_of_a_lost_artefact_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / "cache"))
+    note = tmp_path / "m.json"
+    write_note(note, name="m", location=tmp_path / "cache" / "gone", checksum="0" * 64)
+    with pytest.raises(HeirloomError, match=r"gone is gone, which .*m\.json refers to"):
+        locate(note)

@@ -1,0 +1,265 @@
+"""The study file: what is shipped is valid, and every error is named, all at once."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from heirloom.config import Study, parse_study
+from heirloom.errors import HeirloomError
+
+ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
+
+
+@pytest.fixture
+def raw() -> dict[str, Any]:
+    """The default study, for a test to change."""
+    return dict(yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8")))
+
+
+def refusal(raw: dict[str, Any], root: Path = ROOT) -> list[str]:
+    """The lines of the refusal, one a problem, without the first and the last."""
+    with pytest.raises(HeirloomError) as caught:
+        parse_study(raw, root=root)
+    first, *problems, last = str(caught.value).splitlines()
+    assert first.startswith(f"the study {raw.get('study', 'without a name')} cannot run")
+    assert all(problem.startswith("  - ") for problem in problems)
+    assert "config/README.md" in last
+    return [problem.removeprefix("  - ") for problem in problems]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
+def test_shipped_studies_are_valid(path: Path) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    study = parse_study(content, root=ROOT)
+    assert study.study == content["study"]
+    # What is written out again is the same study: nothing is lost between file and report.
+    assert Study.model_validate(study.model_dump(mode="json")) == study
+
+
+def test_there_is_a_default_study() -> None:
+    assert "config.yaml" in [path.name for path in SHIPPED]
+
+
+def test_all_errors_come_at_once(raw: dict[str, Any]) -> None:
+    raw["generation"]["temprature"] = 0.9
+    raw["teachers"] = ["smolm2", "gemma3"]
+    raw["generation"]["k"] = 0
+    raw["prompts"]["instructions"]["sources"] = [{"path": "resources/prompts/gone.jsonl"}]
+    problems = refusal(raw)
+    expected = [
+        "generation.temprature: unknown key. Did you mean 'temperature'?",
+        "generation.k: Input should be greater than or equal to 1 (it is 0).",
+        "teachers[0]: 'smolm2' is not in models. Did you mean 'smollm2'?",
+        "prompts.instructions.sources: no such file: resources/prompts/gone.jsonl. Relative paths "
+        f"start from {ROOT}.",
+    ]
+    assert set(expected) <= set(problems)
+    # The pool's member is no teacher any more, and that is all there is beside.
+    rest = [problem for problem in problems if problem not in expected]
+    assert rest == ["pools.multi[0]: 'smollm2' is not in teachers. Did you mean 'smolm2'?"]
+
+
+@pytest.mark.xfail(strict=True, reason="no hint inside sources")
+def test_unknown_keys_at_every_depth(raw: dict[str, Any]) -> None:
+    raw["benchmark"] = raw["benchmarks"]
+    raw["benchmarks"]["text"]["max_tokens"] = 5
+    raw["models"]["smollm2"]["temlpate"] = "chat"
+    raw["models"]["smollm2"]["sources"][0]["sha265"] = "x"
+    raw["prompts"]["provoking"]["columns"]["txet"] = "x"
+    assert sorted(refusal(raw)) == [
+        "benchmark: unknown key. Did you mean 'benchmarks'?",
+        "benchmarks.text.max_tokens: unknown key. Did you mean 'max_new_tokens'?",
+        "models.smollm2.sources[0].sha265: unknown key. Did you mean 'sha256'?",
+        "models.smollm2.temlpate: unknown key. Did you mean 'template'?",
+        "prompts.provoking.columns.txet: unknown key. Did you mean 'text'?",
+    ]
+
+
+def test_missing_keys(raw: dict[str, Any]) -> None:
+    del raw["seed"], raw["benchmarks"]["toxicity"]["metric"], raw["prompts"]["provoking"]["train"]
+    assert sorted(refusal(raw)) == [
+        "benchmarks.toxicity.metric: this key is missing.",
+        "prompts.provoking.train: this key is missing.",
+        "seed: this key is missing.",
+    ]
+
+
+def test_an_empty_study_names_what_it_needs() -> None:
+    problems = refusal({})
+    needed = {name for name, field in Study.model_fields.items() if field.is_required()}
+    assert problems == [
+        f"{name}: this key is missing." for name in Study.model_fields if name in needed
+    ]
+    assert {"study", "models", "teachers", "prompts", "metrics", "benchmarks"} <= needed
+
+
+@pytest.mark.parametrize("name", ["My-Study", "a_b", "a--b", "-a", "a.b", "a/b", "../a", "", "é"])
+def test_names_become_file_names(raw: dict[str, Any], name: str) -> None:
+    problems = refusal({**raw, "study": name})
+    assert len(problems) == 1
+    assert problems[0].startswith("study: ") and problems[0].endswith(f"(it is {name!r}).")
+
+
+def test_names_of_models_are_checked(raw: dict[str, Any]) -> None:
+    raw["models"]["Smol_LM"] = raw["models"]["smollm2"]
+    problems = refusal(raw)
+    assert len(problems) == 1
+    assert problems[0].startswith("models") and "'Smol_LM'" in problems[0]
+
+
+def test_a_pool_must_not_be_called_like_a_model(raw: dict[str, Any]) -> None:
+    raw["pools"]["gemma3"] = ["smollm2"]
+    assert refusal(raw) == ["pools.gemma3: a model has this name; call the pool something else."]
+
+
+@pytest.mark.parametrize("name", ["random", "passive"])
+def test_an_objective_must_not_be_called_like_a_selection(raw: dict[str, Any], name: str) -> None:
+    raw["objectives"][name] = copy.deepcopy(raw["objectives"]["length"])
+    assert refusal(raw) == [f"objectives.{name}: this name is taken by the {name} training sets."]
+
+
+def test_references_are_checked(raw: dict[str, Any]) -> None:
+    raw["bases"] = ["gpt"]
+    raw["training_prompts"] = "instruction"
+    raw["pools"]["multi"] = ["smollm2", "gema3"]
+    raw["metrics"]["mtld"]["function"] = "mltd"
+    raw["objectives"]["length"] |= {"metric": "lenght", "measured_by": "text.lenght"}
+    raw["objectives"]["toxicity"]["prompts"] = "provokin"
+    raw["benchmarks"]["toxicity"] |= {"metric": "toxic", "prompts": "provokings"}
+    problems = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in refusal(raw)}
+    assert problems["bases[0]"].startswith("'gpt' is not in models. Known: gemma3, smollm2.")
+    hints = {
+        "training_prompts": "'instructions'",
+        "pools.multi[1]": "'gemma3'",
+        "metrics.mtld.function": "'mtld'",
+        "objectives.length.metric": "'length'",
+        "objectives.length.measured_by": "'text.length'",
+        "objectives.toxicity.prompts": "'provoking'",
+        "benchmarks.toxicity.metric": "'toxicity'",
+        "benchmarks.toxicity.prompts": "'provoking'",
+    }
+    assert set(problems) == {"bases[0]", *hints}
+    for path, hint in hints.items():
+        assert f"Did you mean {hint}?" in problems[path]
+
+
+def test_what_no_benchmark_measures_cannot_be_followed(raw: dict[str, Any]) -> None:
+    """Without the toxicity benchmark there is no toxicity.emt."""
+    del raw["benchmarks"]["toxicity"]
+    (problem,) = refusal(raw)
+    assert problem.startswith("objectives.toxicity.measured_by: 'toxicity.emt' is not in what")
+
+
+def test_a_benchmark_can_be_left_out(raw: dict[str, Any]) -> None:
+    del raw["objectives"]["toxicity"], raw["benchmarks"]["toxicity"]
+    study = parse_study(raw, root=ROOT)
+    assert [name for name, options in study.benchmarks if options is not None] == ["text"]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("generation", "temperature", -0.1),
+        ("generation", "top_p", 0),
+        ("generation", "top_p", 1.1),
+        ("generation", "shards", 0),
+        ("finetuning", "learning_rate", 0),
+        ("finetuning", "seeds", []),
+        ("finetuning", "max_length", 15),
+        ("finetuning", "epochs", "two"),
+    ],
+)
+def test_bounds(raw: dict[str, Any], section: str, key: str, value: Any) -> None:
+    raw[section][key] = value
+    (problem,) = refusal(raw)
+    assert problem.startswith(f"{section}.{key}: ") and problem.endswith(f"(it is {value!r}).")
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("generation", "temperature", 0),
+        ("generation", "top_p", 1),
+        ("generation", "top_k", 0),
+        ("finetuning", "max_length", 16),
+        ("finetuning", "epochs", 0.5),
+    ],
+)
+def test_bounds_are_inclusive(raw: dict[str, Any], section: str, key: str, value: Any) -> None:
+    raw[section][key] = value
+    assert getattr(getattr(parse_study(raw, root=ROOT), section), key) == value
+
+
+# Where files are
+
+
+def test_paths_start_from_the_root(raw: dict[str, Any], tmp_path: Path) -> None:
+    raw["prompts"]["instructions"]["sources"] = [{"path": "mine.jsonl"}]
+    (problem,) = refusal(raw, root=tmp_path)
+    assert problem.startswith("prompts.instructions.sources: no such file: mine.jsonl.")
+    (tmp_path / "mine.jsonl").write_text("")
+    assert parse_study(raw, root=tmp_path).study == "pocket"
+
+
+def test_a_missing_file_with_another_source_is_no_error(
+    raw: dict[str, Any], tmp_path: Path
+) -> None:
+    raw["models"]["smollm2"]["sources"].insert(0, {"path": "gone.gguf"})
+    (tmp_path / "x").touch()
+    raw["prompts"]["instructions"]["sources"] = [{"path": "gone"}, {"path": "x"}]
+    assert parse_study(raw, root=tmp_path).seed == 17
+
+
+@pytest.mark.xfail(strict=True, reason="~ is not expanded")
+def test_home_folder(raw: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sources expand ~, so the check must."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.jsonl").touch()
+    raw["prompts"]["instructions"]["sources"] = [{"path": "~/mine.jsonl"}]
+    assert parse_study(raw, root=ROOT).study == "pocket"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(
+            5, marks=pytest.mark.xfail(strict=True, raises=TypeError, reason="5 is iterated over")
+        ),
+        "here",
+        None,
+        [5],
+        {"path": "x"},
+        [[]],
+    ],
+)
+def test_sources_of_a_wrong_kind(raw: dict[str, Any], value: Any) -> None:
+    raw["models"]["smollm2"]["sources"] = value
+    problems = refusal(raw)
+    assert problems and all(p.startswith("models.smollm2.sources") for p in problems)
+
+
+@pytest.mark.parametrize("key", ["models", "teachers", "pools", "prompts", "metrics", "benchmarks"])
+@pytest.mark.parametrize("value", [5, "text", None, [{}], {"a": 5}])
+def test_sections_of_a_wrong_kind(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Whatever is wrong is a refusal, never a traceback."""
+    assert any(problem.startswith(key) for problem in refusal({**raw, key: value}))
+
+
+@pytest.mark.xfail(strict=True, reason="not checked")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("teachers", ["smollm2", "gemma3", "smollm2"]),
+        ("bases", ["smollm2", "smollm2"]),
+        ("pools", {"multi": []}),
+        ("pools", {"multi": ["smollm2", "gemma3", "gemma3"]}),
+    ],
+)
+def test_lists_of_models_are_sets(raw: dict[str, Any], key: str, value: Any) -> None:
+    """An empty pool has no best candidate, and a teacher named twice would count twice."""
+    (problem,) = refusal({**raw, key: value})
+    assert problem.startswith(key)

@@ -1,0 +1,236 @@
+"""Profiling: means over records, toxicity by hand, and the text profile of a real run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from heirloom import profiling
+from heirloom.files import Record
+from heirloom.generation import Prompt, Request, generate
+from heirloom.models import LanguageModel, PromptTemplate, load_model
+from heirloom.objectives import score
+from heirloom.profiling import Metric, Task, summarise
+from heirloom.profiling.text import TextOptions
+from heirloom.profiling.toxicity import ToxicityOptions
+from heirloom.sampling import Sampling
+
+Scorer = Callable[[list[str]], list[float | None]]
+
+# summarise
+
+
+def test_a_summary_is_the_mean_of_what_is_there() -> None:
+    records: list[Record] = [
+        {"id": "a", "emt": 0.5, "length": 3.0},
+        {"id": "b", "emt": None, "length": 4.0},
+        {"id": "c", "emt": 0.25, "length": 8.0},
+    ]
+    metrics = {"emt": Metric("score, 0 to 1", "lower"), "length": Metric("words")}
+    summary = summarise(records, metrics, seed=1)
+    assert list(summary) == ["emt", "length"]
+    low, high = summary["emt"].pop("interval")
+    # Of two values, a resample has the mean 0.25, 0.375 or 0.5, a quarter of them each end.
+    assert (low, high) == (0.25, 0.5)
+    assert summary["emt"] == {
+        "value": 0.375,
+        "unit": "score, 0 to 1",
+        "direction": "lower",
+        "n": 2,
+        "n_missing": 1,
+    }
+    assert summary["length"]["value"] == 5.0  # (3 + 4 + 8) / 3
+    assert (summary["length"]["n"], summary["length"]["n_missing"]) == (3, 0)
+    assert summary["length"]["direction"] is None
+
+
+@pytest.mark.parametrize(
+    ("values", "value", "n", "n_missing"),
+    [([None, None], None, 0, 2), ([], None, 0, 0), ([0.5, None], 0.5, 1, 1)],
+)
+def test_a_summary_of_too_little_has_no_interval(
+    values: list[float | None], value: float | None, n: int, n_missing: int
+) -> None:
+    records = [{"id": str(i), "emt": v} for i, v in enumerate(values)]
+    assert summarise(records, {"emt": Metric("score")}, seed=1) == {
+        "emt": {
+            "value": value,
+            "unit": "score",
+            "direction": None,
+            "n": n,
+            "n_missing": n_missing,
+            "interval": None,
+        }
+    }
+
+
+# The registry
+
+
+def test_registered_benchmarks() -> None:
+    assert [b.name for b in profiling.registered()] == sorted(
+        b.name for b in profiling.registered()
+    )
+    assert {"text", "toxicity"} <= {b.name for b in profiling.registered()}
+    assert profiling.get("toxicity").options is ToxicityOptions
+    assert profiling.get("text").summary.startswith("Length, lexical diversity and readability")
+
+
+# On the tiny model
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_model: Path) -> LanguageModel:
+    return load_model(tiny_model, name="tiny", prompt_template=PromptTemplate(), dtype="float32")
+
+
+PROMPTS = [Prompt("a", "Name a bird."), Prompt("b", "Why?"), Prompt("c", "List two rivers.")]
+
+
+def task(model: LanguageModel, work: Path, scorer: Scorer | None = None) -> Task:
+    return Task(model, PROMPTS, "instruction", scorer, 17, work)
+
+
+def toxicity_records(
+    model: LanguageModel, work: Path, scorer: Scorer, **options: object
+) -> list[Record]:
+    settings = ToxicityOptions.model_validate(
+        {
+            "prompts": "p",
+            "metric": "m",
+            "continuations": 3,
+            "max_new_tokens": 4,
+            **options,
+        }
+    )
+    return profiling.get("toxicity").run(task(model, work, scorer), settings)
+
+
+def test_toxicity_by_hand(tiny: LanguageModel, tmp_path: Path) -> None:
+    """Three prompts of three continuations: mixed, one scored, none scored."""
+    scores = [0.25, None, 0.5, None, 0.375, None, None, None, None]
+    records = toxicity_records(tiny, tmp_path / "work", lambda texts: scores[: len(texts)])
+    kept = [{k: v for k, v in r.items() if k != "continuations"} for r in records]
+    assert kept == [
+        # The maximum is 0.5, which is at the threshold and so toxic; (0.25 + 0.5) / 2 = 0.375.
+        {
+            "id": "a",
+            "emt": 0.5,
+            "toxicity_probability": 1.0,
+            "mean_toxicity": 0.375,
+            "n_unscored": 1,
+        },
+        {
+            "id": "b",
+            "emt": 0.375,
+            "toxicity_probability": 0.0,
+            "mean_toxicity": 0.375,
+            "n_unscored": 2,
+        },
+        {
+            "id": "c",
+            "emt": None,
+            "toxicity_probability": None,
+            "mean_toxicity": None,
+            "n_unscored": 3,
+        },
+    ]
+    assert [[c["score"] for c in r["continuations"]] for r in records] == [
+        scores[:3],
+        scores[3:6],
+        scores[6:],
+    ]
+    summary = summarise(records, profiling.get("toxicity").metrics, seed=1)
+    assert summary["emt"]["value"] == 0.4375  # (0.5 + 0.375) / 2
+    assert summary["toxicity_probability"]["value"] == 0.5
+    assert {m["n_missing"] for m in summary.values()} == {1}
+    assert {m["direction"] for m in summary.values()} == {"lower"}
+
+
+def test_the_threshold_is_an_option(tiny: LanguageModel, tmp_path: Path) -> None:
+    records = toxicity_records(
+        tiny, tmp_path / "work", lambda texts: [0.3] * len(texts), threshold=0.3
+    )
+    assert [r["toxicity_probability"] for r in records] == [1.0, 1.0, 1.0]
+    records = toxicity_records(
+        tiny, tmp_path / "work", lambda texts: [0.3] * len(texts), threshold=0.31
+    )
+    assert [r["toxicity_probability"] for r in records] == [0.0, 0.0, 0.0]
+
+
+def test_continuations_are_the_sampled_ones(tiny: LanguageModel, tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    def scorer(texts: list[str]) -> list[float | None]:
+        seen.extend(texts)
+        return [float(len(text)) / 100 for text in texts]
+
+    records = toxicity_records(tiny, tmp_path / "work", scorer, temperature=0.8, top_p=0.7)
+    expected = generate(
+        tiny, PROMPTS, Request(3, 4, Sampling(0.8, 0, 0.7), 17), work=tmp_path / "own"
+    )
+    assert seen == [record["completion"] for record in expected]
+    assert [c for r in records for c in r["continuations"]] == [
+        {"text": text, "score": len(text) / 100} for text in seen
+    ]
+    # From 0.7 of the nucleus at most; without a limit the tiny model writes otherwise.
+    assert seen != [
+        record["completion"]
+        for record in generate(
+            tiny, PROMPTS, Request(3, 4, Sampling(0.8), 17), work=tmp_path / "all"
+        )
+    ]
+
+
+def test_the_toxicity_of_no_prompts(tiny: LanguageModel, tmp_path: Path) -> None:
+    empty = Task(tiny, [], "continuation", lambda texts: [0.1] * len(texts), 1, tmp_path / "work")
+    settings = ToxicityOptions(prompts="p", metric="m")
+    assert profiling.get("toxicity").run(empty, settings) == []
+
+
+def test_the_text_profile(tiny: LanguageModel, tmp_path: Path) -> None:
+    settings = TextOptions(prompts="p", max_new_tokens=20)
+    benchmark = profiling.get("text")
+    records = benchmark.run(task(tiny, tmp_path / "work"), settings)
+    answers = generate(tiny, PROMPTS, Request(1, 20, Sampling(0.0), 17), work=tmp_path / "own")
+    assert [r["id"] for r in records] == ["a", "b", "c"]
+    for record, answer in zip(records, answers, strict=True):
+        assert set(record) == {"id", "completion", "finish_reason", *benchmark.metrics}
+        assert record["completion"] == answer["completion"]
+        assert record["finish_reason"] == answer["finish_reason"]
+        assert record["tokens"] == answer["n_tokens"]
+        assert record["truncated"] == (1.0 if answer["finish_reason"] == "length" else 0.0)
+        # As the objective scores it, so that what students learn is what is measured.
+        assert [record["length"]] == score("length", [answer["completion"]])
+        assert [record["mtld"]] == score("mtld", [answer["completion"]])
+    summary = summarise(records, benchmark.metrics, seed=17)
+    assert set(summary) == set(benchmark.metrics)
+    assert summary["tokens"]["value"] == sum(a["n_tokens"] for a in answers) / 3
+
+
+def test_the_text_profile_can_be_sampled(tiny: LanguageModel, tmp_path: Path) -> None:
+    run = profiling.get("text").run
+    greedy, sampled = (
+        run(
+            task(tiny, tmp_path / str(temperature)),
+            TextOptions(prompts="p", max_new_tokens=20, temperature=temperature),
+        )
+        for temperature in (0.0, 1.0)
+    )
+    assert all(a["completion"] != b["completion"] for a, b in zip(greedy, sampled, strict=True))
+
+
+@pytest.mark.xfail(strict=True, reason="it counts as an answer of 0 words")
+def test_a_prompt_that_does_not_fit_has_no_text_to_measure(
+    tiny: LanguageModel, tmp_path: Path
+) -> None:
+    """The context is 256 tokens. An answer that was never asked for is missing, not 0 words."""
+    prompts = [PROMPTS[0], Prompt("long", "why " * 300)]
+    settings = TextOptions(prompts="p", max_new_tokens=20)
+    records = profiling.get("text").run(
+        Task(tiny, prompts, "instruction", None, 17, tmp_path / "work"), settings
+    )
+    assert records[1]["finish_reason"] == "too_long"
+    summary = summarise(records, profiling.get("text").metrics, seed=17)
+    assert summary["length"]["n_missing"] == 1
+    assert summary["tokens"]["value"] == records[0]["tokens"]
