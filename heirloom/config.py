@@ -6,9 +6,17 @@ Snakefile reads a study; the library takes plain arguments.
 
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 
 from heirloom import objectives, profiling
 from heirloom.errors import HeirloomError
@@ -21,6 +29,19 @@ Name = Annotated[
         description="Lower-case letters, digits and single hyphens: it becomes part of file names.",
     ),
 ]
+
+# pydantic puts the kind of a source into an error's path, where it means nothing to a user.
+_SOURCE_KINDS = ("HubSource", "UrlSource", "PathSource", "WheelSource")
+
+
+def _distinct(names: list[str]) -> list[str]:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(repeated)} is named twice")
+    return names
+
+
+Names = Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)]
 
 
 class Section(BaseModel):
@@ -103,12 +124,24 @@ class Finetuning(Section):
     epochs: float = Field(2, gt=0, description="Passes over the training set.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak; decays linearly to zero.")
     batch_size: int = Field(4, ge=1, description="Examples a step.")
+    micro_batch_size: int = Field(
+        2, ge=1, description="Of those, how many at once: fewer need less memory. Divides it."
+    )
     lora_rank: int = Field(16, ge=1, description="Rank of the adapter (assumed).")
     lora_alpha: int = Field(32, ge=1, description="Scale of the adapter (assumed).")
     max_length: int = Field(
         512, ge=16, description="Longer examples, in tokens, are left out and counted."
     )
     checkpoint_steps: int = Field(10, ge=1, description="A killed job loses at most these steps.")
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Self:
+        if self.batch_size % min(self.micro_batch_size, self.batch_size):
+            raise ValueError(
+                f"batch_size {self.batch_size} is no multiple of micro_batch_size "
+                f"{self.micro_batch_size}"
+            )
+        return self
 
 
 Benchmarks: type[Section] = create_model(
@@ -132,9 +165,9 @@ class Study(Section):
         "auto", description="`auto`: bfloat16 where the hardware computes in it, else float32."
     )
     models: dict[Name, Model] = Field(..., min_length=1, description="Every model, by name.")
-    teachers: list[Name] = Field(..., min_length=1, description="Models that write candidates.")
-    bases: list[Name] = Field(..., min_length=1, description="Models that become students.")
-    pools: dict[Name, list[Name]] = Field(
+    teachers: Names = Field(..., description="Models that write candidates.")
+    bases: Names = Field(..., description="Models that become students.")
+    pools: dict[Name, Names] = Field(
         {}, description="Multi-source pools: teachers whose candidates compete. A teacher alone "
         "(single-source) needs no entry."
     )  # fmt: skip
@@ -179,8 +212,7 @@ def _describe(error: ValidationError) -> list[str]:
     """One line an error: its key path, what is wrong, and a hint."""
     lines = []
     for item in error.errors():
-        # Names of classes and validators that pydantic puts into the path mean nothing to a user.
-        path = _path([p for p in item["loc"] if not (isinstance(p, str) and p[:1].isupper())])
+        path = _path([part for part in item["loc"] if part not in _SOURCE_KINDS])
         if item["type"] == "extra_forbidden":
             hint = _nearest(str(item["loc"][-1]), _keys_beside(item["loc"]))
             lines.append(f"{path}: unknown key.{hint}")
@@ -195,11 +227,20 @@ def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
     """The keys that would have been right where an unknown one was found."""
     known: Any = Study
     for part in location[:-1]:
-        field = known.model_fields.get(part) if _is_section(known) else None
-        annotation = field.annotation if field else known
-        arguments = [a for a in getattr(annotation, "__args__", ()) if _is_section(a)]
-        known = arguments[-1] if arguments else annotation
-    return list(known.model_fields) if _is_section(known) else []
+        if get_origin(known) in (dict, list):  # `part` is the name or number of an entry
+            known = get_args(known)[-1]
+        elif _is_section(known):
+            known = known.model_fields[part].annotation
+        else:  # a union: `part` says which of its classes the value was checked against
+            known = next((s for s in _sections_in(known) if s.__name__ == part), None)
+    sections = _sections_in(known)
+    return list(sections[0].model_fields) if len(sections) == 1 else []
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    if _is_section(annotation):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections_in(part)]
 
 
 def _is_section(kind: Any) -> bool:
@@ -286,8 +327,11 @@ def _missing_files(raw: dict[str, Any], root: Path) -> list[str]:
         section = raw.get(key)
         for name, artefact in (section if isinstance(section, dict) else {}).items():
             sources = artefact.get("sources") if isinstance(artefact, dict) else None
-            paths = [s.get("path") for s in sources or [] if isinstance(s, dict)]
-            if paths and all(isinstance(p, str) and not (root / p).exists() for p in paths):
+            listed = sources if isinstance(sources, list) else []
+            paths = [s.get("path") for s in listed if isinstance(s, dict)]
+            if paths and all(
+                isinstance(p, str) and not (root / Path(p).expanduser()).exists() for p in paths
+            ):
                 problems.append(
                     f"{key}.{name}.sources: no such file: {', '.join(map(str, paths))}. Relative "
                     f"paths start from {root}."

@@ -39,6 +39,7 @@ class Recipe:
         epochs: Passes over the training set.
         learning_rate: Peak; it decays linearly to zero.
         batch_size: Examples a step.
+        micro_batch_size: Of those, how many are computed at once.
         lora_rank: Rank r of the adapter (Hu et al., 2021, arXiv 2106.09685).
         lora_alpha: The adapter is scaled by alpha / r. It sits on every linear layer but the head.
         max_length: Longer examples, in tokens, are left out: cutting one would cut off its end.
@@ -50,6 +51,7 @@ class Recipe:
     epochs: float = 2
     learning_rate: float = 1e-3
     batch_size: int = 4
+    micro_batch_size: int = 2
     lora_rank: int = 16
     lora_alpha: int = 32
     max_length: int = 512
@@ -204,13 +206,15 @@ def _make_trainer(
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
+    at_once = min(recipe.micro_batch_size, recipe.batch_size)
     arguments = TrainingArguments(
         output_dir=str(work),
         seed=recipe.seed,
         num_train_epochs=recipe.epochs,
         learning_rate=recipe.learning_rate,
         lr_scheduler_type="linear",
-        per_device_train_batch_size=recipe.batch_size,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=recipe.batch_size // at_once,
         train_sampling_strategy="group_by_length",
         bf16=dtype == torch.bfloat16,
         use_cpu=device.type == "cpu",

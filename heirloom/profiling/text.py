@@ -66,18 +66,28 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
         batch_size=options.batch_size,
     )
     answers = generate(task.model, task.prompts, request, work=task.work)
-    texts = [answer["completion"] for answer in answers]
     return [
         {
             "id": answer["prompt_id"],
-            "completion": text,
+            "completion": answer["completion"],
             "finish_reason": answer["finish_reason"],
-            "length": float(len(words(text))),
-            "tokens": float(answer["n_tokens"]),
-            "mtld": diversity,
-            **describe(text),
-            "truncated": float(answer["finish_reason"] == "length"),
-            "under_50_words": float(len(words(text)) < 50),
+            **_measure(answer),
         }
-        for answer, text, diversity in zip(answers, texts, mtld(texts), strict=True)
+        for answer in answers
     ]
+
+
+def _measure(answer: Record) -> dict[str, float | None]:
+    """Every metric of one answer; all null if the prompt did not fit the model's context."""
+    if answer["finish_reason"] == "too_long":
+        return dict.fromkeys(METRICS)
+    text = answer["completion"]
+    n_words = float(len(words(text)))
+    return {
+        "length": n_words,
+        "tokens": float(answer["n_tokens"]),
+        "mtld": mtld([text])[0],
+        **describe(text),
+        "truncated": float(answer["finish_reason"] == "length"),
+        "under_50_words": float(n_words < 50),
+    }
