@@ -29,9 +29,9 @@ if "study" not in config:
 
 try:
     STUDY = parse_study(config, root=Path.cwd())
+    PLAN = make_plan(STUDY)
 except HeirloomError as error:
     raise WorkflowError(str(error)) from None
-PLAN = make_plan(STUDY)
 
 HOME = Path(os.path.relpath(workflow.basedir))
 RESULTS = f"results/{STUDY.study}"

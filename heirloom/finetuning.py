@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from filelock import FileLock
 from torch import Tensor
 from transformers import AutoModelForCausalLM, Trainer, TrainerCallback, TrainingArguments
 from transformers import set_seed as seed_everything
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from heirloom.errors import HeirloomError
 from heirloom.files import Record, read_json, write_json
@@ -24,6 +25,7 @@ from heirloom.models import (
     load_tokenizer,
     resolve_dtype,
 )
+from heirloom.sampling import sequence_key
 
 logger = logging.getLogger(__name__)
 
@@ -162,18 +164,57 @@ class CompletionTrainer(Trainer):  # type: ignore[misc]
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
         """Mean cross-entropy over the tokens that carry loss."""
-        language_model = self.accelerator.unwrap_model(model).get_base_model()
-        hidden = language_model.get_decoder()(
-            input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"], use_cache=False
-        ).last_hidden_state
-        # The hidden state at a position predicts the token after it.
+        # The logits at a position predict the token after it.
         targets = inputs["labels"][:, 1:]
         carries_loss = targets != IGNORED
-        logits = language_model.get_output_embeddings()(hidden[:, :-1][carries_loss])
-        total = torch.nn.functional.cross_entropy(
-            logits.float(), targets[carries_loss], reduction="sum"
+        columns = carries_loss.any(dim=0).nonzero().squeeze(1)
+        # By the model itself, not by its head: some scale or cap their logits after that.
+        logits = (
+            self.accelerator.unwrap_model(model)
+            .get_base_model()(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                use_cache=False,
+                logits_to_keep=columns,
+            )
+            .logits
         )
-        return total / (num_items_in_batch or carries_loss.sum())
+        kept = carries_loss[:, columns]
+        total = torch.nn.functional.cross_entropy(
+            logits[kept].float(), targets[:, columns][kept], reduction="sum"
+        )
+        n = carries_loss.sum() if num_items_in_batch is None else num_items_in_batch
+        return total / max(n, 1)  # a step may have nothing to learn
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> torch.utils.data.Sampler[int]:
+        return _LengthGrouped(
+            [len(row["input_ids"]) for row in self.train_dataset],
+            batch_size=self.args.per_device_train_batch_size,
+            seed=self.args.seed,
+        )
+
+
+class _LengthGrouped(torch.utils.data.Sampler[int]):
+    """Examples of like length together, in an order that seed and epoch alone decide.
+
+    The Trainer's own sampler draws the order from torch's global generator. An epoch that a kill
+    left in the middle would be shuffled anew: some examples seen twice in it, others not at all.
+    """
+
+    def __init__(self, lengths: list[int], *, batch_size: int, seed: int) -> None:
+        self.lengths, self.batch_size, self.seed = lengths, batch_size, seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the Trainer before every epoch, the one that it goes on with included."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(sequence_key(self.seed, "order", self.epoch))
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
 
 
 class _ReportSteps(TrainerCallback):  # type: ignore[misc]
@@ -215,11 +256,11 @@ def _make_trainer(
         lr_scheduler_type="linear",
         per_device_train_batch_size=at_once,
         gradient_accumulation_steps=recipe.batch_size // at_once,
-        train_sampling_strategy="group_by_length",
         bf16=dtype == torch.bfloat16,
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=device.type == "cuda",
         logging_steps=1,
+        logging_nan_inf_filter=False,  # it would log a number where the loss is none
         save_strategy="steps",
         save_steps=recipe.checkpoint_steps,
         save_total_limit=2,
@@ -279,5 +320,13 @@ def _claim(work: Path, identity: Record) -> None:
 
 def _last_checkpoint(work: Path) -> Path | None:
     """The newest checkpoint that was written whole: the Trainer writes its state last."""
-    whole = [p for p in work.glob("checkpoint-*") if (p / "trainer_state.json").exists()]
+
+    def is_whole(checkpoint: Path) -> bool:
+        try:
+            read_json(checkpoint / "trainer_state.json")
+        except HeirloomError:  # missing, or cut short
+            return False
+        return True
+
+    whole = [p for p in work.glob("checkpoint-*") if is_whole(p)]
     return max(whole, key=lambda p: int(p.name.removeprefix("checkpoint-")), default=None)

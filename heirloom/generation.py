@@ -27,7 +27,6 @@ logger = logging.getLogger(__name__)
 
 _ENDED, _CUT, _TOO_LONG = "stop", "length", "too_long"
 _COMPACT_AT = 0.85  # share of a batch still going below which the ended rows are dropped
-_STOP_WINDOW = 16  # newest tokens searched for a stop text
 
 
 @dataclass(frozen=True)
@@ -136,6 +135,7 @@ def _claim(
     """Empty `work` unless it holds batches of this very request."""
     content = {
         "model": str(model.network.name_or_path),
+        "adapter": model.adapter_sha256,
         "dtype": str(model.network.dtype),
         "stop": model.prompt_template.stop,
         "request": asdict(request),
@@ -250,7 +250,9 @@ def _next_logits(
 def _has_stop_text(model: LanguageModel, tokens: list[int]) -> bool:
     if not model.prompt_template.stop:
         return False
-    tail = model.tokenizer.decode(tokens[-_STOP_WINDOW:], skip_special_tokens=True)
+    # A token is a byte at least, so a stop text that has just been completed lies in this tail.
+    width = max(len(stop.encode()) for stop in model.prompt_template.stop) + 1
+    tail = model.tokenizer.decode(tokens[-width:], skip_special_tokens=True)
     return any(stop in tail for stop in model.prompt_template.stop)
 
 
@@ -261,10 +263,11 @@ def _completion(model: LanguageModel, prompt: list[int], tokens: list[int], form
         # Decoded behind its prompt, because some tokenizers drop the space at the start of a text.
         before = model.tokenizer.decode(prompt, skip_special_tokens=True)
         text = model.tokenizer.decode(prompt + tokens, skip_special_tokens=True)[len(before) :]
-        return str(text).rstrip()
-    text = model.tokenizer.decode(tokens, skip_special_tokens=True)
+    else:
+        text = model.tokenizer.decode(tokens, skip_special_tokens=True)
     ends = [text.find(stop) for stop in model.prompt_template.stop if stop in text]
-    return str(text[: min(ends, default=len(text))]).strip()
+    text = str(text[: min(ends, default=len(text))])
+    return text.rstrip() if format == "continuation" else text.strip()
 
 
 def _record(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from heirloom.errors import HeirloomError
+from heirloom.files import sha256
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +31,16 @@ class PromptTemplate:
 
 @dataclass(frozen=True)
 class LanguageModel:
-    """A model ready to score and to generate: weights, tokenizer and prompt template."""
+    """A model ready to score and to generate: weights, tokenizer and prompt template.
+
+    `adapter_sha256` tells the students of one base apart; it is None without an adapter.
+    """
 
     name: str
     network: Any
     tokenizer: Any
     prompt_template: PromptTemplate
+    adapter_sha256: str | None = None
 
     @property
     def device(self) -> torch.device:
@@ -140,8 +145,8 @@ def load_model(
 
     device = best_device()
     resolved = resolve_dtype(dtype, device)
-    tokenizer = load_tokenizer(folder)
     try:
+        tokenizer = load_tokenizer(folder)
         network = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32 if adapter else resolved, use_safetensors=True
         )
@@ -154,7 +159,8 @@ def load_model(
             f"model {name!r} could not be loaded from {adapter or folder}: {error}. If the file is "
             "damaged, delete that folder and run the same command again: it is then made anew."
         ) from error
-    return LanguageModel(name, network.eval().to(device), tokenizer, prompt_template)
+    identity = sha256(Path(adapter) / "adapter_model.safetensors") if adapter else None
+    return LanguageModel(name, network.eval().to(device), tokenizer, prompt_template, identity)
 
 
 def load_tokenizer(folder: str | Path) -> Any:

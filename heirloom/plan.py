@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from heirloom.config import Study
+from heirloom.errors import HeirloomError
 from heirloom.files import Record
 
 
@@ -73,7 +74,12 @@ def make_plan(study: Study) -> Plan:
     only_for: dict[str, str] = {}  # training set -> the one base that learns it
 
     def add(dataset: Dataset) -> str:
-        datasets[dataset.id] = dataset
+        # A control is added once for every objective that it serves.
+        if datasets.setdefault(dataset.id, dataset) != dataset:
+            raise HeirloomError(
+                f"two training sets would be called {dataset.id}: rename one of the objectives, "
+                "pools or prompt sets that its name is made of."
+            )
         return dataset.id
 
     def suffix(prompts: str, pool: str) -> str:

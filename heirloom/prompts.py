@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import io
 import json
 import logging
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,8 @@ def read_prompts(
     Args:
         path: `.jsonl`, `.json` (a list of objects; Alpaca), `.csv`, `.tsv`, `.parquet` or `.txt`
             (a prompt a line), each also with `.gz`.
-        text: Column with the prompt. A dot reaches into nested objects. Unused for `.txt`.
+        text: Column with the prompt. A dot reaches into nested objects. A `.txt` has no columns:
+            this, `input` and `id` are unused for it.
         input: Column with a second part, put below the first after an empty line.
         id: Column with a stable id. Without it the id is a hash of the text.
 
@@ -38,10 +41,10 @@ def read_prompts(
     prompts: dict[str, Record] = {}
     texts: dict[str, str] = {}  # text -> id of the first prompt with it
     n_empty = n_repeated = 0
+    plain = ".txt" in path.suffixes
     for number, row in _rows(path):
-        parts = [_cell(row, text, path, number)]
-        if input is not None:
-            parts.append(_cell(row, input, path, number))
+        columns = [text] if input is None else [text, input]
+        parts = [row] if plain else [_cell(row, column, path, number) for column in columns]
         prompt = "\n\n".join(part.strip() for part in parts if part.strip())
         if not prompt:
             n_empty += 1
@@ -50,7 +53,7 @@ def read_prompts(
             n_repeated += 1
             continue
         digest = hashlib.sha256(prompt.encode()).hexdigest()[:12]
-        key = digest if id is None else _cell(row, id, path, number)
+        key = digest if plain or id is None else _cell(row, id, path, number)
         if key in prompts:
             raise HeirloomError(
                 f"{path}, row {number}: the id {key!r} occurs twice. Ids must be distinct; leave "
@@ -96,20 +99,23 @@ def _rows(path: Path) -> Iterable[tuple[int, Any]]:
             import pandas as pd
 
             if kind == ".parquet":
-                table = pd.read_parquet(path)
+                packed = path.suffix.lower() == ".gz"
+                content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
+                table = pd.read_parquet(io.BytesIO(content))
             else:
                 separator = "\t" if kind == ".tsv" else ","
                 table = pd.read_csv(path, sep=separator, keep_default_na=False, dtype=str)
             return list(enumerate(table.to_dict(orient="records"), start=1))
         opener = gzip.open if path.suffix.lower() == ".gz" else open
-        with opener(path, "rt", encoding="utf-8") as handle:
-            content = handle.read()
-    except (OSError, ValueError, EOFError) as error:
+        # utf-8-sig: Windows editors put a byte order mark in front.
+        with opener(path, "rt", encoding="utf-8-sig") as handle:
+            text = handle.read()
+    except (OSError, ValueError, EOFError, zlib.error) as error:
         raise HeirloomError(f"{path} cannot be read as {kind or 'text'}: {error}") from error
     if kind == ".txt":
-        return list(enumerate(content.splitlines(), start=1))
+        return list(enumerate(text.split("\n"), start=1))
     if kind in (".json", ".jsonl"):
-        return _json_rows(path, content)
+        return _json_rows(path, text)
     raise HeirloomError(
         f"{path}: prompts are read from .jsonl, .json, .csv, .tsv, .parquet and .txt files."
     )
@@ -123,7 +129,8 @@ def _json_rows(path: Path, content: str) -> list[tuple[int, Any]]:
         except ValueError as error:
             raise HeirloomError(f"{path} is not valid JSON: {error}") from error
     rows = []
-    for number, line in enumerate(content.splitlines(), start=1):
+    # Not splitlines: JSON leaves other separators, such as U+2028, as they are inside a text.
+    for number, line in enumerate(content.split("\n"), start=1):
         if not line.strip():
             continue
         try:
@@ -135,8 +142,6 @@ def _json_rows(path: Path, content: str) -> list[tuple[int, Any]]:
 
 def _cell(row: Any, column: str, path: Path, number: int) -> str:
     """The text in one column of a row; null is the empty text."""
-    if isinstance(row, str):
-        return row
     value: Any = row
     for part in column.split("."):
         if not isinstance(value, dict) or part not in value:
@@ -146,4 +151,12 @@ def _cell(row: Any, column: str, path: Path, number: int) -> str:
                 "of this prompt set in the study file."
             )
         value = value[part]
-    return "" if value is None else str(value)
+    if value is None or (isinstance(value, float) and value != value):  # pandas' null is nan
+        return ""
+    if not isinstance(value, str | int | float):
+        raise HeirloomError(
+            f"{path}, row {number}: column {column!r} holds no text but {str(value)[:60]}. A dot "
+            "reaches into nested objects: `prompt.text`. Set `columns` of this prompt set in the "
+            "study file."
+        )
+    return str(value)

@@ -67,7 +67,8 @@ def gumbel_noise(keys: Tensor, step: int, tokens: Tensor) -> Tensor:
     """
     position = _mix(keys + torch.full_like(keys, step) * _GOLDEN_GAMMA)
     bits = _mix(_mix(position[:, None] + tokens * _GOLDEN_GAMMA))
-    uniform = (((bits >> 11) & ((1 << 53) - 1)).double() + 0.5) / (1 << 53)
+    # 52 bits and a half: the largest that a double holds exactly, so that it is never 0 or 1.
+    uniform = (((bits >> 12) & ((1 << 52) - 1)).double() + 0.5) / (1 << 52)
     return -torch.log(-torch.log(uniform))
 
 

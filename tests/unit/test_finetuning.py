@@ -154,7 +154,6 @@ def test_the_loss_is_the_models_own(tiny_model: Path, tmp_path: Path) -> None:
     assert loss > 1
 
 
-@pytest.mark.xfail(strict=True, reason="compute_loss stops at the head")
 def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path, tmp_path: Path) -> None:
     """Gemma 2 squeezes its logits after the head; others scale them there."""
     from transformers import Gemma2Config, Gemma2ForCausalLM
@@ -277,7 +276,6 @@ def test_no_example_left(tiny_model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "adapter").exists()
 
 
-@pytest.mark.xfail(strict=True, reason="the Trainer logs 0 for nan: logging_nan_inf_filter")
 def test_a_loss_that_is_not_a_number(tiny_model: Path, tmp_path: Path) -> None:
     """A learning rate of 1e30 makes weights whose products overflow float32."""
     with pytest.raises(HeirloomError, match=r"the loss is not a number.*finetuning\.learning_rate"):
@@ -305,7 +303,6 @@ train(Path({base!r}), Path({folder!r}), LONG)
 """
 
 
-@pytest.mark.xfail(strict=True, reason="the order of the epoch it goes on with is drawn anew")
 def test_a_killed_run_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
     """To the byte: the checkpoint holds optimizer, schedule, order of examples and randomness."""
     unbroken = train(tiny_model, tmp_path / "unbroken", LONG)
@@ -345,7 +342,6 @@ def test_a_finished_step_is_not_done_again(
     assert weights(tmp_path) == weights(trained[0])
 
 
-@pytest.mark.xfail(strict=True, reason="the order of the epoch it goes on with is drawn anew")
 def test_an_incomplete_checkpoint_is_ignored(
     tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path
 ) -> None:
@@ -358,7 +354,6 @@ def test_an_incomplete_checkpoint_is_ignored(
     assert weights(tmp_path) == weights(trained[0])
 
 
-@pytest.mark.xfail(strict=True, reason="a checkpoint's state is not looked into")
 def test_half_a_checkpoint_state_is_ignored(
     tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path
 ) -> None:

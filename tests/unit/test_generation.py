@@ -338,7 +338,6 @@ def test_the_first_of_two_stop_texts_counts(
     assert record["completion"] == " ".join(written[:3])
 
 
-@pytest.mark.xfail(strict=True, reason="_completion cuts stop texts from instructions only")
 def test_a_stop_text_is_cut_from_a_continuation(
     load_spelled: Callable[..., LanguageModel], written: list[str], tmp_path: Path
 ) -> None:
@@ -453,7 +452,6 @@ def test_another_model_empties_work(
     assert texts["llama"] != texts["gemma3"]
 
 
-@pytest.mark.xfail(strict=True, reason="_claim does not see the adapter, only the base's folder")
 def test_another_adapter_empties_work(tiny_model: Path, tmp_path: Path) -> None:
     """A student that is trained anew must not keep batches of its former self."""
     from peft import LoraConfig, get_peft_model

@@ -191,7 +191,6 @@ def test_every_best_set_has_a_control_that_differs_in_selection_alone(
             assert (control_student.base, control_student.seed) == (model.base, model.seed)
 
 
-@pytest.mark.xfail(strict=True, reason="the second replaces the first")
 def test_two_training_sets_of_one_name() -> None:
     """random-provoking-multi: pool multi on provoking prompts, or pool provoking-multi."""
     with pytest.raises(HeirloomError, match="random-provoking-multi"):

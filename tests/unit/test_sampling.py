@@ -69,8 +69,8 @@ def test_noise_never_changes() -> None:
 
     def reference(key: int, step: int, token: int) -> float:
         position = mix((key + step * gamma) & mask)
-        bits = mix(mix((position + token * gamma) & mask)) >> 11
-        return -math.log(-math.log((bits + 0.5) / 2**53))
+        bits = mix(mix((position + token * gamma) & mask)) >> 12
+        return -math.log(-math.log((bits + 0.5) / 2**52))
 
     tokens = torch.tensor([[0, 1, 49_151, 262_143]])
     for key in (0, 1, 2**63 - 1, *KEYS[:20].tolist()):
