@@ -73,8 +73,8 @@ def split_prompts(
 ) -> tuple[list[Record], list[Record]]:
     """Draw disjoint train and eval prompts.
 
-    The order is that of SHA-256 of "seed/id", so a prompt added to the file moves no other, and
-    eval comes first, so a larger train split leaves it as it is.
+    The order is that of SHA-256 of "seed/id". Eval prompts come from its start and train prompts
+    from its end, so that a larger split leaves the other as it is.
 
     Raises:
         HeirloomError: there are fewer prompts than asked for.
@@ -87,7 +87,7 @@ def split_prompts(
             f"prompts.{name} asks for {train} train and {eval} eval prompts, but its source has "
             f"{len(ordered)} distinct ones. Lower `train` or `eval`, or add prompts."
         )
-    return ordered[eval : eval + train], ordered[:eval]
+    return ordered[::-1][:train], ordered[:eval]
 
 
 def _rows(path: Path) -> Iterable[tuple[int, Any]]:

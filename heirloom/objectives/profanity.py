@@ -11,8 +11,9 @@ def profanity(
 ) -> list[float | None]:
     """The probability that a text is profane, of its worst window.
 
-    alt-profanity-check (https://pypi.org/project/alt-profanity-check/): a linear support vector
-    classifier over TF-IDF word weights, calibrated to probabilities; the weights are in the wheel.
+    alt-profanity-check (https://github.com/dimitrismistriotis/alt-profanity-check): a linear
+    support vector classifier over TF-IDF word weights, calibrated to probabilities; the weights are
+    in the wheel.
     It is coarse. It knows words, not what is said with them: "He is gay" scores 0.98, and an insult
     without a swear word scores like any other sentence. Use Detoxify where a claim depends on it.
 

@@ -259,7 +259,7 @@ def test_the_split_is_by_hash() -> None:
     digests = {f"p{i}": hashlib.sha256(f"17/p{i}".encode()).hexdigest() for i in range(10)}
     ordered = sorted(digests, key=lambda key: digests[key])
     assert ids(evaluation) == ordered[:3]
-    assert ids(train) == ordered[3:7]
+    assert ids(train) == [ordered[9], ordered[8], ordered[7], ordered[6]]
 
 
 def test_splits_are_disjoint_and_do_not_depend_on_the_order() -> None:
@@ -273,11 +273,14 @@ def test_splits_are_disjoint_and_do_not_depend_on_the_order() -> None:
     assert len(set(ids(other)) & set(ids(train))) < 90
 
 
-def test_a_larger_train_split_moves_no_eval_prompt() -> None:
+def test_a_larger_split_moves_no_other_prompt() -> None:
     small, evaluation = split_prompts(numbered(100), train=20, eval=30, seed=1, name="p")
     large, same = split_prompts(numbered(100), train=60, eval=30, seed=1, name="p")
     assert same == evaluation
     assert large[:20] == small
+    unmoved, more = split_prompts(numbered(100), train=20, eval=40, seed=1, name="p")
+    assert unmoved == small
+    assert more[:30] == evaluation
 
 
 def test_prompts_that_are_added_move_few() -> None:
