@@ -82,10 +82,10 @@ class LogHandler(LogHandlerBase):
         """Jobs left, each as long as its like so far, spread over the cores."""
         known = {rule: seconds for rule, seconds in self.seconds.items() if rule in TYPICAL}
         expected = sum(TYPICAL[rule] * len(seconds) for rule, seconds in known.items())
-        pace = sum(map(sum, known.values())) / expected if known else 1.0
+        pace = sum(map(sum, known.values())) / expected if expected else 1.0
         left = 0.0
         for rule, count in self.left.items():
-            done = self.seconds[rule]
+            done = self.seconds.get(rule)
             left += count * (sum(done) / len(done) if done else TYPICAL.get(rule, MOMENT) * pace)
         now = time.monotonic()
         running = sum(now - start for start in self.started.values())

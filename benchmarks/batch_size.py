@@ -1,0 +1,49 @@
+"""How many candidates another batch size changes, by rounding alone.
+
+The same 24 prompts x 5 samples of at most 128 tokens from SmolLM2-135M-Instruct, generated with
+several batch sizes in bfloat16 and in float32. Run from the repository's folder:
+
+    .venv/bin/python -m benchmarks.batch_size
+"""
+
+import tempfile
+from pathlib import Path
+
+import yaml
+
+from heirloom.config import parse_study
+from heirloom.conversion import prepare_model
+from heirloom.generation import Prompt, Request, generate
+from heirloom.models import PromptTemplate, load_model
+from heirloom.prompts import read_prompts, split_prompts
+from heirloom.sampling import Sampling
+from heirloom.sources import cache_root, fetch
+
+BATCH_SIZES = (80, 40, 10)
+
+
+def main() -> None:
+    """Print a table."""
+    study = parse_study(yaml.safe_load(Path("config/config.yaml").read_text()), root=Path.cwd())
+    source = fetch(study.models["smollm2"].sources, name="smollm2", cache=cache_root())
+    folder = prepare_model(source, name="smollm2", cache=cache_root())
+    rows = read_prompts("resources/prompts/instructions.jsonl", text="instruction", input="input")
+    sample, _ = split_prompts(rows, train=24, eval=1, seed=study.seed, name="instructions")
+    prompts = [Prompt(**row) for row in sample]
+    print("| dtype | batch sizes | candidates that differ |\n|---|---|---|")
+    for dtype in ("bfloat16", "float32"):
+        model = load_model(folder, name="smollm2", prompt_template=PromptTemplate(), dtype=dtype)
+        texts = {}
+        for size in BATCH_SIZES:
+            request = Request(5, 128, Sampling(1.0, 50), study.seed, batch_size=size)
+            with tempfile.TemporaryDirectory() as work:
+                made = generate(model, prompts, request, work=Path(work) / "batches")
+            texts[size] = [record["completion"] for record in made]
+        for size in BATCH_SIZES[1:]:
+            pairs = zip(texts[BATCH_SIZES[0]], texts[size], strict=True)
+            n = sum(one != other for one, other in pairs)
+            print(f"| {dtype} | {BATCH_SIZES[0]}, {size} | {n} of {len(texts[size])} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
