@@ -88,33 +88,30 @@ def generate(
     """
     encoded = {p.id: model.encode_prompt(p.text, request.format) for p in prompts}
     room = model.context_length - request.max_new_tokens
-    batches = list(enumerate(_batches(encoded, request)))[shard::shards]
+    fitting = {i: tokens for i, tokens in encoded.items() if len(tokens) <= room}
+    batches = list(enumerate(_batches(fitting, request)))[shard::shards]
+
     records: dict[tuple[str, int], Record] = {}
+    for prompt_id in encoded.keys() - fitting.keys() if shard == 0 else ():
+        logger.warning(
+            "prompt %s is left out: its %d tokens and %d new ones exceed the context of %s, %d "
+            "tokens. Lower max_new_tokens or drop the prompt.",
+            *(prompt_id, len(encoded[prompt_id]), request.max_new_tokens),
+            *(model.name, model.context_length),
+        )
+        for sample in range(request.samples):
+            records[prompt_id, sample] = _record(prompt_id, sample, "", 0, _TOO_LONG)
+
     progress = Progress(total=sum(len(s) for _, b in batches for _, s in b), unit="completions")
     with FileLock(_lock_path(work)):
-        _claim(work, model, encoded, request)
+        _claim(work, model, fitting, request)
         for number, batch in batches:
-            too_long = [(i, samples) for i, samples in batch if len(encoded[i]) > room]
-            for prompt_id, samples in too_long:
-                logger.warning(
-                    "prompt %s is left out: its %d tokens and %d new ones exceed the context of "
-                    "%s, %d tokens. Lower max_new_tokens or drop the prompt.",
-                    prompt_id,
-                    len(encoded[prompt_id]),
-                    request.max_new_tokens,
-                    model.name,
-                    model.context_length,
-                )
-                for sample in samples:
-                    records[prompt_id, sample] = _record(prompt_id, sample, "", 0, _TOO_LONG)
-            fitting = [(i, samples) for i, samples in batch if len(encoded[i]) <= room]
-            if fitting:
-                part = work / f"batch-{number:05d}.jsonl"
-                if not part.exists():
-                    write_jsonl(part, _complete(model, fitting, encoded, request))
-                made = read_jsonl(part)
-                records.update({(r["prompt_id"], r["sample"]): r for r in made})
-            progress.update(sum(len(samples) for _, samples in batch))
+            part = work / f"batch-{number:05d}.jsonl"
+            if not part.exists():
+                write_jsonl(part, _complete(model, batch, fitting, request))
+            made = read_jsonl(part)
+            records.update({(r["prompt_id"], r["sample"]): r for r in made})
+            progress.update(len(made))
     order = [(p.id, sample) for p in prompts for sample in range(request.samples)]
     return [records[sequence] for sequence in order if sequence in records]
 
