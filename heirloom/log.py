@@ -5,7 +5,10 @@ traceback there.
 """
 
 import logging
+import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +42,18 @@ def setup(path: str | Path, label: str) -> None:
             logging.critical("This job failed:", exc_info=(kind, error, traceback))
 
     sys.excepthook = log_uncaught
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this job when Snakemake, killed, can no longer take its result.
+
+    What it would finish alone would be thrown away by the next run, with the work folder that
+    holds its batches or checkpoints; ended now, it leaves them to that run.
+    """
+    while os.getppid() == parent:
+        time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Progress:

@@ -156,8 +156,9 @@ def load_model(
             network = PeftModel.from_pretrained(network, adapter).merge_and_unload().to(resolved)
     except Exception as error:  # safetensors, transformers and peft each raise their own
         raise HeirloomError(
-            f"model {name!r} could not be loaded from {adapter or folder}: {error}. If the file is "
-            "damaged, delete that folder and run the same command again: it is then made anew."
+            f"model {name!r} could not be loaded from {adapter or folder}: {error}. If a file is "
+            "damaged, put it right and run the same command again; what lies in the cache or under "
+            "results/ may be deleted and is then made anew."
         ) from error
     identity = sha256(Path(adapter) / "adapter_model.safetensors") if adapter else None
     return LanguageModel(name, network.eval().to(device), tokenizer, prompt_template, identity)

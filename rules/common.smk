@@ -27,9 +27,12 @@ def module(*names):
     return [str(HOME / "heirloom" / f"{name}.py") for name in names]
 
 
-def scorer_file(metric):
-    """The file that defines a metric: editing it re-scores."""
-    return os.path.relpath(objectives.source_file(STUDY.metrics[metric].function))
+def scorer_files(metric):
+    """The files that define a metric: editing one re-scores."""
+    return [
+        os.path.relpath(file)
+        for file in objectives.source_files(STUDY.metrics[metric].function)
+    ]
 
 
 def template_of(model):
@@ -42,8 +45,14 @@ def template_of(model):
 
 def local_files(artefact):
     """Files of an artefact that are on this machine: editing one re-runs what depends on it."""
-    paths = [str(s.path) for s in artefact.sources if hasattr(s, "path")]
-    return [path for path in paths if Path(path).exists()]
+    paths = [s.path.expanduser() for s in artefact.sources if hasattr(s, "path")]
+    # Of a folder its files: its own time does not change when one of them is edited.
+    found = [
+        file
+        for path in paths
+        for file in ([path] if path.is_file() else path.rglob("*"))
+    ]
+    return sorted(str(file) for file in found if file.is_file())
 
 
 def forget_lost_artefacts():
@@ -95,12 +104,13 @@ def scorer_of(benchmark):
 def benchmark_modules(wildcards):
     """What defines a benchmark's numbers, the scorer that it names included."""
     files = module(
-        "generation", "sampling", "models", f"profiling/{wildcards.benchmark}"
+        *("generation", "sampling", "models", "statistics"),
+        *("profiling/__init__", f"profiling/{wildcards.benchmark}"),
     )
     if wildcards.benchmark == "text":
         files += module("readability", "objectives/length", "objectives/mtld")
     metric = benchmark_options(wildcards.benchmark).get("metric")
-    return files + ([scorer_file(metric)] if metric else [])
+    return files + (scorer_files(metric) if metric else [])
 
 
 def labelled(folder, names, suffix, category):

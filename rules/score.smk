@@ -10,7 +10,7 @@ Outputs:
 rule score:
     input:
         candidates=f"{RESULTS}/generations/{{teacher}}/{{prompts}}/candidates.jsonl",
-        scorer=lambda w: scorer_file(w.metric),
+        scorer=lambda w: scorer_files(w.metric),
     output:
         f"{RESULTS}/scores/{{teacher}}/{{prompts}}/{{metric}}.jsonl",
     log:

@@ -19,6 +19,7 @@ import importlib
 import inspect
 import math
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -109,12 +110,31 @@ def load(name: str) -> RegisteredScorer:
 
 
 def source_file(name: str) -> Path:
-    """The file that defines a scorer: a rule that declares it as input re-scores when it changes.
+    """The file that defines a scorer.
 
     Raises:
         HeirloomError: as `load`.
     """
     return load(name).source
+
+
+def source_files(name: str) -> list[Path]:
+    """The files that define a scorer: its own first, then the objectives whose code it imports.
+
+    A rule that declares them as inputs re-scores when one changes.
+
+    Raises:
+        HeirloomError: as `load`.
+    """
+    found = load(name)
+    imported = vars(inspect.getmodule(inspect.unwrap(found.function))).values()
+    modules = {str(getattr(value, "__module__", "")) for value in imported}
+    used = {
+        Path(str(sys.modules[module].__file__)).resolve()
+        for module in modules
+        if module.startswith(f"{__name__}.")
+    }
+    return [found.source, *sorted(used - {found.source})]
 
 
 def score(

@@ -1,0 +1,35 @@
+"""Fixtures of the workflow's tests: a fresh folder, and the tiny study run once for all."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from workshop import Workshop, cut_off
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, tiny_model: Path) -> Workshop:
+    """A fresh folder in which nothing was run."""
+    return Workshop.make(tmp_path / "heirloom", tiny_model)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Iterator[Workshop]:
+    """The tiny study, run once without a network in a clone. Look at it, but change nothing."""
+    shop = Workshop.make(tmp_path_factory.mktemp("finished") / "heirloom", tiny_model)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "clone"]):
+        subprocess.run([*git, *command], cwd=shop.folder, check=True)
+    shop.prefix = cut_off()
+    if not shop.prefix:  # the next best: every client is sent to a port where nobody listens
+        shop.environment |= {f"{s}_proxy": "http://127.0.0.1:9" for s in ("http", "https", "all")}
+    shop.run()
+    shop.prefix = []
+    yield shop
+
+
+@pytest.fixture
+def copied(finished: Workshop, tmp_path: Path) -> Workshop:
+    """A copy of the finished tiny study, to be changed."""
+    return finished.copy(tmp_path / "heirloom")

@@ -1,0 +1,114 @@
+"""What a run says before it does anything."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from workshop import ROOT, Workshop
+
+STAGES = [
+    "fetch_model",
+    "fetch_prompts",
+    "split_prompts",
+    "generate",
+    "gather_candidates",
+    "score",
+    "select",
+    "finetune",
+    "profile",
+    "plan",
+    "tables",
+    "figures",
+    "report",
+    "all",
+]
+
+
+@pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "config").glob("*.yaml")))
+def test_every_study_of_the_repository_can_start(workshop: Workshop, config: str) -> None:
+    (workshop.folder / "resources").symlink_to(ROOT / "resources")
+    printed = workshop.run("--dry-run", "--configfile", f"config/{config}", default=True)
+    assert "Traceback" not in printed
+    for rule in STAGES:
+        assert re.search(rf"^{rule} +\d+$", printed, re.MULTILINE), rule
+    assert "discouraged" not in printed  # Snakemake's word for paths that start with ./
+
+
+def test_lint_has_nothing_to_say(workshop: Workshop) -> None:
+    (workshop.folder / "resources").symlink_to(ROOT / "resources")
+    printed = workshop.run("--lint", default=True)
+    assert "Congratulations, your workflow is in a good condition!" in printed
+
+
+def test_mistakes_in_a_study_are_told_together_and_before_any_job(workshop: Workshop) -> None:
+    def spoil(study: dict) -> None:
+        study["finetunning"] = study.pop("finetuning")
+        study["teachers"] = ["ant", "wasp"]
+        study["pools"] = {}
+        study["generation"]["k"] = 0
+        study["prompts"]["instructions"]["sources"] = [{"path": "nowhere.jsonl"}]
+
+    workshop.edit_study(spoil)
+    printed = workshop.run(fails=True)
+    lines = [line for line in printed.splitlines() if line.startswith("  - ")]
+    assert len(lines) == 4, printed
+    for part in (
+        "finetunning: unknown key. Did you mean 'finetuning'?",
+        "teachers[1]: 'wasp' is not in models. Known: ant, bee.",
+        "generation.k: Input should be greater than or equal to 1 (it is 0).",
+        "prompts.instructions.sources: no such file: nowhere.jsonl.",
+    ):
+        assert sum(part in line for line in lines) == 1, part
+    assert "Traceback" not in printed
+    assert not (workshop.folder / "results").exists()
+
+
+def test_a_study_file_that_is_not_there_is_named(workshop: Workshop) -> None:
+    workshop.study.unlink()
+    assert "tiny.yaml" in workshop.run("--dry-run", fails=True)
+
+
+def edges(dot: str) -> Iterator[tuple[str, str]]:
+    """Pairs of rules, the one that makes a file first, of a graph in dot's language."""
+    names = dict(re.findall(r'(\d+)\[label = "(\w+)"', dot))
+    for start, end in re.findall(r"(\d+) -> (\d+)", dot):
+        yield names[start], names[end]
+
+
+def test_rules_follow_each_other_in_the_order_of_the_stages(workshop: Workshop) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--rulegraph", "dot", "--configfile", "tiny.yaml"],
+        cwd=workshop.folder,
+        env=workshop.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    graph = set(edges(done.stdout))
+    chain = [
+        *("fetch_prompts", "split_prompts", "generate", "gather_candidates", "score", "select"),
+        *("finetune", "profile", "tables", "figures", "report", "all"),
+    ]
+    assert set(pairwise(chain)) <= graph
+    assert {("fetch_model", "generate"), ("fetch_model", "finetune")} <= graph
+    assert all(STAGES.index(start) < STAGES.index(end) for start, end in graph)
+    # Connected: every rule leads to the report.
+    reached = {"all"}
+    while new := {start for start, end in graph if end in reached} - reached:
+        reached |= new
+    assert reached == set(STAGES)
+
+
+def test_results_are_where_the_command_is_given(workshop: Workshop, tmp_path: Path) -> None:
+    """`snakemake -s PATH/Snakefile` from another folder works there, with the library's files."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    for name in ("tiny.yaml", "tiny-model", "prompts.jsonl"):
+        (elsewhere / name).symlink_to(workshop.folder / name)
+    other = Workshop(elsewhere)
+    printed = other.run("--dry-run", "-s", "../heirloom/Snakefile")
+    assert "../heirloom/heirloom/generation.py" in printed

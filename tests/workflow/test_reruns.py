@@ -1,0 +1,153 @@
+"""What runs again after a change, seen in a dry-run: what depends on it and nothing else."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workshop import Job, Workshop
+
+TEACHERS = ["ant", "bee"]
+DATASETS = ["passive-ant", "passive-bee", "random-multi"] + [
+    f"{objective}-{pool}"
+    for objective in ("length", "mtld", "toxicity")
+    for pool in ("ant", "multi")
+]
+BENCHMARKS = ["text", "toxicity"]
+TAIL = {"tables", "figures", "report", "all"}
+
+
+def students(datasets: Iterable[str]) -> list[str]:
+    return [f"ant.{dataset}.s1" for dataset in datasets]
+
+
+def scored(*metrics: str) -> set[str]:
+    return {f"score {teacher} instructions {metric}" for teacher in TEACHERS for metric in metrics}
+
+
+def trained(datasets: Iterable[str]) -> set[str]:
+    """Everything from choosing these training sets to profiling their students."""
+    made = {f"select {dataset}" for dataset in datasets}
+    made |= {f"finetune {student}" for student in students(datasets)}
+    return made | profiled(students(datasets), BENCHMARKS)
+
+
+def profiled(models: Iterable[str], benchmarks: Iterable[str]) -> set[str]:
+    return {f"profile {model} {benchmark}" for model in models for benchmark in benchmarks}
+
+
+MODELS = [*TEACHERS, *students(DATASETS)]
+GENERATED = {f"generate {t} instructions {n}-of-2" for t in TEACHERS for n in (1, 2)} | {
+    f"gather_candidates {teacher} instructions" for teacher in TEACHERS
+}
+ALL_SCORED = scored("length", "mtld", "toxicity")
+
+EDITS = {
+    # An objective: its scores, what was chosen by them, and the profiles that use it.
+    "heirloom/objectives/mtld.py": scored("mtld")
+    | trained(["mtld-ant", "mtld-multi"])
+    | profiled(MODELS, ["text"])
+    | TAIL,
+    "heirloom/objectives/profanity.py": scored("toxicity")
+    | trained(["toxicity-ant", "toxicity-multi"])
+    | profiled(MODELS, ["toxicity"])
+    | TAIL,
+    # It also says what a word is, to the other scorer and to the text profile.
+    "heirloom/objectives/length.py": scored("length", "toxicity")
+    | trained(["length-ant", "length-multi", "toxicity-ant", "toxicity-multi"])
+    | profiled(MODELS, BENCHMARKS)
+    | TAIL,
+    "heirloom/selection.py": trained(DATASETS) | TAIL,
+    "heirloom/statistics.py": profiled(MODELS, BENCHMARKS) | TAIL,
+    "heirloom/profiling/toxicity.py": profiled(MODELS, ["toxicity"]) | TAIL,
+    "report/captions/changes.rst": {"report", "all"},
+    "report/report.html.j2": {"report", "all"},
+    "heirloom/log.py": set(),
+    "prompts.jsonl": {"fetch_prompts instructions", "split_prompts instructions"}
+    | GENERATED
+    | ALL_SCORED
+    | trained(DATASETS)
+    | profiled(TEACHERS, BENCHMARKS)
+    | TAIL,
+    "tiny-model/model.safetensors": {f"fetch_model {teacher}" for teacher in TEACHERS}
+    | GENERATED
+    | ALL_SCORED
+    | trained(DATASETS)
+    | profiled(TEACHERS, BENCHMARKS)
+    | TAIL,
+}
+
+
+def edit(path: Path) -> None:
+    """Change the content: a comment for code, an empty line for everything else."""
+    with path.open("ab") as handle:
+        handle.write(b"# edited\n" if path.suffix == ".py" else b"\n")
+
+
+def names(jobs: Iterable[Job]) -> set[str]:
+    return {job.name for job in jobs}
+
+
+@pytest.mark.parametrize("file", EDITS)
+def test_an_edit_re_runs_what_depends_on_the_file(copied: Workshop, file: str) -> None:
+    edit(copied.folder / file)
+    jobs = copied.plan()
+    assert names(jobs) == EDITS[file]
+    assert all(job.reason for job in jobs)
+    if jobs:
+        # The file is given as the reason, unless it is a model's, of which there may be many.
+        assert any(file in job.reason for job in jobs)
+
+
+def test_touching_a_file_re_runs_nothing(copied: Workshop) -> None:
+    for file in ("heirloom/selection.py", "report/report.html.j2", "prompts.jsonl"):
+        (copied.folder / file).touch()
+    assert copied.plan() == []
+
+
+def test_a_setting_of_a_benchmark_re_runs_that_benchmark(copied: Workshop) -> None:
+    def shorten(study: dict[str, Any]) -> None:
+        study["benchmarks"]["text"]["max_new_tokens"] = 12
+
+    copied.edit_study(shorten)
+    jobs = copied.plan()
+    assert names(jobs) == profiled(MODELS, ["text"]) | {"plan"} | TAIL
+    reasons = {job.reason for job in jobs if job.rule == "profile"}
+    assert all("Params have changed" in reason for reason in reasons)
+
+
+def test_another_number_of_shards_gives_the_same_candidates(copied: Workshop) -> None:
+    def one_shard(study: dict[str, Any]) -> None:
+        study["generation"]["shards"] = 1
+
+    file = copied.results / "generations/ant/instructions/candidates.jsonl"
+    before = file.read_bytes()
+    copied.edit_study(one_shard)
+    target = str(file.relative_to(copied.folder))
+    jobs = copied.run(target, "--forcerun", "generate")
+    assert "1-of-1" in jobs and "2-of-2" not in jobs.split("rule gather_candidates")[0]
+    assert file.read_bytes() == before
+
+
+def test_a_new_objective_adds_jobs_and_repeats_none(copied: Workshop) -> None:
+    (copied.folder / "heirloom/objectives/shouting.py").write_text(
+        '"""Shouting."""\n\n'
+        "from heirloom.objectives import scorer\n\n\n"
+        '@scorer("shouting", unit="share of letters")\n'
+        "def shouting(texts: list[str]) -> list[float | None]:\n"
+        '    """The share of letters that are capitals."""\n'
+        "    return [sum(map(str.isupper, t)) / len(t) if t else None for t in texts]\n",
+        encoding="utf-8",
+    )
+
+    def add(study: dict[str, Any]) -> None:
+        study["metrics"]["shouting"] = {"function": "shouting"}
+        study["objectives"]["shouting"] = {
+            "metric": "shouting",
+            "direction": "maximise",
+            "measured_by": "text.length",
+        }
+
+    copied.edit_study(add)
+    expected = scored("shouting") | trained(["shouting-ant", "shouting-multi"]) | {"plan"} | TAIL
+    assert names(copied.plan()) == expected

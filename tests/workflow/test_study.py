@@ -1,0 +1,255 @@
+"""The tiny study from prompts to report: what it leaves behind, and what a second run does."""
+
+import csv
+import hashlib
+import json
+import re
+import subprocess
+import time
+import zipfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workshop import LONG_PROMPTS, Workshop, cut_off
+
+TABLES = ["candidates", "changes", "profiles", "settings", "training_sets"]
+FIGURES = ["figure1", "figure2", "figure6"]
+BENCHMARKS = {"text": 5, "toxicity": 5}  # benchmark -> eval prompts
+
+# Training set -> the one it is compared with. The random draw of a single teacher's candidates is
+# that teacher's passive set; that of the pool is random-multi.
+CONTROLS = {
+    "passive-ant": None,
+    "passive-bee": None,
+    "random-multi": None,
+    "length-ant": "passive-ant",
+    "length-multi": "random-multi",
+    "mtld-ant": "passive-ant",
+    "mtld-multi": "random-multi",
+    "toxicity-ant": "passive-ant",
+    "toxicity-multi": "random-multi",
+}
+STUDENTS = {f"ant.{dataset}.s1": dataset for dataset in CONTROLS}
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
+def digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_everything_is_there(finished: Workshop) -> None:
+    html = (finished.results / "report.html").read_text(encoding="utf-8")
+    assert "A tiny study" in html
+    for name in TABLES:
+        assert rows(finished.results / f"tables/{name}.csv"), name
+    for name in FIGURES:
+        drawn = (finished.results / f"figures/{name}.svg").read_text(encoding="utf-8")
+        assert "<svg" in drawn and drawn.rstrip().endswith("</svg>"), name
+    # The report is one file: it loads nothing from a network or from beside it.
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)[^"']*\.(?:js|css|svg|png)""", html)
+
+
+def test_no_network_is_needed(finished: Workshop) -> None:
+    if not cut_off():
+        pytest.skip("this user may not cut the network off; proxies led to a closed port instead")
+    # The fixture's run had no network: a namespace of its own has only a loopback that is down.
+    reached = subprocess.run([*cut_off(), "cat", "/proc/net/route"], capture_output=True, text=True)
+    assert len(reached.stdout.splitlines()) <= 1
+    assert (finished.results / "report.html").exists()
+
+
+def test_only_ignored_files_are_new(finished: Workshop) -> None:
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=all"],
+        cwd=finished.folder,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert status.stdout == ""
+
+
+def test_candidates_are_k_for_every_prompt_and_what_does_not_fit_is_left_out(
+    finished: Workshop,
+) -> None:
+    prompts = [
+        row["id"] for row in read_lines(finished.results / "prompts/instructions/train.jsonl")
+    ]
+    assert len(prompts) == 12
+    for teacher in ("ant", "bee"):
+        folder = finished.results / f"generations/{teacher}/instructions"
+        candidates = read_lines(folder / "candidates.jsonl")
+        keys = [(c["prompt_id"], c["sample"]) for c in candidates]
+        assert keys == [(prompt, sample) for prompt in prompts for sample in range(3)]
+        for candidate in candidates:
+            long = candidate["prompt_id"] in LONG_PROMPTS
+            assert (candidate["finish_reason"] == "too_long") == long
+            assert (candidate["n_tokens"] == 0) == long
+        for metric in ("length", "mtld", "toxicity"):
+            scores = read_lines(finished.results / f"scores/{teacher}/instructions/{metric}.jsonl")
+            assert [(s["prompt_id"], s["sample"]) for s in scores] == keys
+
+
+def test_training_sets_hold_the_chosen_candidates(finished: Workshop) -> None:
+    candidates = {
+        (teacher, c["prompt_id"], c["sample"]): c["completion"]
+        for teacher in ("ant", "bee")
+        for c in read_lines(
+            finished.results / f"generations/{teacher}/instructions/candidates.jsonl"
+        )
+    }
+    for dataset in CONTROLS:
+        examples = read_lines(finished.results / f"datasets/{dataset}/train.jsonl")
+        card = read(finished.results / f"datasets/{dataset}/card.json")
+        for example in examples:
+            key = (example["teacher"], example["prompt_id"], example["sample"])
+            assert example["completion"] == candidates[key]
+        assert card["n"] == len(examples)
+        assert card["n"] + card["n_missing"] == 12
+        assert card["n_missing"] >= 1  # the prompt that is too long
+        assert not {example["prompt_id"] for example in examples} & LONG_PROMPTS.keys()
+
+
+def test_best_of_has_the_best_score_of_its_pool(finished: Workshop) -> None:
+    scores = {
+        (teacher, s["prompt_id"]): []
+        for teacher in ("ant", "bee")
+        for s in read_lines(finished.results / f"scores/{teacher}/instructions/length.jsonl")
+    }
+    for teacher, prompt in scores:
+        path = finished.results / f"scores/{teacher}/instructions/length.jsonl"
+        own = [s["score"] for s in read_lines(path) if s["prompt_id"] == prompt]
+        scores[teacher, prompt] = [score for score in own if score is not None]
+    for dataset, teachers in {"length-ant": ["ant"], "length-multi": ["ant", "bee"]}.items():
+        for example in read_lines(finished.results / f"datasets/{dataset}/train.jsonl"):
+            pool = [s for teacher in teachers for s in scores[teacher, example["prompt_id"]]]
+            assert example["score"] == max(pool)
+
+
+def test_every_student_has_its_control(finished: Workshop) -> None:
+    plan = read(finished.results / "plan.json")
+    assert set(plan["models"]) == {"ant", "bee", *STUDENTS}
+    for student, dataset in STUDENTS.items():
+        control = CONTROLS[dataset]
+        expected = None if control is None else f"ant.{control}.s1"
+        assert plan["models"][student]["control"] == expected
+        assert plan["models"][student]["dataset"] == dataset
+        assert plan["datasets"][dataset]["control"] == control
+    shown = {
+        row["student"]: row["control"] for row in rows(finished.results / "tables/changes.csv")
+    }
+    assert shown == {s: f"ant.{CONTROLS[d]}.s1" if CONTROLS[d] else "" for s, d in STUDENTS.items()}
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+@pytest.mark.parametrize("model", ["ant", "bee", *STUDENTS])
+def test_profiles_follow_the_contract(finished: Workshop, model: str, benchmark: str) -> None:
+    folder = finished.results / f"profiles/{model}"
+    profile = read(folder / f"{benchmark}.json")
+    records = read_lines(folder / f"{benchmark}.records.jsonl")
+    prompts = finished.results / "prompts/instructions/eval.jsonl"
+    assert list(profile) == [
+        *("schema_version", "benchmark", "model", "seed", "metrics"),
+        *("settings", "revisions", "versions", "inputs"),
+    ]
+    assert profile["schema_version"] == 1
+    assert (profile["benchmark"], profile["model"], profile["seed"]) == (benchmark, model, 3)
+    assert sorted(r["id"] for r in records) == sorted(p["id"] for p in read_lines(prompts))
+    for name, metric in profile["metrics"].items():
+        assert list(metric) == ["value", "unit", "direction", "n", "n_missing", "interval"]
+        values = [record[name] for record in records if record[name] is not None]
+        assert (metric["n"], metric["n_missing"]) == (len(values), len(records) - len(values))
+        assert metric["direction"] in ("higher", "lower", None)
+        assert metric["value"] == (pytest.approx(sum(values) / len(values)) if values else None)
+        if metric["interval"] is not None:
+            low, high = metric["interval"]
+            assert low <= metric["value"] + 1e-9 and metric["value"] - 1e-9 <= high
+    packages = ("torch", "transformers", "peft")
+    assert profile["versions"] == {package: version(package) for package in packages}
+    assert profile["inputs"] == {
+        "results/tiny/prompts/instructions/eval.jsonl": digest(prompts),
+    }
+    base = read(finished.results / f"models/{'bee' if model == 'bee' else 'ant'}.json")
+    adapter = finished.results / f"students/{model}/adapter_model.safetensors"
+    assert profile["revisions"] == {
+        "model": base["sha256"],
+        "adapter": digest(adapter) if model in STUDENTS else None,
+    }
+
+
+@pytest.mark.parametrize("benchmark", BENCHMARKS)
+def test_a_prompt_that_does_not_fit_is_missing_and_not_zero(
+    finished: Workshop, benchmark: str
+) -> None:
+    profile = read(finished.results / f"profiles/ant/{benchmark}.json")
+    records = read_lines(finished.results / f"profiles/ant/{benchmark}.records.jsonl")
+    (long,) = [record for record in records if record["id"] in LONG_PROMPTS]
+    for name, metric in profile["metrics"].items():
+        assert long[name] is None, name
+        assert metric["n_missing"] >= 1, name
+    log = (finished.results / f"logs/profile/ant/{benchmark}.log").read_text(encoding="utf-8")
+    assert f"prompt {long['id']} is left out" in log
+
+
+def test_students_have_a_manifest(finished: Workshop) -> None:
+    for student, dataset in STUDENTS.items():
+        manifest = read(finished.results / f"students/{student}/manifest.json")
+        train = finished.results / f"datasets/{dataset}/train.jsonl"
+        assert manifest["student"] == student
+        assert manifest["n_examples"] == len(read_lines(train))
+        assert manifest["n_steps"] == 3 * manifest["n_examples"]  # batch size 1, 3 epochs
+        assert manifest["inputs"]["train"] == digest(train)
+        assert {p.name for p in (finished.results / f"students/{student}").iterdir()} == {
+            *("adapter_model.safetensors", "adapter_config.json", "manifest.json"),
+        }
+
+
+def test_logs_and_costs_of_every_model(finished: Workshop) -> None:
+    for student in STUDENTS:
+        assert (finished.results / f"logs/finetune/{student}.log").stat().st_size
+        assert (finished.results / f"costs/finetune/{student}.tsv").stat().st_size
+
+
+def test_a_second_run_has_nothing_to_do(copied: Workshop) -> None:
+    before = copied.bytes_of("**/*.json", "**/*.jsonl", "report.html")
+    started = time.monotonic()
+    printed = copied.run()
+    assert time.monotonic() - started < 30  # two seconds on a free machine
+    assert "Nothing to be done" in printed
+    assert copied.bytes_of("**/*.json", "**/*.jsonl", "report.html") == before
+
+
+def test_snakemakes_own_report_holds_tables_and_figures_with_captions(copied: Workshop) -> None:
+    copied.prefix = cut_off()
+    copied.run("--report", "report.zip")
+    with zipfile.ZipFile(copied.folder / "report.zip") as archive:
+        names = archive.namelist()
+        front = next(
+            name for name in names if name.endswith("/report.html") and "/data" not in name
+        )
+        page = archive.read(front).decode()
+        packed = {Path(name).name: archive.read(name) for name in names}
+    for file in (
+        *(f"tables/{name}.csv" for name in TABLES),
+        *(f"figures/{name}.svg" for name in FIGURES),
+    ):
+        assert (copied.results / file).read_bytes() == packed[Path(file).name]
+    for name in (*TABLES, *FIGURES, "report"):
+        caption = (copied.folder / f"report/captions/{name}.rst").read_text(encoding="utf-8")
+        words = " ".join(re.findall(r"[A-Za-z]+", caption)[:4])
+        assert words in " ".join(re.findall(r"[A-Za-z]+", page)), name
+    assert "heirloom measures how language models inherit" in page
