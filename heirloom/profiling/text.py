@@ -17,6 +17,11 @@ class TextOptions(Options):
     temperature: float = Field(
         0.0, ge=0, description="0: greedy, as in the paper's toolkit. Above: one sampled answer."
     )
+    mtld_min_words: int = Field(
+        50,
+        ge=0,
+        description="Shorter answers have no MTLD: of so few words it is little more than noise.",
+    )
     batch_size: int = Field(80, ge=1, description="Most answers generated at once.")
 
 
@@ -41,8 +46,6 @@ METRICS = {
     "mean_syllables_per_word": Metric("syllables"),
     "long_word_share": Metric("share"),
     "truncated": Metric("share"),
-    # MTLD of so short a text is little more than noise (McCarthy & Jarvis, 2010).
-    "under_50_words": Metric("share"),
 }
 
 
@@ -52,7 +55,8 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
 
     Returns:
         A record a prompt: id, completion, finish_reason and every metric; null where an answer has
-        no words to measure.
+        no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise 100
+        words or more, and a handful of words can score anything.
     """
     from heirloom.generation import Request, generate
     from heirloom.sampling import Sampling
@@ -71,13 +75,13 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
             "id": answer["prompt_id"],
             "completion": answer["completion"],
             "finish_reason": answer["finish_reason"],
-            **_measure(answer),
+            **_measure(answer, options),
         }
         for answer in answers
     ]
 
 
-def _measure(answer: Record) -> dict[str, float | None]:
+def _measure(answer: Record, options: TextOptions) -> dict[str, float | None]:
     """Every metric of one answer; all null if the prompt did not fit the model's context."""
     if answer["finish_reason"] == "too_long":
         return dict.fromkeys(METRICS)
@@ -86,8 +90,7 @@ def _measure(answer: Record) -> dict[str, float | None]:
     return {
         "length": n_words,
         "tokens": float(answer["n_tokens"]),
-        "mtld": mtld([text])[0],
+        "mtld": mtld([text])[0] if n_words >= options.mtld_min_words else None,
         **describe(text),
         "truncated": float(answer["finish_reason"] == "length"),
-        "under_50_words": float(n_words < 50),
     }

@@ -189,7 +189,7 @@ def test_the_toxicity_of_no_prompts(tiny: LanguageModel, tmp_path: Path) -> None
 
 
 def test_the_text_profile(tiny: LanguageModel, tmp_path: Path) -> None:
-    settings = TextOptions(prompts="p", max_new_tokens=20)
+    settings = TextOptions(prompts="p", max_new_tokens=20, mtld_min_words=0)
     benchmark = profiling.get("text")
     records = benchmark.run(task(tiny, tmp_path / "work"), settings)
     answers = generate(tiny, PROMPTS, Request(1, 20, Sampling(0.0), 17), work=tmp_path / "own")
@@ -206,6 +206,17 @@ def test_the_text_profile(tiny: LanguageModel, tmp_path: Path) -> None:
     summary = summarise(records, benchmark.metrics, seed=17)
     assert set(summary) == set(benchmark.metrics)
     assert summary["tokens"]["value"] == sum(a["n_tokens"] for a in answers) / 3
+
+
+def test_short_answers_have_no_mtld(tiny: LanguageModel, tmp_path: Path) -> None:
+    run = profiling.get("text").run
+    measured = {}
+    for least in (0, 10_000):
+        settings = TextOptions(prompts="p", max_new_tokens=20, mtld_min_words=least)
+        measured[least] = run(task(tiny, tmp_path / str(least)), settings)
+    assert any(record["mtld"] is not None for record in measured[0])
+    assert all(record["mtld"] is None for record in measured[10_000])
+    assert [{**r, "mtld": None} for r in measured[0]] == measured[10_000]
 
 
 def test_the_text_profile_can_be_sampled(tiny: LanguageModel, tmp_path: Path) -> None:
