@@ -60,7 +60,10 @@ def active_findings(plan: Record, tables: Mapping[str, pd.DataFrame]) -> dict[st
         text = f"{name} changed by {interval(*base)} against the base"
         if row.control:
             text += f" and by {interval(*control)} against the random control"
-        sentences = [f"{text} (n = {row.n})."]
+        counts = f"n = {row.n}"
+        if row.control and row.n_vs_control != row.n:
+            counts += f", against the control {row.n_vs_control}"
+        sentences = [f"{text} ({counts})."]
         sentences += _zero("base", *base[1:])
         verdict = ""
         if row.control:

@@ -439,6 +439,7 @@ def _main_changes(plan: Record, changes: pd.DataFrame) -> View:
         ("Base", True),
         ("Student value", True),
         ("Change vs base, %", True),
+        ("n vs control", True),
         ("Change vs control, %", True),
     ]
     rows = []
@@ -453,6 +454,7 @@ def _main_changes(plan: Record, changes: pd.DataFrame) -> View:
                     _cell(row.base_value),
                     _cell(row.student_value),
                     _change(row.change_vs_base, row.change_vs_base_low, row.change_vs_base_high),
+                    _cell(row.n_vs_control) if row.control else Cell("\u2013"),
                     _change(
                         row.change_vs_control,
                         row.change_vs_control_low,

@@ -64,7 +64,10 @@ CHANGES = [
     "base_value",
     "student_value",
     "control",
+    "n_vs_control",
+    "n_missing_vs_control",
     "control_value",
+    "student_value_vs_control",
     "change_vs_base",
     "change_vs_base_low",
     "change_vs_base_high",
@@ -202,7 +205,9 @@ def changes(study: Study) -> pd.DataFrame:
     """One row per student and metric: how the student differs from its base and from its control.
 
     Values and changes are means over the examples both models have a value for, so a change can be
-    recomputed from its row. `n` and `n_missing` belong to the comparison with the base.
+    recomputed from its row. Those are not the same examples for base and control, where a metric
+    is missing for some: `n`, `n_missing` and `student_value` belong to the comparison with the
+    base, those ending in `_vs_control` to the other.
 
     Raises:
         HeirloomError: a profile reports a metric that its records do not carry.
@@ -241,7 +246,10 @@ def changes(study: Study) -> pd.DataFrame:
                         versus_base.reference,
                         versus_base.treated,
                         control or "",
+                        versus_control.n,
+                        versus_control.n_missing,
                         versus_control.reference,
+                        versus_control.treated,
                         versus_base.value,
                         versus_base.low,
                         versus_base.high,

@@ -151,3 +151,17 @@ def test_missing_score_file_of_an_objective_is_an_error(own_study_folder):
     (own_study_folder / "scores" / "beta" / "instructions" / "length.jsonl").unlink()
     with pytest.raises(HeirloomError, match=r"length\.jsonl does not exist"):
         tables.load_study(own_study_folder)
+
+
+def test_base_and_control_may_have_different_examples(own_study_folder):
+    path = own_study_folder / "profiles/alpha.random-multi.s1/text.records.jsonl"
+    records = read_jsonl(path)
+    write_jsonl(path, [{**r, "mtld": None} if r["id"] == "e1" else r for r in records])
+    table = tables.changes(tables.load_study(own_study_folder))
+    row = one(table, student="alpha.length-multi.s1", metric="mtld")
+    # e4 has no value in the student, e1 none in the control: e2 and e3 are left for that one.
+    assert (row.n, row.n_missing, row.student_value) == (3, 1, 70)
+    assert (row.n_vs_control, row.n_missing_vs_control) == (2, 2)
+    assert row.student_value_vs_control == (70 + 80) / 2
+    by_hand = 100 * (row.student_value_vs_control / row.control_value - 1)
+    assert row.change_vs_control == pytest.approx(by_hand)
