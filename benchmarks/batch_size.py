@@ -1,6 +1,6 @@
 """How many candidates another batch size changes, by rounding alone.
 
-The same 24 prompts x 5 samples of at most 128 tokens from SmolLM2-135M-Instruct, generated with
+The same 16 prompts x 5 samples of at most 128 tokens from SmolLM2-135M-Instruct, generated with
 several batch sizes in bfloat16 and in float32. Run from the repository's folder:
 
     .venv/bin/python -m benchmarks.batch_size
@@ -19,7 +19,7 @@ from heirloom.prompts import read_prompts, split_prompts
 from heirloom.sampling import Sampling
 from heirloom.sources import cache_root, fetch
 
-BATCH_SIZES = (80, 40, 10)
+BATCH_SIZES = (80, 20)
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     source = fetch(study.models["smollm2"].sources, name="smollm2", cache=cache_root())
     folder = prepare_model(source, name="smollm2", cache=cache_root())
     rows = read_prompts("resources/prompts/instructions.jsonl", text="instruction", input="input")
-    sample, _ = split_prompts(rows, train=24, eval=1, seed=study.seed, name="instructions")
+    sample, _ = split_prompts(rows, train=16, eval=1, seed=study.seed, name="instructions")
     prompts = [Prompt(**row) for row in sample]
     print("| dtype | batch sizes | candidates that differ |\n|---|---|---|")
     for dtype in ("bfloat16", "float32"):

@@ -15,7 +15,7 @@ from transformers import set_seed as seed_everything
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from heirloom.errors import HeirloomError
-from heirloom.files import Record, read_json, write_json
+from heirloom.files import Record, read_json, sha256, write_json
 from heirloom.log import Progress
 from heirloom.models import (
     Format,
@@ -123,7 +123,8 @@ def finetune(
         )
 
     with FileLock(f"{work}.lock"):
-        _claim(work, {"recipe": asdict(recipe), "rows": rows, "base": str(base)})
+        code = sha256(__file__)
+        _claim(work, {"code": code, "recipe": asdict(recipe), "rows": rows, "base": str(base)})
         trainer = _make_trainer(base, rows, recipe, work, tokenizer.pad_token_id)
         checkpoint = _last_checkpoint(work)
         if checkpoint:

@@ -18,7 +18,8 @@ import torch
 from filelock import FileLock
 from transformers.cache_utils import Cache, DynamicLayer
 
-from heirloom.files import Record, read_jsonl, write_jsonl, write_text
+from heirloom import models, sampling
+from heirloom.files import Record, read_jsonl, sha256, write_jsonl, write_text
 from heirloom.log import Progress
 from heirloom.models import Format, LanguageModel
 from heirloom.sampling import Sampling, choose_tokens, sequence_key
@@ -75,7 +76,7 @@ def generate(
         prompts: Prompts with distinct ids.
         request: Number of samples, length, sampling and seed.
         work: Folder for finished batches. One that belongs to another request, model or set of
-            prompts is emptied first. Delete it when the result is safe.
+            prompts is emptied first. As long as it is kept, the same call generates nothing.
         shard: Which share of the batches to do, from 0.
         shards: Into how many shares the batches are divided.
 
@@ -129,8 +130,9 @@ def _lock_path(work: Path) -> Path:
 def _claim(
     work: Path, model: LanguageModel, encoded: dict[str, list[int]], request: Request
 ) -> None:
-    """Empty `work` unless it holds batches of this very request."""
+    """Empty `work` unless it holds batches of this very request, made by this very code."""
     content = {
+        "code": [sha256(str(module)) for module in (__file__, models.__file__, sampling.__file__)],
         "model": str(model.network.name_or_path),
         "adapter": model.adapter_sha256,
         "dtype": str(model.network.dtype),

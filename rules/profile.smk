@@ -1,6 +1,7 @@
 """Run one benchmark on one model: a base, a teacher or a student.
 
 A benchmark is a module in heirloom/profiling/ that registers itself; this rule runs any of them.
+What a model wrote is kept under work/, so that editing a metric measures again without generating.
 
 Required inputs:
     models/{artefact}.json                            the model, or a student's base

@@ -1,6 +1,5 @@
 """Run one benchmark on one model."""
 
-import shutil
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -49,4 +48,3 @@ write_json(
         "inputs": {snakemake.input.prompts: sha256(snakemake.input.prompts)},
     },
 )
-shutil.rmtree(params.work)
