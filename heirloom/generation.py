@@ -120,8 +120,8 @@ def generate(
 def _lock_path(work: Path) -> Path:
     """A lock beside `work`, held while a job writes there.
 
-    When Snakemake is killed its jobs live on. The next run's job then waits for the old one here
-    and goes on with what that one finished.
+    A job ends with the Snakemake that started it, unless something stands between the two, such as
+    a shell or a batch system. The next run's job then waits here for the one that was left.
     """
     work.parent.mkdir(parents=True, exist_ok=True)
     return work.with_name(f"{work.name}.lock")
