@@ -162,7 +162,7 @@ class Study(Section):
     title: str = Field(..., description="One line, the title of the report.")
     seed: int = Field(..., ge=0, description="Decides every random choice except finetuning's.")
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="`auto`: bfloat16 where the hardware computes in it, else float32."
+        "auto", description="`auto`: bfloat16 where it is faster than float32, else that."
     )
     models: dict[Name, Model] = Field(..., min_length=1, description="Every model, by name.")
     teachers: Names = Field(..., description="Models that write candidates.")

@@ -195,9 +195,22 @@ def test_named_dtypes() -> None:
     assert resolve_dtype("bfloat16", CPU) == torch.bfloat16
 
 
-def test_auto_is_bfloat16_where_the_processor_computes_in_it() -> None:
-    """Torch's own look at the processor is the reference; it knows x86 only."""
-    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
-        pytest.skip("torch does not say what this processor can")
-    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    assert resolve_dtype("auto", CPU) == (torch.bfloat16 if native else torch.float32)
+@pytest.mark.parametrize(
+    ("cpuinfo", "expected"),
+    [
+        ("vendor_id : GenuineIntel\nflags : avx512f avx512_bf16 amx_bf16 amx_tile\n", "bfloat16"),
+        # The instructions alone: slower there than float32.
+        ("vendor_id : GenuineIntel\nflags : avx512f avx512_bf16\n", "float32"),
+        ("vendor_id : AuthenticAMD\nflags : avx512f avx512_bf16\n", "bfloat16"),
+        ("vendor_id : AuthenticAMD\nflags : avx2\n", "float32"),
+        ("Features : fp asimd bf16 i8mm\n", "bfloat16"),
+        (None, "float32"),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_is_faster_in_it(
+    tmp_path: Path, cpuinfo: str | None, expected: str
+) -> None:
+    file = tmp_path / "cpuinfo"
+    if cpuinfo:
+        file.write_text(cpuinfo)
+    assert resolve_dtype("auto", CPU, cpuinfo=file) == getattr(torch, expected)
