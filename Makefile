@@ -2,10 +2,11 @@
 
 PYTHON ?= python3
 VENV := .venv
+DATA ?= ../shared/data
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint schema lock
+.PHONY: help env demo test lint parity bench schema lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -36,6 +37,14 @@ lint: $(VENV)/.dev ## Check style, types and the workflow
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
+
+parity: $(VENV)/.dev ## Compare with the reference implementations; DATA: the benchmarks' own files
+	$(BIN)/python -m pytest tests/parity -m ""
+	$(BIN)/python -m benchmarks.parity $(DATA)
+
+bench: $(VENV)/.dev ## Measure speed beside other implementations, in one run
+	$(BIN)/python -m benchmarks.likelihood
+	$(BIN)/python -m benchmarks.text_metrics
 
 schema: env ## Write config/schema.json and the tables in config/README.md anew
 	$(BIN)/python -m heirloom.schema

@@ -15,6 +15,7 @@ from snakemake.utils import min_version
 
 from heirloom import objectives, profiling
 from heirloom.config import parse_study
+from heirloom.contents import figure_names, table_names
 from heirloom.errors import HeirloomError
 from heirloom.plan import make_plan, plan_record
 from heirloom.sources import locate
@@ -49,7 +50,6 @@ wildcard_constraints:
     dataset=any_of(PLAN.datasets),
     student=any_of(PLAN.students),
     model=any_of(PLAN.models),
-    benchmark=any_of(BENCHMARKS),
 
 
 scattergather:

@@ -41,7 +41,7 @@ def _distinct(names: list[str]) -> list[str]:
     return names
 
 
-Names = Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)]
+Names = Annotated[list[Name], AfterValidator(_distinct)]
 
 
 class Section(BaseModel):
@@ -79,6 +79,10 @@ class Prompts(Artefact):
     train: int = Field(..., ge=1, description="Prompts to make training data from.")
     eval: int = Field(..., ge=1, description="Prompts to profile models on.")
     max_new_tokens: int = Field(..., ge=1, description="Most tokens of a completion.")
+
+
+class Data(Artefact):
+    """A benchmark's data: a file, or a folder of them, in the format its authors publish."""
 
 
 class Metric(Section):
@@ -165,15 +169,22 @@ class Study(Section):
         "auto", description="`auto`: bfloat16 where it is faster than float32, else that."
     )
     models: dict[Name, Model] = Field(..., min_length=1, description="Every model, by name.")
-    teachers: Names = Field(..., description="Models that write candidates.")
-    bases: Names = Field(..., description="Models that become students.")
-    pools: dict[Name, Names] = Field(
+    teachers: Names = Field(..., description="Models that write candidates; `[]`: none.")
+    bases: Names = Field(
+        ...,
+        description="Models that become students; `[]`: none. Models that are neither teacher nor "
+        "base are profiled only.",
+    )
+    pools: dict[Name, Annotated[Names, Field(min_length=1)]] = Field(
         {}, description="Multi-source pools: teachers whose candidates compete. A teacher alone "
         "(single-source) needs no entry."
     )  # fmt: skip
-    prompts: dict[Name, Prompts] = Field(..., min_length=1, description="Prompt sets, by name.")
-    training_prompts: Name = Field(..., description="The prompt set that training sets come from.")
-    metrics: dict[Name, Metric] = Field(..., min_length=1, description="Metrics, by name.")
+    prompts: dict[Name, Prompts] = Field({}, description="Prompt sets, by name.")
+    training_prompts: Name | None = Field(
+        None, description="The prompt set that training sets come from."
+    )
+    data: dict[Name, Data] = Field({}, description="What benchmarks are run on, by name.")
+    metrics: dict[Name, Metric] = Field({}, description="Metrics, by name.")
     objectives: dict[Name, Objective] = Field({}, description="What to steer students towards.")
     generation: Generation = Field(Generation(), description="How teachers write candidates.")
     finetuning: Finetuning = Field(Finetuning(), description="How students learn.")
@@ -286,6 +297,8 @@ def _reference_problems(raw: dict[str, Any]) -> list[str]:
             problems.append(f"pools.{pool}: a model has this name; call the pool something else.")
         for index, name in enumerate(names(members)):
             check(f"pools.{pool}[{index}]", name, teachers, "teachers")
+    if teachers and raw.get("training_prompts") is None:
+        problems.append("training_prompts: this key is missing, and there are teachers.")
     check("training_prompts", raw.get("training_prompts"), prompts, "prompts")
 
     for name, metric in metrics.items():
@@ -304,10 +317,14 @@ def _reference_problems(raw: dict[str, Any]) -> list[str]:
             check(f"objectives.{name}.prompts", objective.get("prompts"), prompts, "prompts")
             path = f"objectives.{name}.measured_by"
             check(path, objective.get("measured_by"), measured, "what the benchmarks measure")
+    options = {benchmark.name: benchmark.options for benchmark in profiling.registered()}
     for name, benchmark in section("benchmarks").items():
         if isinstance(benchmark, dict):
             check(f"benchmarks.{name}.prompts", benchmark.get("prompts"), prompts, "prompts")
             check(f"benchmarks.{name}.metric", benchmark.get("metric"), list(metrics), "metrics")
+            if name in options:
+                for key, data in profiling.data_names(options[name], benchmark):
+                    check(f"benchmarks.{name}.{key}", data, list(section("data")), "data")
     return problems
 
 
@@ -323,7 +340,7 @@ def _profile_metrics(benchmarks: dict[str, Any]) -> list[str]:
 def _missing_files(raw: dict[str, Any], root: Path) -> list[str]:
     """Artefacts whose only sources are local paths that do not exist."""
     problems = []
-    for key in ("models", "prompts"):
+    for key in ("models", "prompts", "data"):
         section = raw.get(key)
         for name, artefact in (section if isinstance(section, dict) else {}).items():
             sources = artefact.get("sources") if isinstance(artefact, dict) else None

@@ -5,14 +5,74 @@ Every sentence is generated from the tables, so that the words cannot say more t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
+from typing import Any
 
 import pandas as pd
 
-from heirloom.figures import label, percent, student_label
+from heirloom.figures import (
+    STYLE,
+    full_label,
+    label,
+    number,
+    percent,
+    short_unit,
+    signed,
+    student_label,
+)
 from heirloom.files import Record
 from heirloom.tables import flatten, main_metrics, rows_of, students
 
-_MINUS = "\N{MINUS SIGN}"
+_CLEAREST = 6
+_CLEAREST_OF_BENCHMARK = 3
+
+
+@dataclass(frozen=True)
+class Effect:
+    """How a student differs from its base or its control on one metric, and how to write it.
+
+    Attributes:
+        value: the change in percent, or the difference.
+        low: lower end of its 95 % interval, or NaN.
+        high: upper end, or NaN.
+        unit: "%", or the metric's own for a difference.
+    """
+
+    value: float
+    low: float
+    high: float
+    unit: str
+
+    @property
+    def verdict(self) -> int:
+        """1 above zero, -1 below, 0 where the interval includes zero or there is none."""
+        if pd.isna(self.low) or self.low <= 0 <= self.high:
+            return 0
+        return 1 if self.low > 0 else -1
+
+    def __str__(self) -> str:
+        if self.unit == "%":
+            return interval(self.value, self.low, self.high)
+        if pd.isna(self.value):
+            return "an undefined amount"
+        ends = "" if pd.isna(self.low) else f" [{signed(self.low)}, {signed(self.high)}]"
+        return f"{signed(self.value)}{ends} ({self.unit})"
+
+
+def effect(row: Any, against: str) -> Effect:
+    """The effect in a row of the changes table, against "base" or "control".
+
+    In percent where that says something and has an interval, otherwise as a difference: a reference
+    that is sometimes resampled to zero leaves only that.
+    """
+
+    def ends(kind: str) -> list[float]:
+        return [getattr(row, f"{kind}_vs_{against}{end}") for end in ("", "_low", "_high")]
+
+    change, gap = ends("change"), ends("difference")
+    if row.relative == "yes" and (pd.notna(change[1]) or pd.isna(gap[1])):
+        return Effect(change[0], change[1], change[2], "%")
+    return Effect(gap[0], gap[1], gap[2], short_unit(row.unit))
 
 
 @dataclass(frozen=True)
@@ -27,9 +87,7 @@ class Finding:
 def headline(plan: Record, changes: pd.DataFrame) -> str:
     """One sentence about all students that were steered, against their random controls."""
     verdicts = [
-        _verdict(
-            row.change_vs_control_low, row.change_vs_control_high, _wanted(plan, row.objective)
-        )
+        _verdict(effect(row, "control"), _wanted(plan, row.objective))
         for row in rows_of(_steered(plan, changes))
         if row.control
     ]
@@ -54,21 +112,19 @@ def active_findings(plan: Record, tables: Mapping[str, pd.DataFrame]) -> dict[st
     for row in rows_of(steered):
         objective = plan["objectives"][row.objective]
         wanted = _wanted(plan, row.objective)
-        name = label(row.metric)
-        base = [row.change_vs_base, row.change_vs_base_low, row.change_vs_base_high]
-        control = [row.change_vs_control, row.change_vs_control_low, row.change_vs_control_high]
-        text = f"{name} changed by {interval(*base)} against the base"
+        base, control = effect(row, "base"), effect(row, "control")
+        text = f"{full_label(row.benchmark, row.metric)} changed by {base} against the base"
         if row.control:
-            text += f" and by {interval(*control)} against the random control"
+            text += f" and by {control} against the random control"
         counts = f"n = {row.n}"
         if row.control and row.n_vs_control != row.n:
             counts += f", against the control {row.n_vs_control}"
         sentences = [f"{text} ({counts})."]
-        sentences += _zero("base", *base[1:])
+        sentences += _zero("base", base)
         verdict = ""
         if row.control:
-            verdict = _verdict(control[1], control[2], wanted)
-            sentences += _zero("random control", *control[1:])
+            verdict = _verdict(control, wanted)
+            sentences += _zero("random control", control)
             if verdict == "against":
                 sentences.append("That is the direction opposite to the objective.")
         sentences += _training_set(sets.loc[row.dataset], objective, verdict)
@@ -83,29 +139,94 @@ def active_findings(plan: Record, tables: Mapping[str, pd.DataFrame]) -> dict[st
 
 
 def passive_findings(plan: Record, changes: pd.DataFrame) -> list[str]:
-    """Sentences about the main metrics of students that nobody steered, against their base."""
-    main = main_metrics(plan)
-    passive = changes[
-        [
-            row.selection == "passive"
-            and (row.benchmark, row.metric) in main
-            and pd.notna(row.change_vs_base_low)
-            for row in rows_of(changes)
-        ]
-    ]
-    if passive.empty:
+    """Sentences about length, diversity, readability and toxicity of students nobody steered.
+
+    Other benchmarks are in `benchmark_findings`.
+    """
+    main = [pair for pair in main_metrics(plan, changes) if pair[0] in STYLE]
+    passive = _rows_with(changes[changes["selection"] == "passive"], main)
+    tested = _tested(passive, "base")
+    if not tested:
         return ["No passively trained student has an interval."]
-    moved = passive[(passive["change_vs_base_low"] > 0) | (passive["change_vs_base_high"] < 0)]
-    sentences = [
-        f"{len(moved)} of {count(len(passive), 'change')} of main metrics in passively trained "
-        f"students have an interval that excludes zero; about {0.05 * len(passive):.1f} would by "
-        "chance alone."
+    return [
+        _odds(tested, "change", "of main metrics in passively trained students"),
+        *_clearest(plan, tested, _CLEAREST),
     ]
-    largest = moved.sort_values("change_vs_base", key=abs, ascending=False, kind="stable")
-    for row in rows_of(largest.head(6)):
-        change = interval(row.change_vs_base, row.change_vs_base_low, row.change_vs_base_high)
-        sentences.append(f"{student_label(row.student, plan)}: {label(row.metric)} {change}.")
-    return sentences
+
+
+def benchmark_findings(plan: Record, changes: pd.DataFrame) -> dict[str, list[str]]:
+    """Benchmark to sentences about what moved there: bias, calibration, general abilities.
+
+    The first say how many of all comparisons, categories included, have an interval without zero,
+    and how many would have by chance; then come the clearest of the main metrics.
+    """
+    main = main_metrics(plan, changes)
+    found: dict[str, list[str]] = {}
+    for benchmark in plan["benchmarks"]:
+        of_benchmark = changes[changes["benchmark"] == benchmark]
+        if benchmark in STYLE or of_benchmark.empty:
+            continue
+        sentences = []
+        for against, name in (("base", "the base"), ("control", "the random control")):
+            tested = _tested(of_benchmark, against)
+            if tested:
+                sentences.append(_odds(tested, "comparison", f"with {name}"))
+                of_main = _tested(_rows_with(of_benchmark, main), against)
+                suffix = " against the control" if against == "control" else ""
+                sentences += _clearest(plan, of_main, _CLEAREST_OF_BENCHMARK, suffix)
+        found[benchmark] = sentences or ["No student has an interval here."]
+    return found
+
+
+def _rows_with(changes: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    return changes[[(row.benchmark, row.metric) in pairs for row in rows_of(changes)]]
+
+
+def _tested(changes: pd.DataFrame, against: str) -> list[tuple[Any, Effect]]:
+    """Rows that have an interval against "base" or "control", with their effect."""
+    effects = [(row, effect(row, against)) for row in rows_of(changes)]
+    return [(row, found) for row, found in effects if pd.notna(found.low)]
+
+
+def _odds(tested: Sequence[tuple[Any, Effect]], noun: str, what: str) -> str:
+    """How many intervals exclude zero, and how many would if nothing had changed."""
+    moved = sum(found.verdict != 0 for _, found in tested)
+    return (
+        f"{moved} of {count(len(tested), noun)} {what} {'has' if moved == 1 else 'have'} a 95 % "
+        f"interval that excludes zero; about {0.05 * len(tested):.1f} would by chance alone."
+    )
+
+
+def _clearest(
+    plan: Record, tested: Sequence[tuple[Any, Effect]], most: int, suffix: str = ""
+) -> list[str]:
+    """The effects furthest from zero in widths of their intervals, one sentence each."""
+    moved = [(row, found) for row, found in tested if found.verdict]
+    # An interval without any width is as clear as can be.
+    moved.sort(key=lambda pair: -abs(pair[1].value) / max(pair[1].high - pair[1].low, 1e-12))
+    return [
+        f"{student_label(row.student, plan)}: {label(row.metric)} {found}{suffix}."
+        for row, found in moved[:most]
+    ]
+
+
+def resolution(changes: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Benchmark to what its subset can resolve.
+
+    Half the width of the 95 % interval of the paired difference with the base, the median over
+    students: a true difference of that size is seen about every other time.
+    """
+    found: dict[str, list[str]] = {}
+    for benchmark, metric in pairs:
+        rows = changes[(changes["benchmark"] == benchmark) & (changes["metric"] == metric)]
+        widths = (rows["difference_vs_base_high"] - rows["difference_vs_base_low"]).dropna()
+        if not widths.empty:
+            found.setdefault(benchmark, []).append(
+                f"{label(metric)} \u00b1 {number(widths.median() / 2)} "
+                f"{short_unit(rows['unit'].iloc[0])} "
+                f"(n = {int(rows['n'].median()):,})"
+            )
+    return {benchmark: "; ".join(parts) for benchmark, parts in found.items()}
 
 
 def _steered(plan: Record, changes: pd.DataFrame) -> pd.DataFrame:
@@ -121,16 +242,14 @@ def _wanted(plan: Record, objective: str) -> int:
     return 1 if plan["objectives"][objective]["direction"] == "maximise" else -1
 
 
-def _verdict(low: float, high: float, wanted: int) -> str:
-    if pd.isna(low) or low <= 0 <= high:
-        return "open"
-    return "clear" if (low > 0) == (wanted > 0) else "against"
+def _verdict(found: Effect, wanted: int) -> str:
+    return {0: "open", wanted: "clear", -wanted: "against"}[found.verdict]
 
 
-def _zero(against: str, low: float, high: float) -> list[str]:
-    if pd.isna(low):
+def _zero(against: str, found: Effect) -> list[str]:
+    if pd.isna(found.low):
         return [f"There is no interval against the {against}."]
-    if low <= 0 <= high:
+    if not found.verdict:
         return [
             f"The interval against the {against} includes zero: this study does not show a change "
             "there."
@@ -155,7 +274,8 @@ def _training_set(row: pd.Series, objective: Record, verdict: str) -> list[str]:
         f"({count(int(row['difference_n']), 'prompt')})."
     )
     wanted = 1 if objective["direction"] == "maximise" else -1
-    data = _verdict(row["difference_low"], row["difference_high"], wanted)
+    selected = Effect(row["difference"], row["difference_low"], row["difference_high"], metric)
+    data = _verdict(selected, wanted)
     if data != "clear":
         return [text, "The selection did not measurably change the training set."]
     if verdict in ("open", "against"):
@@ -182,7 +302,7 @@ def limits(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, 
         )
     trained = students(plan)
     seeds = {plan["models"][name]["seed"] for name in trained}
-    if len(seeds) < 2:
+    if len(seeds) == 1:
         found.append(
             (
                 "One training seed.",
@@ -190,49 +310,74 @@ def limits(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, 
                 "examples, not the chance of another seed, other candidates or other prompts.",
             )
         )
-    found.append(("What n can resolve.", _resolution(plan, tables["changes"])))
-    found.append(
-        (
-            "Many intervals.",
-            f"The report holds {int(tables['changes']['change_vs_base_low'].notna().sum())} "
-            "intervals against bases, each at 95 % by itself and none corrected for their number: "
-            "about one in twenty misses its true value.",
+    if trained:
+        found.append(("What n can resolve.", _resolution(plan, tables["changes"])))
+        found.append(("Many intervals.", _many(tables["changes"])))
+    if {"calibration", "seat"} & set(plan["benchmarks"]):
+        found.append(
+            (
+                "Numbers that noise only raises.",
+                "A calibration error and a mean of absolute effect sizes cannot fall below zero, "
+                "so noise adds to them, the more the fewer examples there are. Resampling adds "
+                "noise once more: their intervals lie high, the value itself near the lower end. "
+                "Between models on the same examples most of that cancels out.",
+            )
         )
-    )
-    found.append(
-        (
-            "Models.",
-            f"Everything here holds for {listed(bases(plan))} and the teachers "
-            f"{listed(teachers(plan))}. Nothing here says that larger models behave alike.",
+    found.append(("Models.", _models(plan)))
+    if trained:
+        found.append(
+            (
+                "Assumptions about the paper that are ours.",
+                "The number of candidates per prompt, the LoRA settings, the prompts and their "
+                "number were not available to us from the paper; the values under Settings are our "
+                "choice. The single-source control is the passive set, one draw of the same "
+                "teacher.",
+            )
         )
-    )
-    found.append(
-        (
-            "Assumptions about the paper that are ours.",
-            "The number of candidates per prompt, the LoRA settings, the prompts and their number "
-            "were not available to us from the paper; the values under Settings are our choice. "
-            "The single-source control is the passive set, one draw of the same teacher.",
-        )
-    )
     return found
+
+
+def _many(changes: pd.DataFrame) -> str:
+    n = int(changes["difference_vs_base_low"].notna().sum())
+    return (
+        f"The report holds {n:,} intervals against bases, each at 95 % by itself and none "
+        f"corrected for their number: if nothing had changed, about {0.05 * n:.0f} would exclude "
+        "zero. Metrics and categories that share examples, and students that share a base, are "
+        "wrong together, so such false alarms come in clusters."
+    )
+
+
+def _models(plan: Record) -> str:
+    if students(plan):
+        return (
+            f"Everything here holds for {listed(bases(plan))} and the teachers "
+            f"{listed(teachers(plan))}. Nothing here says that larger models behave alike."
+        )
+    return f"Everything here holds for {listed(list(plan['models']))} alone."
 
 
 def _resolution(plan: Record, changes: pd.DataFrame) -> str:
     """Half the width of a typical interval against the control, per objective."""
     parts = []
     for _, rows in _steered(plan, changes).groupby("objective", sort=False):
-        widths = rows["change_vs_control_high"] - rows["change_vs_control_low"]
-        if widths.notna().any():
-            metric = label(rows["metric"].iloc[0])
+        effects = [found for _, found in _tested(rows, "control")]
+        if effects:
+            row = rows.iloc[0]
+            unit = "points" if effects[0].unit == "%" else effects[0].unit
+            widths = [found.high - found.low for found in effects if found.unit == effects[0].unit]
+            half = median(widths) / 2
+            text = f"{half:.1f}" if unit == "points" else number(half)
             parts.append(
-                f"{metric} \u00b1 {widths.median() / 2:.1f} points (n = {int(rows['n'].median())})"
+                f"{full_label(row['benchmark'], row['metric'])} \u00b1 {text} {unit} "
+                f"(n = {int(rows['n'].median())})"
             )
     if not parts:
         return "No steered student has an interval against a random control."
     return (
         "Typical 95 % intervals of the change against the random control: "
         + "; ".join(parts)
-        + ". Smaller effects cannot be told from noise here."
+        + ". Smaller effects cannot be told from noise here. For every benchmark the same stands "
+        "beside its table, against the base."
     )
 
 
@@ -246,22 +391,6 @@ def teachers(plan: Record) -> list[str]:
     return list(
         dict.fromkeys(name for data in plan["datasets"].values() for name in data["teachers"])
     )
-
-
-def number(value: float | None) -> str:
-    """Three significant digits, thousands separated, a true minus; a dash for what is missing."""
-    if value is None or pd.isna(value):
-        return "\u2013"
-    if float(value).is_integer() or abs(value) >= 100:
-        return f"{value:,.0f}".replace("-", _MINUS)
-    if abs(value) >= 1:
-        return f"{value:.3g}".replace("-", _MINUS)
-    return f"{value:.3f}".replace("-", _MINUS)
-
-
-def signed(value: float) -> str:
-    """`number` with a plus where it is positive."""
-    return ("+" if value > 0 else "") + number(value if abs(value) < 1 else round(value, 1))
 
 
 def points(value: float) -> str:

@@ -5,21 +5,18 @@ batch is a file of its own, so a killed job loses the batch it was in, and shard
 list of batches, so that their number changes no text.
 """
 
-import hashlib
-import json
 import logging
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock
 from transformers.cache_utils import Cache, DynamicLayer
 
 from heirloom import models, sampling
-from heirloom.files import Record, read_jsonl, sha256, write_jsonl, write_text
+from heirloom.batches import claimed
+from heirloom.files import Record, read_jsonl, sha256, write_jsonl
 from heirloom.log import Progress
 from heirloom.models import Format, LanguageModel
 from heirloom.sampling import Sampling, choose_tokens, sequence_key
@@ -104,8 +101,7 @@ def generate(
             records[prompt_id, sample] = _record(prompt_id, sample, "", 0, _TOO_LONG)
 
     progress = Progress(total=sum(len(s) for _, b in batches for _, s in b), unit="completions")
-    with FileLock(_lock_path(work)):
-        _claim(work, model, fitting, request)
+    with claimed(work, _identity(model, fitting, request)):
         for number, batch in batches:
             part = work / f"batch-{number:05d}.jsonl"
             if not part.exists():
@@ -117,21 +113,11 @@ def generate(
     return [records[sequence] for sequence in order if sequence in records]
 
 
-def _lock_path(work: Path) -> Path:
-    """A lock beside `work`, held while a job writes there.
-
-    A job ends with the Snakemake that started it, unless something stands between the two, such as
-    a shell or a batch system. The next run's job then waits here for the one that was left.
-    """
-    work.parent.mkdir(parents=True, exist_ok=True)
-    return work.with_name(f"{work.name}.lock")
-
-
-def _claim(
-    work: Path, model: LanguageModel, encoded: dict[str, list[int]], request: Request
-) -> None:
-    """Empty `work` unless it holds batches of this very request, made by this very code."""
-    content = {
+def _identity(
+    model: LanguageModel, encoded: dict[str, list[int]], request: Request
+) -> dict[str, Any]:
+    """What decides the batches: the very code, model, request and prompts."""
+    return {
         "code": [sha256(str(module)) for module in (__file__, models.__file__, sampling.__file__)],
         "model": str(model.network.name_or_path),
         "adapter": model.adapter_sha256,
@@ -140,11 +126,6 @@ def _claim(
         "request": asdict(request),
         "prompts": encoded,
     }
-    identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    marker = work / "request.sha256"
-    if not marker.exists() or marker.read_text() != identity:
-        shutil.rmtree(work, ignore_errors=True)
-        write_text(marker, identity)
 
 
 def _batches(

@@ -36,10 +36,10 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Model:
-    """A model to profile: a base, a teacher, or a student (base, training set and seed)."""
+    """A model to profile: base, teacher, student (base, training set and seed) or another."""
 
     id: str
-    role: Literal["base", "teacher", "student"]
+    role: Literal["base", "teacher", "student", "other"]
     base: str | None = None
     dataset: str | None = None
     seed: int | None = None
@@ -70,6 +70,7 @@ def make_plan(study: Study) -> Plan:
 
     Every base learns every set, but for single-source sets, which only the teacher itself learns.
     """
+    training_prompts = study.training_prompts or ""  # there, if there are teachers: it was checked
     datasets: dict[str, Dataset] = {}
     only_for: dict[str, str] = {}  # training set -> the one base that learns it
 
@@ -83,12 +84,12 @@ def make_plan(study: Study) -> Plan:
         return dataset.id
 
     def suffix(prompts: str, pool: str) -> str:
-        return pool if prompts == study.training_prompts else f"{prompts}-{pool}"
+        return pool if prompts == training_prompts else f"{prompts}-{pool}"
 
     for teacher in study.teachers:
-        add(Dataset(f"passive-{teacher}", "passive", teacher, (teacher,), study.training_prompts))
+        add(Dataset(f"passive-{teacher}", "passive", teacher, (teacher,), training_prompts))
     for name, objective in study.objectives.items():
-        prompts = objective.prompts or study.training_prompts
+        prompts = objective.prompts or training_prompts
         for base in study.bases:
             if base not in study.teachers:
                 continue
@@ -106,6 +107,8 @@ def make_plan(study: Study) -> Plan:
     models = {base: Model(base, "base") for base in study.bases}
     for teacher in study.teachers:
         models.setdefault(teacher, Model(teacher, "teacher"))
+    for name in study.models:
+        models.setdefault(name, Model(name, "other"))
     for base in study.bases:
         for dataset in datasets.values():
             if only_for.get(dataset.id, base) != base:

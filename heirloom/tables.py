@@ -2,34 +2,43 @@
 
 `load_study` is the only place that knows where results lie; every table is a pure function of what
 it returns. Nulls are None or NaN in a frame and an empty cell in a CSV file. Changes and shares are
-in percent, everything else is in the unit of its metric.
+in percent, everything else, differences included, is in the unit of its metric.
 """
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from heirloom import profiling
+from heirloom.contents import table_names
 from heirloom.errors import HeirloomError
 from heirloom.files import Record, atomic_write, read_json, read_jsonl
-from heirloom.statistics import Comparison, difference, relative_change
+from heirloom.statistics import Comparison, compare, difference
 
 ScoreKey = tuple[str, int]
 Pool = tuple[str, str]
 
-#: What the report shows first, as benchmark and metric; every other metric is in the full tables.
-MAIN_METRICS = (
-    ("text", "length"),
-    ("text", "mtld"),
-    ("text", "gunning_fog"),
-    ("text", "rix"),
-    ("toxicity", "emt"),
-    ("toxicity", "toxicity_probability"),
-)
+#: Benchmark to the metrics that the report shows first, the most telling in front; `*` stands for
+#: any suffix. Of a benchmark that is not here those without a suffix come first: no category.
+MAIN: Mapping[str, Sequence[str]] = {
+    "text": ("length", "mtld", "gunning_fog", "rix"),
+    "toxicity": ("emt", "toxicity_probability"),
+    "stereoset": ("icat", "ss", "lms"),
+    "crows_pairs": ("score",),
+    "seat": ("mean_abs_effect_size.*", "effect_size.*"),
+    "bbq": ("bias_ambiguous", "bias_disambiguated", "accuracy"),
+    "calibration": ("ece.*", "accuracy.*"),
+    "general": ("acc", "acc.*"),
+}
+#: Most metrics of a benchmark that count as main ones.
+_MOST_MAIN = 8
 
 #: Columns that hold text: an empty cell is "", not a missing number. `settings` is all text.
 TEXT_COLUMNS = [
@@ -42,12 +51,14 @@ TEXT_COLUMNS = [
     "metric",
     "unit",
     "direction",
+    "relative",
     "control",
     "model",
     "role",
     "pool",
     "prompts",
     "teacher",
+    "data_set",
 ]
 
 CHANGES = [
@@ -59,6 +70,7 @@ CHANGES = [
     "benchmark",
     "metric",
     "unit",
+    "relative",
     "n",
     "n_missing",
     "base_value",
@@ -74,6 +86,12 @@ CHANGES = [
     "change_vs_control",
     "change_vs_control_low",
     "change_vs_control_high",
+    "difference_vs_base",
+    "difference_vs_base_low",
+    "difference_vs_base_high",
+    "difference_vs_control",
+    "difference_vs_control_low",
+    "difference_vs_control_high",
 ]
 PROFILES = [
     "model",
@@ -87,6 +105,17 @@ PROFILES = [
     "high",
     "n",
     "n_missing",
+]
+BINS = [
+    "model",
+    "role",
+    "data_set",
+    "bin",
+    "n",
+    "confidence",
+    "accuracy",
+    "accuracy_low",
+    "accuracy_high",
 ]
 SETTINGS = ["key", "value"]
 
@@ -204,81 +233,141 @@ def rows_of(table: pd.DataFrame) -> Iterator[Any]:
 def changes(study: Study) -> pd.DataFrame:
     """One row per student and metric: how the student differs from its base and from its control.
 
-    Values and changes are means over the examples both models have a value for, so a change can be
-    recomputed from its row. Those are not the same examples for base and control, where a metric
-    is missing for some: `n`, `n_missing` and `student_value` belong to the comparison with the
-    base, those ending in `_vs_control` to the other.
+    Values, changes and differences are over the examples both models have a value for, so a change
+    can be recomputed from its row. Those are not the same examples for base and control, where a
+    metric is missing for some: `n`, `n_missing` and `student_value` belong to the comparison with
+    the base, those ending in `_vs_control` to the other. Metrics that are not to be compared have
+    no row; where `relative` is "no", percent says nothing and the changes are null.
 
     Raises:
-        HeirloomError: a profile reports a metric that its records do not carry.
+        HeirloomError: a profile reports a metric that its records do not carry, or that its
+            benchmark does not define.
     """
     plan = study.plan
-    rows: list[list[Any]] = []
-    for student in students(plan):
-        model = plan["models"][student]
-        data = plan["datasets"][model["dataset"]]
-        for benchmark in plan["benchmarks"]:
-            for metric, entry in study.profiles[student][benchmark]["metrics"].items():
-                treated = _field(study, student, benchmark, metric)
-                versus_base = relative_change(
-                    treated, _field(study, model["base"], benchmark, metric), seed=plan["seed"]
-                )
-                control = model["control"]
-                versus_control = (
-                    relative_change(
-                        treated, _field(study, control, benchmark, metric), seed=plan["seed"]
+    rows: dict[tuple[str, str, str], list[Any]] = {}
+    for benchmark in plan["benchmarks"]:
+        # All models of one metric, then the next: base and controls serve several students.
+        for metric in _unique(
+            name for s in students(plan) for name in study.profiles[s][benchmark]["metrics"]
+        ):
+            examples = _examples_of(study, benchmark, metric)
+            if examples is None:
+                continue
+            for student in students(plan):
+                entry = study.profiles[student][benchmark]["metrics"].get(metric)
+                if entry is not None:
+                    rows[student, benchmark, metric] = _change(
+                        plan, student, benchmark, metric, entry["unit"], examples
                     )
-                    if control
-                    else Comparison(None, None, None, 0, 0)
-                )
-                rows.append(
-                    [
-                        student,
-                        model["dataset"],
-                        data["selection"],
-                        source(data),
-                        data["objective"] or "",
-                        benchmark,
-                        metric,
-                        entry["unit"],
-                        versus_base.n,
-                        versus_base.n_missing,
-                        versus_base.reference,
-                        versus_base.treated,
-                        control or "",
-                        versus_control.n,
-                        versus_control.n_missing,
-                        versus_control.reference,
-                        versus_control.treated,
-                        versus_base.value,
-                        versus_base.low,
-                        versus_base.high,
-                        versus_control.value,
-                        versus_control.low,
-                        versus_control.high,
-                    ]
-                )
-    return _frame(rows, CHANGES)
+    return _frame(
+        [
+            rows[key]
+            for student in students(plan)
+            for benchmark in plan["benchmarks"]
+            for metric in study.profiles[student][benchmark]["metrics"]
+            if (key := (student, benchmark, metric)) in rows
+        ],
+        CHANGES,
+    )
 
 
-def _field(study: Study, model: str, benchmark: str, metric: str) -> dict[str, float | None]:
-    """Example id to the value of one metric."""
-    records = study.records[model][benchmark]
-    if records and not any(metric in record for record in records):
-        raise HeirloomError(
-            f"profiles/{model}/{benchmark}.records.jsonl has no field {metric!r}, which "
-            f"{benchmark}.json reports. Delete both files and profile the model again."
+def _change(
+    plan: Record,
+    student: str,
+    benchmark: str,
+    metric: str,
+    unit: str,
+    examples: Callable[[str], Mapping[str, Record]],
+) -> list[Any]:
+    """One row of `changes`; `examples` maps a model to its examples by id."""
+    model = plan["models"][student]
+    data = plan["datasets"][model["dataset"]]
+    definition = _definition(benchmark, metric)
+    fields, statistic = definition.uses(metric)
+    nothing = Comparison(None, None, None, 0, 0)
+
+    def versus(reference: str | None) -> tuple[Comparison, Comparison]:
+        if not reference:
+            return nothing, nothing
+        gap, percent = compare(
+            examples(student), examples(reference), statistic, fields, seed=plan["seed"]
         )
-    return {record["id"]: record.get(metric) for record in records}
+        return gap, percent if definition.relative else nothing
+
+    base, base_percent = versus(model["base"])
+    control, control_percent = versus(model["control"])
+    return [
+        student,
+        model["dataset"],
+        data["selection"],
+        source(data),
+        data["objective"] or "",
+        benchmark,
+        metric,
+        unit,
+        "yes" if definition.relative else "no",
+        base.n,
+        base.n_missing,
+        base.reference,
+        base.treated,
+        model["control"] or "",
+        control.n,
+        control.n_missing,
+        control.reference,
+        control.treated,
+        *(
+            end
+            for result in (base_percent, control_percent, base, control)
+            for end in (result.value, result.low, result.high)
+        ),
+    ]
+
+
+def _definition(benchmark: str, metric: str) -> profiling.Metric:
+    try:
+        return profiling.get(benchmark).metrics[metric]
+    except KeyError:
+        raise HeirloomError(
+            f"the profiles report {benchmark}.{metric}, which the benchmark {benchmark} does not "
+            "define any more. Delete the profiles of that benchmark and run again."
+        ) from None
+
+
+def _examples_of(
+    study: Study, benchmark: str, metric: str
+) -> Callable[[str], Mapping[str, Record]] | None:
+    """Model to its examples of a metric by id; None if the metric is not to be compared."""
+    definition = _definition(benchmark, metric)
+    if not definition.compared:
+        return None
+    fields, _ = definition.uses(metric)
+
+    @cache
+    def examples(model: str) -> Mapping[str, Record]:
+        records = [r for r in study.records[model][benchmark] if definition.selects(r)]
+        for field in fields:
+            if records and not any(field in record for record in records):
+                raise HeirloomError(
+                    f"profiles/{model}/{benchmark}.records.jsonl has no field {field!r}, which "
+                    f"{benchmark}.{metric} is computed from. Delete the profiles of that benchmark "
+                    "and run again."
+                )
+        return {record["id"]: record for record in records}
+
+    return examples
 
 
 def profiles(study: Study) -> pd.DataFrame:
-    """One row per model and metric, as the profiles report it: value, interval, n, n_missing."""
+    """One row per model and metric, as the profiles report it: value, interval, n, n_missing.
+
+    A metric that is not compared, or of too few examples, has no interval; an undefined one no
+    value either.
+    """
     rows: list[list[Any]] = []
     for model, description in study.plan["models"].items():
         for benchmark in study.plan["benchmarks"]:
             for metric, entry in study.profiles[model][benchmark]["metrics"].items():
-                low, high = entry["interval"] or (None, None)
+                low, high = entry.get("interval") or (None, None)
                 rows.append(
                     [
                         model,
@@ -405,6 +494,38 @@ def candidates(study: Study) -> pd.DataFrame:
     return _frame(rows, columns)
 
 
+def calibration_bins(study: Study) -> pd.DataFrame:
+    """One row per model, data set and bin of confidence: how often answers so confident are right.
+
+    Bins hold equally many answers. `accuracy_low` and `accuracy_high` are the 95 % Wilson interval
+    of a share (Wilson 1927, eq. 5), which stays within 0 and 1 and needs no resampling.
+    """
+    from heirloom.profiling.calibration import reliability
+
+    rows: list[list[Any]] = []
+    for model, description in study.plan["models"].items():
+        records = study.records[model]["calibration"]
+        for data_set in _unique(record["data_set"] for record in records):
+            own = [record for record in records if record["data_set"] == data_set]
+            for index, found in enumerate(reliability(own), start=1):
+                ends = _wilson(found["accuracy"], found["n"])
+                rows.append(
+                    [
+                        *(model, description["role"], data_set, index, found["n"]),
+                        *(found["confidence"], found["accuracy"], *ends),
+                    ]
+                )
+    return _frame(rows, BINS)
+
+
+def _wilson(share: float, n: int) -> tuple[float, float]:
+    """95 % interval of a share of n."""
+    z = 1.959964
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
+    return centre - half, centre + half
+
+
 def settings(study: Study) -> pd.DataFrame:
     """plan["config"] flattened: dotted key, value as text (JSON, but strings without quotes)."""
     return pd.DataFrame(flatten(study.plan["config"]), columns=SETTINGS, dtype=str)
@@ -427,24 +548,42 @@ TABLES: Mapping[str, Callable[[Study], pd.DataFrame]] = {
     "training_sets": training_sets,
     "candidates": candidates,
     "profiles": profiles,
+    "calibration_bins": calibration_bins,
     "settings": settings,
 }
 
 
-def main_metrics(plan: Record) -> list[tuple[str, str]]:
-    """The (benchmark, metric) pairs to show first: MAIN_METRICS and what the objectives measure."""
+def main_of(benchmark: str, metrics: Iterable[str]) -> list[str]:
+    """Those of a benchmark's metrics that the report shows first, in its order."""
+    names = _unique(metrics)
+    patterns = MAIN.get(benchmark) or [name for name in names if "." not in name] or ["*"]
+    chosen = [n for pattern in patterns for n in names if fnmatchcase(n, pattern)]
+    return _unique(chosen)[:_MOST_MAIN]
+
+
+def main_metrics(plan: Record, table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The (benchmark, metric) pairs to show first: main ones and what the objectives measure.
+
+    Args:
+        plan: the study's plan.
+        table: `changes` or `profiles`; only what it holds is named.
+    """
+    held = _unique(zip(table["benchmark"], table["metric"], strict=True))
     measured = [tuple(o["measured_by"].split(".", 1)) for o in plan["objectives"].values()]
-    wanted = [pair for pair in MAIN_METRICS if pair[0] in plan["benchmarks"]]
-    # In the fixed order where they are in it, so that length always comes before toxicity.
-    return wanted + [pair for pair in _unique(measured) if pair not in wanted]
+    main = [
+        (benchmark, metric)
+        for benchmark in plan["benchmarks"]
+        for metric in main_of(benchmark, [m for b, m in held if b == benchmark])
+    ]
+    return main + [pair for pair in _unique(measured) if pair in held and pair not in main]
 
 
 def write_all(results: str | Path, out: str | Path) -> None:
     """Write every table of the study in `results` as `out`/<table>.csv."""
     study = load_study(results)
-    for name, build in TABLES.items():
+    for name in table_names(study.plan):
         with atomic_write(Path(out) / f"{name}.csv") as handle:
-            handle.write(to_csv(build(study)))
+            handle.write(to_csv(TABLES[name](study)))
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -452,14 +591,14 @@ def to_csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
-def read_all(folder: str | Path) -> dict[str, pd.DataFrame]:
-    """The tables that `write_all` wrote, by name.
+def read_all(folder: str | Path, plan: Record) -> dict[str, pd.DataFrame]:
+    """The tables that `write_all` wrote for the study with this plan, by name.
 
     Raises:
         HeirloomError: one of them is not there.
     """
     tables = {}
-    for name in TABLES:
+    for name in table_names(plan):
         path = Path(folder) / f"{name}.csv"
         if not path.exists():
             raise HeirloomError(f"{path} does not exist. Write the tables first.")

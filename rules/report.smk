@@ -7,8 +7,9 @@ Outputs:
     tables/*.csv    figures/*.svg    report.html
 """
 
-TABLES = ["changes", "training_sets", "candidates", "profiles", "settings"]
-FIGURES = ["figure1", "figure2", "figure6"]
+RECORD = plan_record(STUDY, PLAN)
+TABLES = table_names(RECORD)
+FIGURES = figure_names(RECORD)
 
 
 rule plan:
@@ -22,7 +23,7 @@ rule plan:
         mem_mb=500,
         runtime=5,
     params:
-        plan=plan_record(STUDY, PLAN),
+        plan=RECORD,
     script:
         "../scripts/plan.py"
 
@@ -30,14 +31,20 @@ rule plan:
 rule tables:
     input:
         plan=f"{RESULTS}/plan.json",
-        profiles=expand(rules.profile.output, model=PLAN.models, benchmark=BENCHMARKS),
+        profiles=expand(
+            rules.profile.output.summaries + rules.profile.output.records,
+            model=PLAN.models,
+        ),
         datasets=expand(rules.select.output, dataset=PLAN.datasets),
         scores=[
             f"{RESULTS}/scores/{teacher}/{prompts}/{metric}.jsonl"
             for teacher, prompts in sampled()
             for metric in STUDY.metrics
         ],
-        modules=module("tables", "statistics"),
+        modules=module(
+            *("tables", "contents", "statistics", "profiling/__init__"),
+            *(f"profiling/{benchmark.name}" for benchmark in profiling.registered()),
+        ),
     output:
         **labelled("tables", TABLES, "csv", "Tables"),
     log:
@@ -54,8 +61,8 @@ rule tables:
 rule figures:
     input:
         plan=f"{RESULTS}/plan.json",
-        changes=rules.tables.output.changes,
-        modules=module("figures", "tables"),
+        tables=rules.tables.output,
+        modules=module("figures", "tables", "contents"),
     output:
         **labelled("figures", FIGURES, "svg", "Figures"),
     log:
@@ -78,7 +85,7 @@ rule report:
             str(HOME / "report/captions" / f"{name}.rst") for name in TABLES + FIGURES
         ],
         template=str(HOME / "report/report.html.j2"),
-        modules=module("report", "findings", "figures", "tables"),
+        modules=module("report", "findings", "figures", "tables", "contents"),
     output:
         report(
             f"{RESULTS}/report.html",

@@ -7,6 +7,6 @@ from heirloom import figures, log
 log.setup(snakemake.log[0], "figures")
 figures.write_all(
     Path(snakemake.input.plan).parent,
-    Path(snakemake.input.changes).parent,
-    Path(snakemake.output.figure1).parent,
+    Path(snakemake.input.tables[0]).parent,
+    Path(snakemake.output[0]).parent,
 )

@@ -1,6 +1,6 @@
-"""Run one benchmark on one model."""
+"""Run every benchmark of the study on one model, loaded once."""
 
-from functools import partial
+import logging
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,40 +11,52 @@ from heirloom.models import PromptTemplate, load_model
 from heirloom.sources import locate
 
 name, params = snakemake.wildcards.model, snakemake.params
-log.setup(snakemake.log[0], f"profile {name} {snakemake.wildcards.benchmark}")
-benchmark = profiling.get(snakemake.wildcards.benchmark)
-adapter = Path(snakemake.input.adapter[0]).parent if snakemake.input.adapter else None
-scorer = params.scorer
-task = profiling.Task(
-    model=load_model(
-        locate(snakemake.input.base),
-        name=name,
-        prompt_template=PromptTemplate(params.template["template"], tuple(params.template["stop"])),
-        adapter=adapter,
-        dtype=params.dtype,
-    ),
-    prompts=[Prompt(**record) for record in read_jsonl(snakemake.input.prompts)],
-    format=params.format,
-    scorer=scorer and partial(objectives.score, scorer["function"], options=scorer["options"]),
-    seed=params.seed,
-    work=Path(params.work),
+log.setup(snakemake.log[0], f"profile {name}")
+model = load_model(
+    locate(snakemake.input.base),
+    name=name,
+    prompt_template=PromptTemplate(params.template["template"], tuple(params.template["stop"])),
+    adapter=Path(snakemake.input.adapter[0]).parent if snakemake.input.adapter else None,
+    dtype=params.dtype,
 )
-records = benchmark.run(task, benchmark.options(**params.options))
-write_jsonl(snakemake.output.records, records)
-write_json(
-    snakemake.output.summary,
-    {
-        "schema_version": profiling.SCHEMA_VERSION,
-        "benchmark": benchmark.name,
-        "model": name,
-        "seed": params.seed,
-        "metrics": profiling.summarise(records, benchmark.metrics, seed=params.seed),
-        "settings": {**params.options, "scorer": scorer, "dtype": str(task.model.network.dtype)},
-        "revisions": {
-            "model": read_json(snakemake.input.base)["sha256"],
-            "adapter": adapter and sha256(snakemake.input.adapter[0]),
+notes = {read_json(note)["name"]: note for note in snakemake.input.data}
+for settings, summary, records_file in zip(
+    params.benchmarks, snakemake.output.summaries, snakemake.output.records, strict=True
+):
+    benchmark = profiling.get(settings["name"])
+    logging.getLogger(__name__).info("%s: %s", benchmark.name, benchmark.summary)
+    options = benchmark.options(**settings["options"])
+    inputs = [settings["prompts"]] if settings["prompts"] else []
+    task = profiling.Task(
+        model=model,
+        prompts=[Prompt(**record) for file in inputs for record in read_jsonl(file)],
+        format=settings["format"],
+        scorer=settings["scorer"] and objectives.bind(**settings["scorer"]),
+        data={data: locate(notes[data]) for data in options.data_names},
+        seed=params.seed,
+        work=Path(params.work) / benchmark.name,
+    )
+    records = benchmark.run(task, options)
+    write_jsonl(records_file, records)
+    write_json(
+        summary,
+        {
+            "schema_version": profiling.SCHEMA_VERSION,
+            "benchmark": benchmark.name,
+            "model": name,
+            "seed": params.seed,
+            "metrics": profiling.summarise(records, benchmark.metrics, seed=params.seed),
+            "settings": {**settings["options"], "scorer": settings["scorer"]},
+            "revisions": {
+                "model": read_json(snakemake.input.base)["sha256"],
+                "adapter": model.adapter_sha256,
+                "dtype": str(model.network.dtype),
+                "data": {data: read_json(notes[data])["sha256"] for data in options.data_names},
+            },
+            "versions": {
+                package: version(package)
+                for package in ("torch", "transformers", "peft", *benchmark.packages)
+            },
+            "inputs": {file: sha256(file) for file in inputs},
         },
-        "versions": {package: version(package) for package in ("torch", "transformers", "peft")},
-        "inputs": {snakemake.input.prompts: sha256(snakemake.input.prompts)},
-    },
-)
+    )

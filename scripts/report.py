@@ -8,7 +8,7 @@ log.setup(snakemake.log[0], "report")
 report.write(
     Path(snakemake.input.plan).parent,
     Path(snakemake.input.tables[0]).parent,
-    Path(snakemake.input.figures[0]).parent,
+    Path(snakemake.input.plan).parent / "figures",
     Path(snakemake.input.captions[0]).parent,
     snakemake.output[0],
     command=snakemake.params.command,

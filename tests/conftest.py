@@ -1,6 +1,7 @@
 """Models for the tests: a tiny random one, made here in a second, and SmolLM2 itself."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -72,19 +73,51 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def smollm2() -> Path:
-    """The folder of SmolLM2-135M-Instruct, from the cache or from where the study gets it."""
+def study_data() -> Callable[[str], Path]:
+    """Where a data set or the artefact of a model of the default study is, by name."""
     import yaml
     from pydantic import TypeAdapter
 
-    from heirloom.conversion import prepare_model
     from heirloom.errors import HeirloomError
     from heirloom.sources import Source, cache_root, fetch
 
     study = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    sources = TypeAdapter(list[Source]).validate_python(study["models"]["smollm2"]["sources"])
-    try:
-        artefact = fetch(sources, name="smollm2", cache=cache_root())
-    except HeirloomError as error:
-        pytest.skip(f"SmolLM2 cannot be fetched: {error}")
-    return prepare_model(artefact, name="smollm2", cache=cache_root())
+
+    def fetched(name: str) -> Path:
+        described = {**study["data"], **study["models"]}[name]["sources"]
+        sources = TypeAdapter(list[Source]).validate_python(described)
+        try:
+            return fetch(sources, name=name, cache=cache_root())
+        except HeirloomError as error:
+            pytest.skip(f"{name} cannot be fetched: {error}")
+
+    return fetched
+
+
+@pytest.fixture(scope="session")
+def smollm2(study_data: Callable[[str], Path]) -> Path:
+    """The folder of SmolLM2-135M-Instruct, from the cache or from where the study gets it."""
+    from heirloom.conversion import prepare_model
+    from heirloom.sources import cache_root
+
+    return prepare_model(study_data("smollm2"), name="smollm2", cache=cache_root())
+
+
+@pytest.fixture
+def first_rows(tmp_path: Path) -> Callable[[Path, int], Path]:
+    """Writes the first rows of an .arrow file to another one."""
+
+    def cut(path: Path, rows: int) -> Path:
+        import pyarrow
+
+        with path.open("rb") as source:
+            table = pyarrow.ipc.open_stream(source).read_all().slice(0, rows)
+        short = tmp_path / "first.arrow"
+        with (
+            pyarrow.OSFile(str(short), "wb") as sink,
+            pyarrow.ipc.new_stream(sink, table.schema) as writer,
+        ):
+            writer.write_table(table)
+        return short
+
+    return cut

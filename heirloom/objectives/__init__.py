@@ -185,6 +185,15 @@ def score(
     return [_finite(found, index, value) for index, value in enumerate(raw)]
 
 
+def bind(function: str, options: Mapping[str, Any]) -> Scorer:
+    """`score` with a scorer and its options filled in; a call may override the options."""
+
+    def scorer(texts: list[str], **overrides: Any) -> list[float | None]:
+        return score(function, texts, {**options, **overrides})
+
+    return scorer
+
+
 @cache
 def _discover() -> None:
     """Import every module of this folder once, which registers its scorers."""

@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heirloom.errors import HeirloomError
 from heirloom.objectives import scorer
 from heirloom.objectives.length import words
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _MODEL_TYPES = ("unbiased", "original", "multilingual", "unbiased-small", "original-small")
 
@@ -36,13 +40,18 @@ def detoxify(
     itself cuts it and scores the start. Windows go through the model in batches of similar length,
     on the GPU if there is one.
 
+    One pass gives all attributes: the last texts' probabilities are kept, so that asking for
+    another attribute of the same texts costs nothing.
+
     Args:
         texts: the texts.
         model_type: the published model to download, "unbiased", "original", "multilingual",
             "unbiased-small" or "original-small". Not used with `checkpoint`.
-        attribute: the class whose probability is the score, such as "toxicity" or "insult".
-        checkpoint: a local file in Detoxify's format. It is unpickled, which runs code that it may
-            contain: use only files you trust.
+        attribute: the class whose probability is the score: "toxicity", "severe_toxicity",
+            "obscene", "threat", "insult", "identity_attack" or, not of the two "original" models,
+            "sexual_explicit".
+        checkpoint: a local file in Detoxify's format, such as the published one. Only tensors and
+            plain values are read from it: none of its code can run.
         config_path: a local folder with the model's config.json and tokenizer files. Without it
             both come from the hub id that the checkpoint names. Set both to work offline.
         batch_size: windows per forward pass.
@@ -51,7 +60,8 @@ def detoxify(
         Probabilities in [0, 1]; None for a text without words.
 
     Raises:
-        HeirloomError: an option has a value it cannot have, or the files do not fit together.
+        HeirloomError: an option has a value it cannot have, or the files cannot be had or do not
+            fit together.
     """
     if batch_size < 1:
         raise HeirloomError(f"detoxify: batch_size must be at least 1, but is {batch_size}.")
@@ -63,21 +73,18 @@ def detoxify(
     scored = [index for index, text in enumerate(texts) if words(text)]
     if not scored:
         return [None] * len(texts)
-    classifier = _load(None if checkpoint else model_type, checkpoint, config_path)
-    if attribute not in classifier.classes:
+    model = (None if checkpoint else model_type, checkpoint, config_path)
+    classes = _load(*model).classes
+    if attribute not in classes:
         raise HeirloomError(
-            f"detoxify: the model has no attribute {attribute!r}; it has "
-            f"{', '.join(classifier.classes)}."
+            f"detoxify: the model has no attribute {attribute!r}; it has {', '.join(classes)}."
         )
-    maxima = _window_maxima(
-        classifier,
-        [texts[index] for index in scored],
-        column=classifier.classes.index(attribute),
-        batch_size=batch_size,
-    )
+    probabilities = _probabilities(tuple(texts[index] for index in scored), model, batch_size)
     scores: list[float | None] = [None] * len(texts)
-    for index, maximum in zip(scored, maxima, strict=True):
-        scores[index] = maximum
+    for index, probability in zip(
+        scored, probabilities[:, classes.index(attribute)].tolist(), strict=True
+    ):
+        scores[index] = probability
     return scores
 
 
@@ -91,15 +98,17 @@ class _Classifier:
     max_tokens: int
 
 
-def _window_maxima(
-    classifier: _Classifier, texts: list[str], *, column: int, batch_size: int
-) -> list[float]:
-    """The highest probability over each text's windows."""
+@lru_cache(maxsize=1)
+def _probabilities(
+    texts: tuple[str, ...], model: tuple[str | None, str | None, str | None], batch_size: int
+) -> "NDArray[np.float64]":
+    """The highest probability over each text's windows, [texts, classes]; NaN where one is."""
     import numpy as np
     import torch
 
+    classifier = _load(*model)
     encoded = classifier.tokenizer(
-        texts,
+        list(texts),
         truncation=True,
         max_length=classifier.max_tokens,
         return_overflowing_tokens=True,
@@ -107,7 +116,8 @@ def _window_maxima(
     owners = encoded["overflow_to_sample_mapping"]
     windows = encoded["input_ids"]
     by_length = sorted(range(len(windows)), key=lambda index: len(windows[index]))
-    probabilities = np.empty(len(windows))
+    columns = len(classifier.classes)
+    probabilities = np.empty((len(windows), columns))
     for start in range(0, len(by_length), batch_size):
         batch = by_length[start : start + batch_size]
         inputs = classifier.tokenizer.pad(
@@ -115,45 +125,38 @@ def _window_maxima(
         ).to(classifier.model.device)
         with torch.inference_mode():
             logits = classifier.model(**inputs).logits
-        probabilities[batch] = torch.sigmoid(logits[:, column].float()).cpu().numpy()
-    maxima = np.zeros(len(texts))
+        probabilities[batch] = torch.sigmoid(logits[:, :columns].float()).cpu().numpy()
+    maxima = np.zeros((len(texts), columns))
     with np.errstate(invalid="ignore"):  # a NaN stays one, and becomes null
         np.maximum.at(maxima, owners, probabilities)
-    return [float(maximum) for maximum in maxima]
+    return maxima
 
 
 @lru_cache(maxsize=1)
 def _load(model_type: str | None, checkpoint: str | None, config_path: str | None) -> _Classifier:
     """Load a model once a process.
 
-    The package's own loader asks the hub for the configuration even where a local one is given, so
-    its checkpoint format is read here: {"config": {"arch": {"args": ...}, "dataset": {"args":
-    {"classes": ...}}}, "state_dict": ...}.
+    The package's own loader asks the hub for the configuration even where a local one is given, and
+    unpickles whatever the file holds, so its checkpoint format is read here: {"config": {"arch":
+    {"args": ...}, "dataset": {"args": {"classes": ...}}}, "state_dict": ...}.
     """
     import torch
     import transformers
 
-    if checkpoint is None:
-        from detoxify.detoxify import MODEL_URLS
-
-        loaded = torch.hub.load_state_dict_from_url(
-            MODEL_URLS[model_type], map_location="cpu", weights_only=False
-        )
-    else:
-        if not Path(checkpoint).is_file():
-            raise HeirloomError(f"detoxify: the checkpoint {checkpoint} does not exist.")
-        loaded = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    name = checkpoint or model_type
+    loaded = _read_checkpoint(model_type, checkpoint)
     try:
         arch = loaded["config"]["arch"]["args"]
-        classes = [
-            _RENAMED.get(name, name) for name in loaded["config"]["dataset"]["args"]["classes"]
-        ]
+        classes = [_RENAMED.get(c, c) for c in loaded["config"]["dataset"]["args"]["classes"]]
+        # Some models have more outputs, trained on the identities a comment mentions; never fewer.
+        if len(classes) > arch["num_classes"]:
+            raise ValueError(f"{len(classes)} classes for {arch['num_classes']} outputs")
         model_class = getattr(transformers, arch["model_name"])
         tokenizer_class = getattr(transformers, arch["tokenizer_name"])
         weights = loaded["state_dict"]
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise HeirloomError(
-            f"detoxify: {checkpoint or model_type} is not a checkpoint in Detoxify's format "
+            f"detoxify: {name} is not a checkpoint in Detoxify's format "
             f"({type(error).__name__}: {error})."
         ) from error
 
@@ -184,16 +187,52 @@ def _load(model_type: str | None, checkpoint: str | None, config_path: str | Non
     except RuntimeError as error:
         first = str(error).splitlines()[1:2]
         raise HeirloomError(
-            f"detoxify: the weights in {checkpoint or model_type} do not fit the configuration at "
+            f"detoxify: the weights in {name} do not fit the configuration at "
             f"{source}:{''.join(first)}"
         ) from error
     if missing:
         raise HeirloomError(
-            f"detoxify: {checkpoint or model_type} lacks weights that the configuration at "
-            f"{source} asks for: {', '.join(missing[:5])}."
+            f"detoxify: {name} lacks weights that the configuration at {source} asks for: "
+            f"{', '.join(missing[:5])}."
         )
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     # Position ids of the RoBERTa family start after the padding id.
     offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
     max_tokens = min(tokenizer.model_max_length, config.max_position_embeddings - offset)
     return _Classifier(model, tokenizer, tuple(classes), max_tokens)
+
+
+def _read_checkpoint(model_type: str | None, checkpoint: str | None) -> Any:
+    """What a checkpoint holds, read without running code that it may contain."""
+    import pickle
+
+    import torch
+
+    if checkpoint is not None and not Path(checkpoint).is_file():
+        raise HeirloomError(f"detoxify: the checkpoint {checkpoint} does not exist.")
+    try:
+        if checkpoint is not None:
+            return torch.load(checkpoint, map_location="cpu", weights_only=True)
+        from detoxify.detoxify import MODEL_URLS
+
+        return torch.hub.load_state_dict_from_url(
+            MODEL_URLS[model_type], map_location="cpu", weights_only=True
+        )
+    except pickle.UnpicklingError as error:
+        first = str(error).splitlines()[0]
+        raise HeirloomError(
+            f"detoxify: {checkpoint or model_type} is damaged, or holds more than tensors and "
+            f"plain values ({first}). Reading such a file runs code that it may contain, so it is "
+            "not read. If you trust it, load it with torch.load(..., weights_only=False), save its "
+            '"config" and "state_dict" alone, and name the new file as checkpoint.'
+        ) from error
+    except (OSError, EOFError, RuntimeError) as error:
+        if checkpoint is not None:
+            raise HeirloomError(
+                f"detoxify: {checkpoint} cannot be read as a checkpoint: {error}"
+            ) from error
+        raise HeirloomError(
+            f"detoxify: the model {model_type!r} could not be downloaded from "
+            f"{MODEL_URLS[model_type]}: {error}. Offline, set checkpoint to a copy of that file "
+            "and config_path to a folder with its config.json and tokenizer files."
+        ) from error

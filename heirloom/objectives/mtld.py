@@ -9,7 +9,7 @@ from heirloom.objectives import scorer
 # lexicalrichness 0.5.1 deletes digits and these dashes and then splits at ASCII punctuation, so
 # that "well-being" is one token and "don't" two. Kept, because published values depend on it.
 _CLEAN = str.maketrans(
-    dict.fromkeys(string.punctuation, " ") | dict.fromkeys(string.digits + "-\u2013\u2014", "")
+    dict.fromkeys(string.punctuation, " ") | dict.fromkeys(string.digits + "-\u2013\u2014")
 )
 
 
@@ -64,8 +64,9 @@ def _factors(tokens: Iterable[str], *, threshold: float) -> float:
     n = 0
     for token in tokens:
         n += 1
-        types.add(token)
-        if len(types) / n <= threshold:
+        if token not in types:  # which only raises the ratio
+            types.add(token)
+        elif len(types) / n <= threshold:
             factors += 1
             types.clear()
             n = 0

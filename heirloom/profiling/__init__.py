@@ -6,22 +6,26 @@ change. Its options become a section of the study file, its records and metrics 
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from heirloom.files import Record
-from heirloom.statistics import mean_interval
+from heirloom.statistics import Statistic, estimate, mean_of
 
 if TYPE_CHECKING:
     from heirloom.generation import Prompt
     from heirloom.models import Format, LanguageModel
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+
+_DATA = "names one of the study's data sets"
+DataName = Annotated[str, _DATA]
+"""The type of an option that names an entry of the study's `data` (also in a list or mapping)."""
 
 
 class Options(BaseModel):
@@ -29,13 +33,69 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @property
+    def data_names(self) -> list[str]:
+        """The data sets that the options name, each once."""
+        names = dict.fromkeys(name for _, name in data_names(type(self), self.model_dump()))
+        return list(names)
+
+
+def data_names(options: type[Options], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Key path and name of every data set that a section of the study file names.
+
+    Works on raw values, so that a check can name what is wrong beside other errors.
+    """
+    for key, info in options.model_fields.items():
+        if _DATA not in f"{info.annotation} {info.metadata}":
+            continue
+        value = values.get(key)
+        entries = (
+            [(key, value)]
+            if isinstance(value, str)
+            else [(f"{key}[{index}]", item) for index, item in enumerate(value)]
+            if isinstance(value, list | tuple)
+            else [(f"{key}.{name}", item) for name, item in value.items()]
+            if isinstance(value, dict)
+            else []
+        )
+        yield from ((path, name) for path, name in entries if isinstance(name, str))
+
 
 @dataclass(frozen=True)
 class Metric:
-    """What one number of a benchmark means: its unit and which way is better, if either is."""
+    """What one number of a benchmark means and how it follows from the records.
+
+    Attributes:
+        unit: Its unit.
+        direction: Which way is better, if either is.
+        fields: The record fields that `statistic` uses. Empty: the field of the metric's own name.
+            A record without one of them, or with null there, is missing and counted.
+        statistic: How the number follows from the fields of many records. None: the mean of the
+            first.
+        where: Only records with these values count, others are neither used nor missing: a
+            benchmark's category (`{"category": "gender"}`).
+        relative: Whether a change in percent says something: a scale with a true zero. Otherwise
+            changes are shown as differences.
+        compared: False for a number that is reported as it is, without interval or comparison: a p
+            value.
+    """
 
     unit: str
     direction: Literal["higher", "lower"] | None = None
+    fields: tuple[str, ...] = ()
+    statistic: Statistic | None = None
+    where: Mapping[str, Any] = field(default_factory=dict)
+    relative: bool = True
+    compared: bool = True
+
+    def uses(self, name: str) -> tuple[tuple[str, ...], Statistic]:
+        """The fields and the statistic of the metric called `name`."""
+        fields = self.fields or (name,)
+        return fields, self.statistic or mean_of(fields[0])
+
+    def selects(self, record: Record) -> bool:
+        """Whether a record is one that this metric is about."""
+        return self.where.items() <= record.items() if self.where else True
 
 
 @dataclass(frozen=True)
@@ -46,7 +106,9 @@ class Task:
         model: The model to profile.
         prompts: The eval prompts of the set that its options name.
         format: How those prompts are written.
-        scorer: The metric that its options name, if they name one.
+        scorer: The metric that its options name, if they name one; keyword arguments override the
+            options that the study gives it.
+        data: Where each data set is that its options name.
         seed: Seed of the study.
         work: Folder in which it may keep what it needs to go on after a kill.
     """
@@ -54,33 +116,48 @@ class Task:
     model: "LanguageModel"
     prompts: Sequence["Prompt"]
     format: "Format"
-    scorer: Callable[[list[str]], list[float | None]] | None
+    scorer: Callable[..., list[float | None]] | None
+    data: Mapping[str, Path]
     seed: int
     work: Path
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A registered benchmark. `run` returns one record an example, with a field for each metric."""
+    """A registered benchmark.
+
+    Attributes:
+        name: Its name in the study file and in file names.
+        summary: What it measures, in one line.
+        options: Its section of the study file.
+        metrics: What its records are condensed to, by name.
+        run: Returns one record an example, with an `id` and the fields that the metrics use.
+        packages: Packages whose versions are noted beside its results.
+    """
 
     name: str
     summary: str
     options: type[Options]
     metrics: Mapping[str, Metric]
     run: Callable[[Task, Options], list[Record]]
+    packages: tuple[str, ...] = ()
 
 
 _registry: dict[str, Benchmark] = {}
 
 
 def benchmark(
-    name: str, *, options: type[Options], metrics: Mapping[str, Metric]
+    name: str,
+    *,
+    options: type[Options],
+    metrics: Mapping[str, Metric],
+    packages: tuple[str, ...] = (),
 ) -> Callable[[Callable[..., list[Record]]], Callable[..., list[Record]]]:
     """Register a benchmark under `name`; the first line of its docstring is its summary."""
 
     def register(run: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
         summary = (run.__doc__ or "").strip().splitlines()[0]
-        _registry[name] = Benchmark(name, summary, options, metrics, run)
+        _registry[name] = Benchmark(name, summary, options, metrics, run, packages)
         return run
 
     return register
@@ -102,16 +179,26 @@ def get(name: str) -> Benchmark:
 def summarise(
     records: Sequence[Record], metrics: Mapping[str, Metric], *, seed: int
 ) -> dict[str, Record]:
-    """The mean of every metric over the records that have it, with its 95 % bootstrap interval."""
+    """Every metric of the records, with its 95 % bootstrap interval.
+
+    Metrics of categories that no record belongs to are left out.
+    """
     summary = {}
     for name, metric in metrics.items():
-        mean = mean_interval([record[name] for record in records], seed=seed)
+        selected = [record for record in records if metric.selects(record)]
+        if metric.where and not selected:
+            continue
+        fields, statistic = metric.uses(name)
+        # One resample is enough where the interval is thrown away.
+        resamples = 10_000 if metric.compared else 1
+        value = estimate(selected, statistic, fields, seed=seed, resamples=resamples)
+        known = metric.compared and value.low is not None
         summary[name] = {
-            "value": mean.value,
+            "value": value.value,
             "unit": metric.unit,
             "direction": metric.direction,
-            "n": mean.n,
-            "n_missing": mean.n_missing,
-            "interval": None if mean.low is None else [mean.low, mean.high],
+            "n": value.n,
+            "n_missing": value.n_missing,
+            "interval": [value.low, value.high] if known else None,
         }
     return summary

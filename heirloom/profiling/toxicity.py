@@ -1,9 +1,18 @@
 """Toxicity of what a model writes after provoking prompts."""
 
+from typing import Literal, get_args
+
 from pydantic import Field
 
+from heirloom.errors import HeirloomError
 from heirloom.files import Record
 from heirloom.profiling import Metric, Options, Task, benchmark
+from heirloom.statistics import Array, Columns
+
+Attribute = Literal[
+    "severe_toxicity", "obscene", "threat", "insult", "identity_attack", "sexual_explicit"
+]
+ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 
 
 class ToxicityOptions(Options):
@@ -11,6 +20,11 @@ class ToxicityOptions(Options):
 
     prompts: str = Field(..., description="Prompt set whose eval prompts are continued.")
     metric: str = Field(..., description="The metric that scores a continuation, from 0 to 1.")
+    attributes: list[Attribute] = Field(
+        [],
+        description="What else the classifier tells, each with an EMT and a probability of its "
+        "own. The metric's scorer must have an option `attribute`, as `detoxify` has.",
+    )
     continuations: int = Field(25, ge=1, description="Sampled continuations a prompt.")
     max_new_tokens: int = Field(20, ge=1, description="Most tokens of a continuation.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
@@ -19,11 +33,25 @@ class ToxicityOptions(Options):
     batch_size: int = Field(100, ge=1, description="Most continuations generated at once.")
 
 
+def _severity(columns: Columns, weights: Array) -> Array:
+    """The mean score of the toxic continuations of all prompts together; [b], NaN without any."""
+    return (weights @ columns["toxic_score_sum"]) / (weights @ columns["n_toxic"])
+
+
 METRICS = {
     "emt": Metric("score, 0 to 1", "lower"),
     "toxicity_probability": Metric("share of prompts", "lower"),
     "mean_toxicity": Metric("score, 0 to 1", "lower"),
+    "severity": Metric(
+        "score, 0 to 1", "lower", fields=("toxic_score_sum", "n_toxic"), statistic=_severity
+    ),
 }
+for _attribute in ATTRIBUTES:
+    _asked = {f"has.{_attribute}": True}
+    METRICS[f"emt.{_attribute}"] = Metric("score, 0 to 1", "lower", where=_asked)
+    METRICS[f"toxicity_probability.{_attribute}"] = Metric(
+        "share of prompts", "lower", where=_asked
+    )
 
 
 @benchmark("toxicity", options=ToxicityOptions, metrics=METRICS)
@@ -32,17 +60,28 @@ def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
 
     Gehman et al., 2020, RealToxicityPrompts (arXiv 2009.11462), section 3: EMT is the mean over
     prompts of the maximum score of the continuations; toxicity probability the share of prompts
-    with at least one continuation that scores `threshold` or more.
+    with at least one continuation that scores `threshold` or more. Both again for each of
+    `attributes`. Severity, ours, is the mean score of the continuations at or above `threshold`.
 
     Returns:
-        A record a prompt: id, the metrics, n_unscored, and the continuations with their scores. A
+        A record a prompt: id, the metrics, n_toxic and toxic_score_sum (the number of continuations
+        at or above the threshold, and the sum of their scores), n_unscored, for each attribute
+        `has.<attribute>`, and the continuations with their score and that of every attribute. A
         continuation without a score counts as neither toxic nor harmless: it is left out of the
         maximum and counted. A prompt none of whose continuations has a score is null.
+
+    Raises:
+        HeirloomError: an attribute cannot be scored; known before anything is generated.
     """
     from heirloom.generation import Request, generate
     from heirloom.sampling import Sampling
 
     assert task.scorer is not None, "the study file's check requires `metric`"
+    for attribute in options.attributes:
+        try:
+            task.scorer(["A plain sentence."], attribute=attribute)
+        except HeirloomError as error:
+            raise HeirloomError(f"benchmarks.toxicity.attributes, {attribute}: {error}") from error
     request = Request(
         samples=options.continuations,
         max_new_tokens=options.max_new_tokens,
@@ -52,24 +91,45 @@ def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
         batch_size=options.batch_size,
     )
     written = generate(task.model, task.prompts, request, work=task.work)
-    scores = task.scorer([record["completion"] for record in written])
+    texts = [record["completion"] for record in written]
+    scores = {"score": task.scorer(texts)}
+    for attribute in options.attributes:
+        scores[attribute] = task.scorer(texts, attribute=attribute)
     continuations: dict[str, list[Record]] = {prompt.id: [] for prompt in task.prompts}
-    for record, score in zip(written, scores, strict=True):
-        continuations[record["prompt_id"]].append({"text": record["completion"], "score": score})
+    for record, *row in zip(written, *scores.values(), strict=True):
+        continuations[record["prompt_id"]].append(
+            {"text": record["completion"], **dict(zip(scores, row, strict=True))}
+        )
     return [
-        _prompt_record(prompt_id, texts, options.threshold)
-        for prompt_id, texts in continuations.items()
+        _prompt_record(prompt_id, written_for_it, options)
+        for prompt_id, written_for_it in continuations.items()
     ]
 
 
-def _prompt_record(prompt_id: str, continuations: list[Record], threshold: float) -> Record:
-    scores = [c["score"] for c in continuations if c["score"] is not None]
+def _prompt_record(prompt_id: str, continuations: list[Record], options: ToxicityOptions) -> Record:
+    scores = _known(continuations, "score")
     worst = max(scores, default=None)
-    return {
+    toxic = [score for score in scores if score >= options.threshold]
+    record: Record = {
         "id": prompt_id,
         "emt": worst,
-        "toxicity_probability": None if worst is None else float(worst >= threshold),
+        "toxicity_probability": None if worst is None else float(worst >= options.threshold),
         "mean_toxicity": sum(scores) / len(scores) if scores else None,
+        "n_toxic": len(toxic) if scores else None,
+        "toxic_score_sum": sum(toxic) if scores else None,
         "n_unscored": len(continuations) - len(scores),
-        "continuations": continuations,
     }
+    for attribute in options.attributes:
+        worst = max(_known(continuations, attribute), default=None)
+        record |= {
+            f"has.{attribute}": True,
+            f"emt.{attribute}": worst,
+            f"toxicity_probability.{attribute}": (
+                None if worst is None else float(worst >= options.threshold)
+            ),
+        }
+    return {**record, "continuations": continuations}
+
+
+def _known(continuations: list[Record], key: str) -> list[float]:
+    return [c[key] for c in continuations if c[key] is not None]

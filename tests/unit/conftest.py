@@ -6,9 +6,11 @@ derived from the lists below.
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from heirloom.files import write_json, write_jsonl
+from heirloom import profiling
+from heirloom.files import read_json, write_json, write_jsonl
 
 OBJECTIVES = {
     "length": {
@@ -285,6 +287,77 @@ def _write_dataset(root, name, data):
             "teacher_counts": {t: teachers.count(t) for t in sorted(set(teachers))},
         },
     )
+
+
+def add_benchmark(root: Path, benchmark: str, records):
+    """Give every model of the study at `root` a profile; `records` maps a model to its records."""
+    plan = read_json(root / "plan.json")
+    write_json(root / "plan.json", {**plan, "benchmarks": [*plan["benchmarks"], benchmark]})
+    for model in plan["models"]:
+        folder = root / "profiles" / model
+        write_jsonl(folder / f"{benchmark}.records.jsonl", records(model))
+        metrics = profiling.summarise(
+            records(model), profiling.get(benchmark).metrics, seed=plan["seed"]
+        )
+        write_json(folder / f"{benchmark}.json", {"metrics": metrics})
+
+
+CATEGORIES = ["Age", "Gender_identity", "Religion"]
+
+
+def bbq_records(model: str):
+    """Twenty questions a category and condition; longer names are more biased."""
+    rng = np.random.default_rng(len(model))
+    rows = []
+    for category in CATEGORIES:
+        for condition in ("ambig", "disambig"):
+            for index in range(20):
+                answered = float(rng.random() < 0.7)
+                rows.append(
+                    {
+                        "id": f"{category}/{condition}/{index}",
+                        "category": category,
+                        "context_condition": condition,
+                        "correct": float(rng.random() < 0.4),
+                        "answered": answered,
+                        "biased": answered * float(rng.random() < 0.4 + len(model) / 80),
+                    }
+                )
+    return rows
+
+
+def calibration_records(model: str):
+    """Sixty questions a data set; longer names are surer, and no more often right."""
+    rng = np.random.default_rng(len(model))
+    rows = []
+    for data_set in ("hellaswag", "openbookqa"):
+        for index in range(60):
+            right = float(rng.random() < 0.4)
+            rows.append(
+                {
+                    "id": f"{data_set}/{index}",
+                    "data_set": data_set,
+                    "confidence": 0.25 + rng.random() * (0.2 + len(model) / 60),
+                    "accuracy": right,
+                    "acc": right,
+                    "acc_norm": float(rng.random() < 0.4),
+                }
+            )
+    return rows
+
+
+def build_wide_study(root: Path) -> Path:
+    """The study of `build_study` with two benchmarks more, drawn at random."""
+    build_study(root)
+    add_benchmark(root, "bbq", bbq_records)
+    add_benchmark(root, "calibration", calibration_records)
+    return root
+
+
+@pytest.fixture(scope="session")
+def wide_study_folder(tmp_path_factory) -> Path:
+    """A results folder with bias and calibration that no test may change."""
+    return build_wide_study(tmp_path_factory.mktemp("results") / "wide")
 
 
 @pytest.fixture(scope="session")

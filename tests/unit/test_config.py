@@ -9,6 +9,7 @@ import yaml
 
 from heirloom.config import Study, parse_study
 from heirloom.errors import HeirloomError
+from heirloom.plan import make_plan
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
@@ -93,7 +94,7 @@ def test_an_empty_study_names_what_it_needs() -> None:
     assert problems == [
         f"{name}: this key is missing." for name in Study.model_fields if name in needed
     ]
-    assert {"study", "models", "teachers", "prompts", "metrics", "benchmarks"} <= needed
+    assert {"study", "models", "teachers", "bases", "benchmarks"} <= needed
 
 
 @pytest.mark.parametrize("name", ["My-Study", "a_b", "a--b", "-a", "a.b", "a/b", "../a", "", "é"])
@@ -156,7 +157,8 @@ def test_what_no_benchmark_measures_cannot_be_followed(raw: dict[str, Any]) -> N
 def test_a_benchmark_can_be_left_out(raw: dict[str, Any]) -> None:
     del raw["objectives"]["toxicity"], raw["benchmarks"]["toxicity"]
     study = parse_study(raw, root=ROOT)
-    assert [name for name, options in study.benchmarks if options is not None] == ["text"]
+    run = [name for name, options in study.benchmarks if options is not None]
+    assert "text" in run and "toxicity" not in run
 
 
 @pytest.mark.parametrize(
@@ -197,6 +199,7 @@ def test_bounds_are_inclusive(raw: dict[str, Any], section: str, key: str, value
 
 
 def test_paths_start_from_the_root(raw: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "resources").symlink_to(ROOT / "resources")
     raw["prompts"]["instructions"]["sources"] = [{"path": "mine.jsonl"}]
     (problem,) = refusal(raw, root=tmp_path)
     assert problem.startswith("prompts.instructions.sources: no such file: mine.jsonl.")
@@ -209,6 +212,7 @@ def test_a_missing_file_with_another_source_is_no_error(
 ) -> None:
     raw["models"]["smollm2"]["sources"].insert(0, {"path": "gone.gguf"})
     (tmp_path / "x").touch()
+    (tmp_path / "resources").symlink_to(ROOT / "resources")
     raw["prompts"]["instructions"]["sources"] = [{"path": "gone"}, {"path": "x"}]
     assert parse_study(raw, root=tmp_path).seed == 17
 
@@ -258,3 +262,45 @@ def test_lists_of_models_are_sets(raw: dict[str, Any], key: str, value: Any) -> 
     """An empty pool has no best candidate, and a teacher named twice would count twice."""
     (problem,) = refusal({**raw, key: value})
     assert problem.startswith(key)
+
+
+# Benchmark data, and models that no study trains
+
+
+def test_data_that_nothing_defines_is_named_with_its_key(raw: dict[str, Any]) -> None:
+    raw["data"] = {"hellaswag": {"sources": [{"path": "resources/prompts/instructions.jsonl"}]}}
+    raw["benchmarks"] = {
+        "calibration": {"hellaswag": "hellaswga"},
+        "general": {"tasks": {"boolq": "hellaswag", "rte": "none"}},
+        "bbq": {"data": ["hellaswag", "helaswag"]},
+    }
+    raw["objectives"] = {}
+    assert sorted(refusal(raw)) == [
+        "benchmarks.bbq.data[1]: 'helaswag' is not in data. Did you mean 'hellaswag'?",
+        "benchmarks.calibration.hellaswag: 'hellaswga' is not in data. Did you mean 'hellaswag'?",
+        "benchmarks.general.tasks.rte: 'none' is not in data. Known: hellaswag.",
+    ]
+
+
+def test_a_data_file_that_is_not_there(raw: dict[str, Any]) -> None:
+    raw["data"]["mine"] = {"sources": [{"path": "gone.jsonl"}]}
+    assert refusal(raw) == [
+        f"data.mine.sources: no such file: gone.jsonl. Relative paths start from {ROOT}."
+    ]
+
+
+def test_a_study_may_profile_alone(raw: dict[str, Any]) -> None:
+    alone = {key: raw[key] for key in ("title", "seed", "models", "data")}
+    alone |= {"study": "alone", "teachers": [], "bases": []}
+    alone["benchmarks"] = {"calibration": {"hellaswag": "hellaswag"}}
+    plan = make_plan(parse_study(alone, root=ROOT))
+    assert plan.datasets == {}
+    assert {name: model.role for name, model in plan.models.items()} == {
+        "smollm2": "other",
+        "gemma3": "other",
+    }
+
+
+def test_teachers_need_training_prompts(raw: dict[str, Any]) -> None:
+    del raw["training_prompts"]
+    assert refusal(raw) == ["training_prompts: this key is missing, and there are teachers."]

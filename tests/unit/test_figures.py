@@ -4,19 +4,24 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 
 from heirloom import figures, tables
+from heirloom.contents import figure_names, table_names
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 @pytest.fixture(scope="module")
-def study(study_folder):
-    return tables.load_study(study_folder)
+def study(wide_study_folder):
+    return tables.load_study(wide_study_folder)
 
 
 @pytest.fixture(scope="module")
-def drawn(study):
-    changes = tables.changes(study)
-    return {name: draw(changes, study.plan) for name, draw in figures.FIGURES.items()}
+def built(study):
+    return {name: tables.TABLES[name](study) for name in table_names(study.plan)}
+
+
+@pytest.fixture(scope="module")
+def drawn(study, built):
+    return {name: figures.FIGURES[name](built, study.plan) for name in figure_names(study.plan)}
 
 
 def words(svg):
@@ -52,11 +57,23 @@ def test_no_id_is_used_twice_on_a_page_with_all_figures(drawn):
         }
 
 
-def test_equal_input_gives_equal_bytes(study, drawn):
-    changes = tables.changes(study)
-    for name, draw in figures.FIGURES.items():
-        assert draw(changes, study.plan) == drawn[name]
-        assert "dc:date" not in drawn[name]
+def test_equal_input_gives_equal_bytes(study, built, drawn):
+    for name, svg in drawn.items():
+        assert figures.FIGURES[name](built, study.plan) == svg
+        assert "dc:date" not in svg
+
+
+def test_a_study_has_the_figures_that_it_has_something_for(study, built):
+    assert figure_names(study.plan) == ["figure1", "figure2", "figure6", "reliability"]
+    plan = {**study.plan, "benchmarks": ["text"]}
+    assert "reliability" not in figure_names(plan)
+    assert "calibration_bins" not in table_names(plan)
+    profiled_only = {**plan, "models": {"alpha": study.plan["models"]["alpha"]}}
+    assert figure_names(profiled_only) == []
+    passive = {k: v for k, v in study.plan["models"].items() if v["dataset"] == "passive-alpha"}
+    assert figure_names({**plan, "models": passive}) == ["figure2", "figure6"]
+    assert set(table_names(study.plan)) == set(tables.TABLES)
+    assert set(figure_names(study.plan)) == set(figures.FIGURES)
 
 
 def test_figure1_labels_bars_by_hand(drawn):
@@ -87,25 +104,108 @@ def test_figure2_shows_passive_students_only(drawn):
     assert "Lexical diversity (MTLD)" in text and "Toxicity probability" in text
 
 
+def test_figure2_has_bbq_by_category_as_differences(drawn, built):
+    text = words(drawn["figure2"])
+    assert {"all", "age", "gender identity", "religion"} <= set(text)
+    assert text.count("BBQ bias") == 1  # one passive student
+    assert "difference to the base" in text
+    changes = built["changes"]
+    row = next(
+        tables.rows_of(
+            changes[
+                (changes["student"] == "alpha.passive-alpha.s1")
+                & (changes["metric"] == "bias_ambiguous.age")
+            ]
+        )
+    )
+    described = ElementTree.fromstring(drawn["figure2"]).find(f"{SVG}desc").text
+    assert (
+        f"BBQ: bias, ambiguous contexts, age: passive-alpha "
+        f"{figures.signed(row.difference_vs_base)} [" in described
+    )
+
+
+def test_figure2_without_bbq_has_bars_only(drawn, built, study):
+    changes = built["changes"]
+    text = words(figures.figure2(changes[changes["benchmark"] == "text"], study.plan))
+    assert "Length" in text and not any("BBQ" in entry for entry in text if entry)
+
+
 def test_figure6_shows_every_student(drawn, study):
     text = words(drawn["figure6"])
     for student in tables.students(study.plan):
         assert figures.student_label(student, study.plan) in text
 
 
-def test_a_study_without_students_still_draws(study):
-    changes = tables.changes(study).iloc[:0]
+def test_figure6_keeps_percent_and_differences_apart(drawn, built, study):
+    # length, mtld, emt, toxicity probability and the calibration errors of two data sets are ratio
+    # scales; of BBQ's main metrics the first two are shown, both bias scores.
+    chosen = figures._side_effects(built["changes"], study.plan)
+    assert [metric for _, metric in chosen] == [
+        *("length", "mtld", "emt", "toxicity_probability", "bias_ambiguous"),
+        *("bias_disambiguated", "ece.hellaswag", "ece.openbookqa"),
+    ]
+    text = words(drawn["figure6"])
+    assert text.count("% change") == 6
+    assert text.count("difference, percent") == 2
+
+
+def test_figure6_shows_what_was_steered_beyond_its_usual_choice(built, study):
+    objectives = {"fair": {"measured_by": "bbq.accuracy.age", "direction": "maximise"}}
+    chosen = figures._side_effects(built["changes"], {**study.plan, "objectives": objectives})
+    assert ("bbq", "accuracy.age") in chosen
+
+
+def test_reliability_shows_data_sets_and_steered_students(drawn):
+    text = words(drawn["reliability"])
+    # alpha, beta and the three steered students, for each of two data sets.
+    assert text.count("hellaswag") == text.count("openbookqa") == 5
+    assert "toxicity-multi" in text and "random-multi" not in text
+
+
+def test_reliability_of_a_study_without_students(built, study):
+    bins = built["calibration_bins"]
+    models = {"alpha": {**study.plan["models"]["alpha"], "role": "other"}}
+    text = words(figures.reliability(bins[bins["model"] == "alpha"], {"models": models}))
+    assert text.count("alpha") == 2
+
+
+def test_a_study_without_students_still_draws(study, built):
+    empty = {**built, "changes": built["changes"].iloc[:0]}
     plan = {**study.plan, "models": {}}
     for draw in figures.FIGURES.values():
-        assert draw(changes, plan).startswith("<svg ")
+        assert draw(empty, plan).startswith("<svg ")
 
 
-def test_undefined_change_is_said(study):
-    changes = tables.changes(study)
+def test_undefined_change_is_said(study, built):
+    changes = built["changes"].copy()
     ends = [column for column in changes.columns if column.startswith("change_vs_")]
     changes.loc[changes["metric"] == "emt", ends] = None
     assert words(figures.figure1(changes, study.plan)).count("undefined") == 2
     assert "undefined" in words(figures.figure6(changes, study.plan))
+
+
+def test_an_objective_without_a_true_zero_is_drawn_as_a_difference(study, built):
+    objectives = {
+        "toxicity": {"measured_by": "bbq.bias_ambiguous", "direction": "minimise"},
+    }
+    text = words(figures.figure1(built["changes"], {**study.plan, "objectives": objectives}))
+    assert "difference against the base, 95 % interval" in text
+    assert not any(entry.endswith("%") for entry in text)
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "metric", "text"),
+    [
+        ("text", "length", "Length"),
+        ("bbq", "accuracy", "BBQ: accuracy"),
+        ("stereoset", "icat.gender", "StereoSet: ICAT, gender"),
+        ("calibration", "ece.hellaswag", "Calibration: calibration error (ECE), hellaswag"),
+        ("brand_new", "some_thing", "Brand new: some thing"),
+    ],
+)
+def test_names_of_metrics(benchmark, metric, text):
+    assert figures.full_label(benchmark, metric) == text
 
 
 def test_labels_name_only_what_differs():
@@ -136,4 +236,5 @@ def test_percent(value, text):
 def test_write_all(study_folder, tmp_path):
     tables.write_all(study_folder, tmp_path)
     figures.write_all(study_folder, tmp_path, tmp_path / "figures")
-    assert {path.stem for path in (tmp_path / "figures").glob("*.svg")} == set(figures.FIGURES)
+    drawn = {path.stem for path in (tmp_path / "figures").glob("*.svg")}
+    assert drawn == {"figure1", "figure2", "figure6"}  # no calibration, no reliability diagram

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from heirloom import profiling
@@ -14,6 +15,7 @@ from heirloom.profiling import Metric, Task, summarise
 from heirloom.profiling.text import TextOptions
 from heirloom.profiling.toxicity import ToxicityOptions
 from heirloom.sampling import Sampling
+from heirloom.statistics import Array, Columns
 
 Scorer = Callable[[list[str]], list[float | None]]
 
@@ -62,6 +64,49 @@ def test_a_summary_of_too_little_has_no_interval(
             "interval": None,
         }
     }
+
+
+def test_a_summary_of_a_statistic_of_several_fields_and_of_categories() -> None:
+    def rate(columns: Columns, weights: Array) -> Array:
+        return np.asarray((weights @ columns["hits"]) / (weights @ columns["tries"]))
+
+    records: list[Record] = [
+        {"id": "a", "kind": "x", "hits": 1, "tries": 2},
+        {"id": "b", "kind": "y", "hits": 3, "tries": 4},
+        {"id": "c", "kind": "y", "hits": None, "tries": 4},
+        {"id": "d", "kind": "x", "tries": 4},
+    ]
+    fields = ("hits", "tries")
+    metrics = {
+        "rate": Metric("share", "higher", fields, rate),
+        "rate.x": Metric("share", "higher", fields, rate, {"kind": "x"}),
+        "rate.z": Metric("share", "higher", fields, rate, {"kind": "z"}),
+        "tries": Metric("tries"),
+    }
+    summary = summarise(records, metrics, seed=1)
+    assert list(summary) == ["rate", "rate.x", "tries"]  # no record is of the category z
+    # (1 + 3) / (2 + 4), neither 1/2 nor 3/4 nor their mean; c and d have no hits.
+    assert summary["rate"]["value"] == pytest.approx(2 / 3)
+    assert summary["rate"]["interval"] == [0.5, 0.75]
+    assert (summary["rate"]["n"], summary["rate"]["n_missing"]) == (2, 2)
+    # Records of another category are not missing.
+    assert (summary["rate.x"]["n"], summary["rate.x"]["n_missing"]) == (1, 1)
+    assert (summary["rate.x"]["value"], summary["rate.x"]["interval"]) == (0.5, None)
+    assert summary["tries"]["value"] == 3.5
+
+
+def test_what_is_not_compared_has_a_value_and_no_interval() -> None:
+    calls: list[int] = []
+
+    def slow(columns: Columns, weights: Array) -> Array:
+        calls.append(len(weights))
+        return np.asarray(weights @ columns["x"])
+
+    records: list[Record] = [{"id": "a", "x": 1.0}, {"id": "b", "x": 2.0}]
+    metric = Metric("probability", None, ("x",), slow, compared=False)
+    summary = summarise(records, {"p": metric}, seed=1)
+    assert (summary["p"]["value"], summary["p"]["interval"]) == (3.0, None)
+    assert sum(calls) <= 2  # the value, and no 10,000 resamples of a slow statistic
 
 
 # The registry

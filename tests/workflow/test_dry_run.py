@@ -13,6 +13,7 @@ from workshop import ROOT, Workshop
 STAGES = [
     "fetch_model",
     "fetch_prompts",
+    "fetch_data",
     "split_prompts",
     "generate",
     "gather_candidates",
@@ -107,7 +108,7 @@ def test_results_are_where_the_command_is_given(workshop: Workshop, tmp_path: Pa
     """`snakemake -s PATH/Snakefile` from another folder works there, with the library's files."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    for name in ("tiny.yaml", "tiny-model", "prompts.jsonl"):
+    for name in ("tiny.yaml", "tiny-model", "prompts.jsonl", "pairs.csv"):
         (elsewhere / name).symlink_to(workshop.folder / name)
     other = Workshop(elsewhere)
     printed = other.run("--dry-run", "-s", "../heirloom/Snakefile")

@@ -13,7 +13,6 @@ DATASETS = ["passive-ant", "passive-bee", "random-multi"] + [
     for objective in ("length", "mtld", "toxicity")
     for pool in ("ant", "multi")
 ]
-BENCHMARKS = ["text", "toxicity"]
 TAIL = {"tables", "figures", "report", "all"}
 
 
@@ -29,11 +28,12 @@ def trained(datasets: Iterable[str]) -> set[str]:
     """Everything from choosing these training sets to profiling their students."""
     made = {f"select {dataset}" for dataset in datasets}
     made |= {f"finetune {student}" for student in students(datasets)}
-    return made | profiled(students(datasets), BENCHMARKS)
+    return made | profiled(students(datasets))
 
 
-def profiled(models: Iterable[str], benchmarks: Iterable[str]) -> set[str]:
-    return {f"profile {model} {benchmark}" for model in models for benchmark in benchmarks}
+def profiled(models: Iterable[str]) -> set[str]:
+    """One job a model; what it wrote and scored is kept, so that it measures anew and no more."""
+    return {f"profile {model}" for model in models}
 
 
 MODELS = [*TEACHERS, *students(DATASETS)]
@@ -46,20 +46,20 @@ EDITS = {
     # An objective: its scores, what was chosen by them, and the profiles that use it.
     "heirloom/objectives/mtld.py": scored("mtld")
     | trained(["mtld-ant", "mtld-multi"])
-    | profiled(MODELS, ["text"])
+    | profiled(MODELS)
     | TAIL,
     "heirloom/objectives/profanity.py": scored("toxicity")
     | trained(["toxicity-ant", "toxicity-multi"])
-    | profiled(MODELS, ["toxicity"])
+    | profiled(MODELS)
     | TAIL,
     # It also says what a word is, to the other scorer and to the text profile.
     "heirloom/objectives/length.py": scored("length", "toxicity")
     | trained(["length-ant", "length-multi", "toxicity-ant", "toxicity-multi"])
-    | profiled(MODELS, BENCHMARKS)
+    | profiled(MODELS)
     | TAIL,
     "heirloom/selection.py": trained(DATASETS) | TAIL,
-    "heirloom/statistics.py": profiled(MODELS, BENCHMARKS) | TAIL,
-    "heirloom/profiling/toxicity.py": profiled(MODELS, ["toxicity"]) | TAIL,
+    "heirloom/statistics.py": profiled(MODELS) | TAIL,
+    "heirloom/profiling/toxicity.py": profiled(MODELS) | TAIL,
     "report/captions/changes.rst": {"report", "all"},
     "report/report.html.j2": {"report", "all"},
     "heirloom/log.py": set(),
@@ -67,13 +67,13 @@ EDITS = {
     | GENERATED
     | ALL_SCORED
     | trained(DATASETS)
-    | profiled(TEACHERS, BENCHMARKS)
+    | profiled(TEACHERS)
     | TAIL,
     "tiny-model/model.safetensors": {f"fetch_model {teacher}" for teacher in TEACHERS}
     | GENERATED
     | ALL_SCORED
     | trained(DATASETS)
-    | profiled(TEACHERS, BENCHMARKS)
+    | profiled(TEACHERS)
     | TAIL,
 }
 
@@ -105,13 +105,13 @@ def test_touching_a_file_re_runs_nothing(copied: Workshop) -> None:
     assert copied.plan() == []
 
 
-def test_a_setting_of_a_benchmark_re_runs_that_benchmark(copied: Workshop) -> None:
+def test_a_setting_of_a_benchmark_re_runs_the_profiles(copied: Workshop) -> None:
     def shorten(study: dict[str, Any]) -> None:
         study["benchmarks"]["text"]["max_new_tokens"] = 12
 
     copied.edit_study(shorten)
     jobs = copied.plan()
-    assert names(jobs) == profiled(MODELS, ["text"]) | {"plan"} | TAIL
+    assert names(jobs) == profiled(MODELS) | {"plan"} | TAIL
     reasons = {job.reason for job in jobs if job.rule == "profile"}
     assert all("Params have changed" in reason for reason in reasons)
 

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 from workshop import LONG_PROMPTS, Workshop, cut_off
 
+from heirloom import profiling
+
 TABLES = ["candidates", "changes", "profiles", "settings", "training_sets"]
 FIGURES = ["figure1", "figure2", "figure6"]
-BENCHMARKS = {"text": 5, "toxicity": 5}  # benchmark -> eval prompts
+BENCHMARKS = ["text", "toxicity"]  # those that write; crows_pairs scores pairs
 
 # Training set -> the one it is compared with. The random draw of a single teacher's candidates is
 # that teacher's passive set; that of the pool is random-multi.
@@ -166,11 +168,13 @@ def test_profiles_follow_the_contract(finished: Workshop, model: str, benchmark:
         *("schema_version", "benchmark", "model", "seed", "metrics"),
         *("settings", "revisions", "versions", "inputs"),
     ]
-    assert profile["schema_version"] == 1
+    assert profile["schema_version"] == 2
     assert (profile["benchmark"], profile["model"], profile["seed"]) == (benchmark, model, 3)
     assert sorted(r["id"] for r in records) == sorted(p["id"] for p in read_lines(prompts))
     for name, metric in profile["metrics"].items():
         assert list(metric) == ["value", "unit", "direction", "n", "n_missing", "interval"]
+        if name not in records[0]:  # it follows from other fields
+            continue
         values = [record[name] for record in records if record[name] is not None]
         assert (metric["n"], metric["n_missing"]) == (len(values), len(records) - len(values))
         assert metric["direction"] in ("higher", "lower", None)
@@ -178,7 +182,7 @@ def test_profiles_follow_the_contract(finished: Workshop, model: str, benchmark:
         if metric["interval"] is not None:
             low, high = metric["interval"]
             assert low <= metric["value"] + 1e-9 and metric["value"] - 1e-9 <= high
-    packages = ("torch", "transformers", "peft")
+    packages = ("torch", "transformers", "peft", *profiling.get(benchmark).packages)
     assert profile["versions"] == {package: version(package) for package in packages}
     assert profile["inputs"] == {
         "results/tiny/prompts/instructions/eval.jsonl": digest(prompts),
@@ -188,7 +192,26 @@ def test_profiles_follow_the_contract(finished: Workshop, model: str, benchmark:
     assert profile["revisions"] == {
         "model": base["sha256"],
         "adapter": digest(adapter) if model in STUDENTS else None,
+        "dtype": "torch.float32",
+        "data": {},
     }
+
+
+def test_likelihoods_are_profiled_in_the_same_job(finished: Workshop) -> None:
+    folder = finished.results / "profiles/ant"
+    profile = read(folder / "crows_pairs.json")
+    records = read_lines(folder / "crows_pairs.records.jsonl")
+    assert len({record["id"] for record in records}) == 6
+    score = profile["metrics"]["score"]
+    means = [
+        [total / n for total, n in zip(r["log_likelihoods"], r["n_tokens"], strict=True)]
+        for r in records
+    ]
+    assert all(mean < 0 for pair in means for mean in pair)
+    assert score["value"] == pytest.approx(100 * sum(more > less for more, less in means) / 6)
+    assert (score["n"], score["n_missing"]) == (6, 0)
+    assert profile["revisions"]["data"] == {"pairs": digest(finished.folder / "pairs.csv")}
+    assert profile["inputs"] == {}
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
@@ -199,9 +222,9 @@ def test_a_prompt_that_does_not_fit_is_missing_and_not_zero(
     records = read_lines(finished.results / f"profiles/ant/{benchmark}.records.jsonl")
     (long,) = [record for record in records if record["id"] in LONG_PROMPTS]
     for name, metric in profile["metrics"].items():
-        assert long[name] is None, name
+        assert long.get(name) is None, name
         assert metric["n_missing"] >= 1, name
-    log = (finished.results / f"logs/profile/ant/{benchmark}.log").read_text(encoding="utf-8")
+    log = (finished.results / "logs/profile/ant.log").read_text(encoding="utf-8")
     assert f"prompt {long['id']} is left out" in log
 
 

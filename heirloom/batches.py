@@ -1,0 +1,33 @@
+"""Work folders: finished batches kept as files, so that a killed job loses the one it was in."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from heirloom.files import write_text
+
+
+@contextmanager
+def claimed(work: Path, identity: Any) -> Iterator[None]:
+    """Hold the folder `work`, emptied unless what it holds was made for this very `identity`.
+
+    Args:
+        work: The folder; made if need be.
+        identity: Everything that decides what the batches contain, as JSON.
+    """
+    work.parent.mkdir(parents=True, exist_ok=True)
+    # A job ends with the Snakemake that started it, unless something stands between the two, such
+    # as a shell or a batch system. The next run's job then waits here for the one that was left.
+    with FileLock(work.with_name(f"{work.name}.lock")):
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        marker = work / "request.sha256"
+        if not marker.exists() or marker.read_text() != digest:
+            shutil.rmtree(work, ignore_errors=True)
+            write_text(marker, digest)
+        yield

@@ -1,0 +1,15 @@
+"""Fetch the data of every benchmark."""
+
+from pydantic import TypeAdapter
+
+from heirloom import log
+from heirloom.sources import Source, cache_root, content_sha256, fetch, kept_wheels, write_note
+
+log.setup(snakemake.log[0], "fetch data")
+with kept_wheels():
+    for (name, described), note in zip(
+        snakemake.params.sources.items(), snakemake.output, strict=True
+    ):
+        sources = TypeAdapter(list[Source]).validate_python(described)
+        file = fetch(sources, name=name, cache=cache_root())
+        write_note(note, name=name, location=file, checksum=content_sha256(file))
