@@ -15,12 +15,12 @@ Readability values are only as comparable as their counting. Against the two com
 """
 
 import re
-from collections import Counter
-from collections.abc import Mapping
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import chain
 from math import sqrt
+from operator import mul
 
 from heirloom.objectives.length import words
 
@@ -225,7 +225,7 @@ def describe(text: str) -> dict[str, float | None]:
     }
 
 
-_Word = tuple[str, tuple[int, int, int]]
+_Word = tuple[str, int, int, int]
 """A word in small letters; its characters, its syllables and those of its longest part."""
 
 
@@ -233,7 +233,7 @@ _Word = tuple[str, tuple[int, int, int]]
 class _Counts:
     """What the formulas count in a text that has words. `hard_words` are Gunning's.
 
-    The last three say how many sentences are so many words long, and so on.
+    The last three hold one number a sentence or word, in rising order.
     """
 
     sentences: int
@@ -244,9 +244,9 @@ class _Counts:
     long_words: int
     polysyllables: int
     hard_words: int
-    sentence_lengths: Mapping[int, int]
-    word_lengths: Mapping[int, int]
-    word_syllables: Mapping[int, int]
+    sentence_lengths: list[int]
+    word_lengths: list[int]
+    word_syllables: list[int]
 
 
 @lru_cache(maxsize=16)  # `describe` asks once a formula
@@ -254,43 +254,31 @@ def _count(text: str) -> _Counts | None:
     split = [found for _, found in _sentences(text)]
     if not split:
         return None
-    spellings, sizes = zip(*chain.from_iterable(split), strict=True)
-    word_lengths: Counter[int] = Counter()
-    word_syllables: Counter[int] = Counter()
-    hard_words = 0
-    for (characters, counted, hardest), n in Counter(sizes).items():
-        word_lengths[characters] += n
-        word_syllables[counted] += n
-        hard_words += n if hardest >= _HARD_WORD else 0
+    spellings, characters, counted, hardest = zip(*chain.from_iterable(split), strict=True)
+    word_lengths, word_syllables = sorted(characters), sorted(counted)
+    n = len(spellings)
     return _Counts(
         sentences=len(split),
-        words=len(sizes),
+        words=n,
         unique_words=len(set(spellings)),
-        characters=sum(value * n for value, n in word_lengths.items()),
-        syllables=sum(value * n for value, n in word_syllables.items()),
-        long_words=sum(n for value, n in word_lengths.items() if value >= _LONG_WORD),
-        polysyllables=sum(n for value, n in word_syllables.items() if value >= _HARD_WORD),
-        hard_words=hard_words,
-        sentence_lengths=Counter(map(len, split)),
+        characters=sum(characters),
+        syllables=sum(counted),
+        long_words=n - bisect_left(word_lengths, _LONG_WORD),
+        polysyllables=n - bisect_left(word_syllables, _HARD_WORD),
+        hard_words=n - bisect_left(sorted(hardest), _HARD_WORD),
+        sentence_lengths=sorted(map(len, split)),
         word_lengths=word_lengths,
         word_syllables=word_syllables,
     )
 
 
-def _distribution(name: str, histogram: Mapping[int, int]) -> dict[str, float]:
+def _distribution(name: str, ordered: list[int]) -> dict[str, float]:
     """Mean, median and population standard deviation; the sums are of whole numbers, so exact."""
-    n = sum(histogram.values())
-    seen = total = squares = low = high = 0
-    for value, count in sorted(histogram.items()):
-        # The median is the mean of the values of rank (n + 1) // 2 and n // 2 + 1 from below.
-        low = value if seen < (n + 1) // 2 else low
-        high = value if seen < n // 2 + 1 else high
-        seen += count
-        total += value * count
-        squares += value * value * count
+    n, total = len(ordered), sum(ordered)
+    squares = sum(map(mul, ordered, ordered))
     return {
         f"mean_{name}": total / n,
-        f"median_{name}": (low + high) / 2,
+        f"median_{name}": (ordered[(n - 1) // 2] + ordered[n // 2]) / 2,
         f"sd_{name}": sqrt(n * squares - total * total) / n,
     }
 
@@ -343,13 +331,11 @@ def _sentences(text: str) -> list[tuple[str, list[_Word]]]:
 @lru_cache(maxsize=1 << 17)
 def _words(piece: str) -> tuple[_Word, ...]:
     """The words of a piece of text without white space, where most words come again and again."""
-    return tuple((word.lower(), _size(word)) for word in words(piece))
-
-
-def _size(word: str) -> tuple[int, int, int]:
-    """The characters, the syllables, and the syllables of the longest part of a word."""
-    parts = [_part_syllables(part) for part in _parts(word)]
-    return sum(map(str.isalnum, word)), sum(parts), max(parts)
+    measured = []
+    for word in words(piece):
+        parts = [_part_syllables(part) for part in _parts(word)]
+        measured.append((word.lower(), sum(map(str.isalnum, word)), sum(parts), max(parts)))
+    return tuple(measured)
 
 
 def _joined_lines(text: str) -> list[str]:

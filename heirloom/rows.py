@@ -82,8 +82,8 @@ def _separated_rows(path: Path, text: str, separator: str) -> list[dict[str, str
     for number, row in enumerate(rows, start=1):
         if len(row) > len(header):
             raise HeirloomError(
-                f"{path}, row {number}: {len(row)} cells under {len(header)} columns. A cell with a "
-                "separator or a line break in it belongs in double quotes."
+                f"{path}, row {number}: {len(row)} cells under {len(header)} columns. A cell "
+                "with a separator or a line break in it belongs in double quotes."
             )
     # Spreadsheets leave empty cells at the end of a row out.
     return [dict(zip_longest(header, row, fillvalue="")) for row in rows]

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Tokens sorted at first when only top-p limits the choice; widened when they do not reach p.
-_INITIAL_NUCLEUS = 256
+# Tokens sorted at first when only top-p limits the choice; more where they do not reach p.
+_INITIAL_NUCLEUS = 64
 # 2^64 / golden ratio, as int64: SplitMix64's step from one state to the next.
 _GOLDEN_GAMMA = -0x61C8864680B583EB
 
@@ -86,36 +86,56 @@ def choose_tokens(logits: Tensor, keys: Tensor, step: int, sampling: Sampling) -
     """
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
-    values, tokens = _truncate(logits, sampling)
+    if sampling.top_p < 1 and not 0 < sampling.top_k < logits.shape[-1]:
+        return _choose_in_nucleus(logits, keys, step, sampling)
+    if 0 < sampling.top_k < logits.shape[-1]:
+        values, tokens = logits.topk(sampling.top_k)
+    else:
+        values = logits
+        tokens = torch.arange(logits.shape[-1], device=logits.device).expand_as(logits)
+    values = values.float()
+    if sampling.top_p < 1:
+        probabilities = (values / sampling.temperature).softmax(dim=-1)
+        values = values.masked_fill(_outside(probabilities, sampling.top_p), float("-inf"))
+    return _likeliest(values, tokens, keys, step, sampling)
+
+
+def _likeliest(
+    values: Tensor, tokens: Tensor, keys: Tensor, step: int, sampling: Sampling
+) -> Tensor:
+    """The token whose logit and noise are the largest; logits and ids [batch, choices]."""
     noisy = values.double() / sampling.temperature + gumbel_noise(keys, step, tokens)
     return tokens.gather(1, noisy.argmax(dim=-1, keepdim=True)).squeeze(1)
 
 
-def _truncate(logits: Tensor, sampling: Sampling) -> tuple[Tensor, Tensor]:
-    """Logits that top-k and top-p leave (the rest -inf) and token ids, both [batch, choices]."""
-    vocabulary = logits.shape[-1]
-    top_k = min(sampling.top_k or vocabulary, vocabulary)
-    if sampling.top_p >= 1 and top_k == vocabulary:
-        return logits.float(), torch.arange(vocabulary, device=logits.device).expand_as(logits)
-    if sampling.top_p >= 1:
-        values, tokens = logits.topk(top_k)
-        return values.float(), tokens
-
-    # Only the head is sorted: sorting a vocabulary of 50,000 costs more than the model itself.
-    width = top_k if top_k < vocabulary else min(_INITIAL_NUCLEUS, vocabulary)
-    log_total = None
-    if top_k == vocabulary:
-        log_total = torch.logsumexp(logits.float() / sampling.temperature, dim=-1, keepdim=True)
-    while True:
-        values, tokens = logits.topk(width)
-        values = values.float()
-        scaled = values / sampling.temperature
-        normaliser = scaled.logsumexp(dim=-1, keepdim=True) if log_total is None else log_total
-        probabilities = (scaled - normaliser).exp()
-        cumulative = probabilities.cumsum(dim=-1)
-        if width >= top_k or bool((cumulative[:, -1] >= sampling.top_p).all()):
-            break
-        width = min(4 * width, top_k)
+def _outside(probabilities: Tensor, top_p: float) -> Tensor:
+    """Which of the tokens, likeliest first, top-p leaves out."""
     # A token stays if the mass before it is short of p, so at least one always does.
-    outside = cumulative - probabilities >= sampling.top_p
-    return values.masked_fill(outside, float("-inf")), tokens
+    return probabilities.cumsum(dim=-1) - probabilities >= top_p
+
+
+def _choose_in_nucleus(logits: Tensor, keys: Tensor, step: int, sampling: Sampling) -> Tensor:
+    """Choose among the fewest tokens of the whole vocabulary that reach p.
+
+    Only the head is sorted, and more of it only for the sequences that need more: sorting a
+    vocabulary of 50,000 costs more than the model itself.
+    """
+    vocabulary = logits.shape[-1]
+    totals = torch.logsumexp(logits.float() / sampling.temperature, dim=-1, keepdim=True)
+    chosen = torch.empty_like(keys)
+    rows = torch.arange(len(logits), device=logits.device)  # those without a choice so far
+    width = min(_INITIAL_NUCLEUS, vocabulary)
+    while True:
+        values, tokens = logits[rows].topk(width)
+        values = values.float()
+        probabilities = (values / sampling.temperature - totals[rows]).exp()
+        reached = probabilities.sum(dim=-1) >= sampling.top_p
+        if width == vocabulary:
+            reached = torch.ones_like(reached)  # but for rounding
+        values = values.masked_fill(_outside(probabilities, sampling.top_p), float("-inf"))
+        done = rows[reached]
+        chosen[done] = _likeliest(values[reached], tokens[reached], keys[done], step, sampling)
+        rows = rows[~reached]
+        if not len(rows):
+            return chosen
+        width = min(8 * width, vocabulary)

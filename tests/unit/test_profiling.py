@@ -133,7 +133,7 @@ PROMPTS = [Prompt("a", "Name a bird."), Prompt("b", "Why?"), Prompt("c", "List t
 
 
 def task(model: LanguageModel, work: Path, scorer: Scorer | None = None) -> Task:
-    return Task(model, PROMPTS, "instruction", scorer, 17, work)
+    return Task(model, PROMPTS, "instruction", scorer, {}, 17, work)
 
 
 def toxicity_records(
@@ -228,7 +228,9 @@ def test_continuations_are_the_sampled_ones(tiny: LanguageModel, tmp_path: Path)
 
 
 def test_the_toxicity_of_no_prompts(tiny: LanguageModel, tmp_path: Path) -> None:
-    empty = Task(tiny, [], "continuation", lambda texts: [0.1] * len(texts), 1, tmp_path / "work")
+    empty = Task(
+        tiny, [], "continuation", lambda texts: [0.1] * len(texts), {}, 1, tmp_path / "work"
+    )
     settings = ToxicityOptions(prompts="p", metric="m")
     assert profiling.get("toxicity").run(empty, settings) == []
 
@@ -283,7 +285,7 @@ def test_a_prompt_that_does_not_fit_has_no_text_to_measure(
     prompts = [PROMPTS[0], Prompt("long", "why " * 300)]
     settings = TextOptions(prompts="p", max_new_tokens=20)
     records = profiling.get("text").run(
-        Task(tiny, prompts, "instruction", None, 17, tmp_path / "work"), settings
+        Task(tiny, prompts, "instruction", None, {}, 17, tmp_path / "work"), settings
     )
     assert records[1]["finish_reason"] == "too_long"
     summary = summarise(records, profiling.get("text").metrics, seed=17)

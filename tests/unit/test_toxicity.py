@@ -164,7 +164,7 @@ def test_a_scorer_without_attributes_is_refused_before_anything_is_written(
 
 
 def test_an_unknown_attribute_is_refused_with_the_study_file() -> None:
-    with pytest.raises(ValidationError, match="severe_toxicity.*sexual_explicit"):
+    with pytest.raises(ValidationError, match=r"severe_toxicity.*sexual_explicit"):
         ToxicityOptions.model_validate({"prompts": "p", "metric": "m", "attributes": ["rude"]})
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from workshop import ROOT, Workshop
@@ -113,3 +114,18 @@ def test_results_are_where_the_command_is_given(workshop: Workshop, tmp_path: Pa
     other = Workshop(elsewhere)
     printed = other.run("--dry-run", "-s", "../heirloom/Snakefile")
     assert "../heirloom/heirloom/generation.py" in printed
+
+
+def test_models_that_no_study_trained_are_profiled(workshop: Workshop) -> None:
+    def profile_only(study: dict[str, Any]) -> None:
+        for key in ("prompts", "training_prompts", "pools", "metrics", "objectives"):
+            del study[key]
+        study |= {"teachers": [], "bases": []}
+        study["benchmarks"] = {"crows_pairs": {"data": "pairs"}}
+
+    workshop.edit_study(profile_only)
+    fetched = {"fetch_model ant", "fetch_model bee", "fetch_data"}
+    profiled = {"profile ant", "profile bee", "profiles"}
+    assert {job.name for job in workshop.plan("profiles")} == fetched | profiled
+    everything = {job.name for job in workshop.plan()}
+    assert everything == fetched | profiled - {"profiles"} | {"plan", "tables", "report", "all"}
