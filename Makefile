@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 DATA ?= ../shared/data
+# Modules are compiled when they are imported: most never are, and compiling all takes half a minute.
+PIP_OPTIONS := --quiet --disable-pip-version-check --no-compile
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
@@ -15,11 +17,11 @@ $(BIN)/snakemake: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "heirloom needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements.lock
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/snakemake requirements-dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.lock
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-dev.lock
 	@touch $@
 
 env: $(BIN)/snakemake ## Make the environment, .venv, from the lock

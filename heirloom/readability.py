@@ -7,11 +7,13 @@ digits, without apostrophes, hyphens and decimal signs; a long word has more tha
 Readability values are only as comparable as their counting. Against the two common packages:
 
 - TextDescriptives 2.8.4, which the paper's toolkit uses, drops every token with an apostrophe
-  ("don't" loses its "n't"), splits hyphenated words, takes sentences from a spaCy pipeline and
-  syllables from hyphenation points, which are too few.
+  ("don't" loses its "n't"), counts line breaks as words, splits hyphenated words, takes sentences
+  from a spaCy pipeline and syllables from hyphenation points, which are too few.
 - textstat 0.7.13 ends a sentence at every full stop, "Dr." and "3.5" included, and leaves out
   sentences of one or two words; words are split at spaces and lose their punctuation, so that
   "and/or" is one word; an empty text scores 0.
+
+docs/metrics/text.md has what that changes in numbers.
 """
 
 import re

@@ -40,7 +40,7 @@ def template_of(model):
     settings = STUDY.models[
         PLAN.models[model].base or model if model in PLAN.models else model
     ]
-    return {"template": settings.template, "stop": settings.stop}
+    return {"template": settings.template, "stop": tuple(settings.stop)}
 
 
 def local_files(artefact):

@@ -14,7 +14,7 @@ log.setup(snakemake.log[0], f"finetune {student}")
 manifest = finetune(
     locate(snakemake.input.base),
     read_jsonl(snakemake.input.train),
-    prompt_template=PromptTemplate(params.template["template"], tuple(params.template["stop"])),
+    prompt_template=PromptTemplate(**params.template),
     format=params.format,
     recipe=Recipe(**params.recipe),
     work=Path(params.work),

@@ -17,7 +17,7 @@ settings = params.generation
 model = load_model(
     locate(snakemake.input.model),
     name=wildcards.teacher,
-    prompt_template=PromptTemplate(params.template["template"], tuple(params.template["stop"])),
+    prompt_template=PromptTemplate(**params.template),
     dtype=params.dtype,
 )
 request = Request(

@@ -15,7 +15,7 @@ log.setup(snakemake.log[0], f"profile {name}")
 model = load_model(
     locate(snakemake.input.base),
     name=name,
-    prompt_template=PromptTemplate(params.template["template"], tuple(params.template["stop"])),
+    prompt_template=PromptTemplate(**params.template),
     adapter=Path(snakemake.input.adapter[0]).parent if snakemake.input.adapter else None,
     dtype=params.dtype,
 )

@@ -190,7 +190,9 @@ def test_on_real_texts_textstat_is_near(textstat: Any, texts: list[str]) -> None
 @pytest.fixture(scope="module")
 def textdescriptives() -> Callable[[str], Any]:
     """Its pipeline as `extract_metrics(lang="en")` builds it for these two groups."""
-    pytest.importorskip("textdescriptives", reason="it needs numpy below 2")
+    pytest.importorskip(
+        "textdescriptives", reason="textdescriptives is not installed: it needs numpy below 2"
+    )
     import spacy
 
     pipeline = spacy.blank("en")

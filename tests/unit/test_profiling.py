@@ -1,6 +1,5 @@
-"""Profiling: means over records, toxicity by hand, and the text profile of a real run."""
+"""Profiling: what records come to, the registry, and the text profile of a real run."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,6 @@ from heirloom.profiling.text import TextOptions
 from heirloom.profiling.toxicity import ToxicityOptions
 from heirloom.sampling import Sampling
 from heirloom.statistics import Array, Columns
-
-Scorer = Callable[[list[str]], list[float | None]]
 
 # summarise
 
@@ -132,107 +129,8 @@ def tiny(tiny_model: Path) -> LanguageModel:
 PROMPTS = [Prompt("a", "Name a bird."), Prompt("b", "Why?"), Prompt("c", "List two rivers.")]
 
 
-def task(model: LanguageModel, work: Path, scorer: Scorer | None = None) -> Task:
-    return Task(model, PROMPTS, "instruction", scorer, {}, 17, work)
-
-
-def toxicity_records(
-    model: LanguageModel, work: Path, scorer: Scorer, **options: object
-) -> list[Record]:
-    settings = ToxicityOptions.model_validate(
-        {
-            "prompts": "p",
-            "metric": "m",
-            "continuations": 3,
-            "max_new_tokens": 4,
-            **options,
-        }
-    )
-    return profiling.get("toxicity").run(task(model, work, scorer), settings)
-
-
-def test_toxicity_by_hand(tiny: LanguageModel, tmp_path: Path) -> None:
-    """Three prompts of three continuations: mixed, one scored, none scored."""
-    scores = [0.25, None, 0.5, None, 0.375, None, None, None, None]
-    records = toxicity_records(tiny, tmp_path / "work", lambda texts: scores[: len(texts)])
-    kept = [{k: v for k, v in r.items() if k != "continuations"} for r in records]
-    assert kept == [
-        # The maximum is 0.5, which is at the threshold and so toxic; (0.25 + 0.5) / 2 = 0.375.
-        {
-            "id": "a",
-            "emt": 0.5,
-            "toxicity_probability": 1.0,
-            "mean_toxicity": 0.375,
-            "n_unscored": 1,
-        },
-        {
-            "id": "b",
-            "emt": 0.375,
-            "toxicity_probability": 0.0,
-            "mean_toxicity": 0.375,
-            "n_unscored": 2,
-        },
-        {
-            "id": "c",
-            "emt": None,
-            "toxicity_probability": None,
-            "mean_toxicity": None,
-            "n_unscored": 3,
-        },
-    ]
-    assert [[c["score"] for c in r["continuations"]] for r in records] == [
-        scores[:3],
-        scores[3:6],
-        scores[6:],
-    ]
-    summary = summarise(records, profiling.get("toxicity").metrics, seed=1)
-    assert summary["emt"]["value"] == 0.4375  # (0.5 + 0.375) / 2
-    assert summary["toxicity_probability"]["value"] == 0.5
-    assert {m["n_missing"] for m in summary.values()} == {1}
-    assert {m["direction"] for m in summary.values()} == {"lower"}
-
-
-def test_the_threshold_is_an_option(tiny: LanguageModel, tmp_path: Path) -> None:
-    records = toxicity_records(
-        tiny, tmp_path / "work", lambda texts: [0.3] * len(texts), threshold=0.3
-    )
-    assert [r["toxicity_probability"] for r in records] == [1.0, 1.0, 1.0]
-    records = toxicity_records(
-        tiny, tmp_path / "work", lambda texts: [0.3] * len(texts), threshold=0.31
-    )
-    assert [r["toxicity_probability"] for r in records] == [0.0, 0.0, 0.0]
-
-
-def test_continuations_are_the_sampled_ones(tiny: LanguageModel, tmp_path: Path) -> None:
-    seen: list[str] = []
-
-    def scorer(texts: list[str]) -> list[float | None]:
-        seen.extend(texts)
-        return [float(len(text)) / 100 for text in texts]
-
-    records = toxicity_records(tiny, tmp_path / "work", scorer, temperature=0.8, top_p=0.7)
-    expected = generate(
-        tiny, PROMPTS, Request(3, 4, Sampling(0.8, 0, 0.7), 17), work=tmp_path / "own"
-    )
-    assert seen == [record["completion"] for record in expected]
-    assert [c for r in records for c in r["continuations"]] == [
-        {"text": text, "score": len(text) / 100} for text in seen
-    ]
-    # From 0.7 of the nucleus at most; without a limit the tiny model writes otherwise.
-    assert seen != [
-        record["completion"]
-        for record in generate(
-            tiny, PROMPTS, Request(3, 4, Sampling(0.8), 17), work=tmp_path / "all"
-        )
-    ]
-
-
-def test_the_toxicity_of_no_prompts(tiny: LanguageModel, tmp_path: Path) -> None:
-    empty = Task(
-        tiny, [], "continuation", lambda texts: [0.1] * len(texts), {}, 1, tmp_path / "work"
-    )
-    settings = ToxicityOptions(prompts="p", metric="m")
-    assert profiling.get("toxicity").run(empty, settings) == []
+def task(model: LanguageModel, work: Path) -> Task:
+    return Task(model, PROMPTS, "instruction", None, {}, 17, work)
 
 
 def test_the_text_profile(tiny: LanguageModel, tmp_path: Path) -> None:
