@@ -57,9 +57,10 @@ def harness(peer: Any, study_data: Callable[[str], Path]) -> Callable[[str], lis
 
         class Local(ConfigurableTask):  # type: ignore[misc]
             def download(self, *args: Any, **kwargs: Any) -> None:
-                self.dataset = {"validation": rows, "test": rows}
+                self.dataset = {"validation": rows}
 
         config = load_yaml(Path(lm_eval.tasks.__file__).parent / f"{name}/{name}.yaml")
+        config |= {"training_split": None, "test_split": None}
         found = evaluate(peer, {"tasks": {name: Local(config=config)}}, bootstrap_iters=0)
         samples: list[Record] = sorted(found["samples"][name], key=lambda s: s["doc_id"])
         return samples
