@@ -3,8 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 DATA ?= ../shared/data
-# Modules are compiled when they are imported: most never are, and compiling all takes half a minute.
-PIP_OPTIONS := --quiet --disable-pip-version-check --no-compile
+PIP_OPTIONS := --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
