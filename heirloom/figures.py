@@ -462,7 +462,7 @@ def _dot_panel(axis: Any, heading: str, rows: int) -> None:
     axis.margins(x=0.08)
 
 
-def _wrapped(heading: str, width: int = 27) -> str:
+def _wrapped(heading: str, width: int = 20) -> str:
     return "\n".join(line for part in heading.split("\n") for line in textwrap.wrap(part, width))
 
 
