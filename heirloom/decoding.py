@@ -14,47 +14,54 @@ from transformers.cache_utils import Cache, DynamicLayer
 Backend = Literal["auto", "transformers", "openvino"]
 Weights = Literal["model", "int8"]
 
+# Share of a batch still going from which on dropping the ended rows pays: it copies the cache.
+_COMPACT_AT = 0.85
+
 
 class Decoder(Protocol):
-    """Computes logits for one batch of sequences at a time.
+    """Computes logits for some sequences at a time.
 
     Attributes:
         identity: What decides the numbers beside the model: back end, weights and versions.
-        compact_at: Share of a batch still going from which on dropping the ended rows pays.
+        joins: Whether a prompt can begin while other sequences go on.
     """
 
     identity: Mapping[str, str]
-    compact_at: float
+    joins: bool
 
-    def start(
-        self, prompts: Sequence[list[int]], prompt_of: Sequence[int], max_new_tokens: int
-    ) -> Tensor:
-        """Begin a batch: compute every prompt once, for all the sequences that continue it.
+    def reserve(self, prompts: Sequence[int], new_tokens: int) -> None:
+        """Begin anew, with memory for as many sequences as will go on at once.
 
         Args:
-            prompts: Token ids of each prompt, at least one each.
-            prompt_of: For each sequence the index of its prompt.
-            max_new_tokens: Most tokens that will follow, for which memory is reserved.
-
-        Returns:
-            Logits of each sequence's first token [sequences, vocabulary]; valid until `advance`.
+            prompts: How many tokens the prompt of each of them may have.
+            new_tokens: Most tokens that will follow a prompt.
         """
         ...
 
-    def advance(self, tokens: Tensor, kept: Tensor | None) -> Tensor:
-        """Append a token to each sequence.
+    def step(
+        self,
+        kept: Tensor,
+        tokens: Tensor,
+        prompts: Sequence[list[int]] = (),
+        samples: Sequence[int] = (),
+    ) -> Tensor:
+        """Append a token to each sequence that goes on, and begin others.
 
         Args:
-            tokens: Token ids, int64 [sequences kept].
-            kept: Which of the sequences go on, by their rows in the last logits; None: all.
+            kept: Which sequences go on, by their rows in the last logits, int64 [kept].
+            tokens: The next token of each, int64 [kept].
+            prompts: Token ids of each prompt that begins, at least one each. Where `joins` is
+                false, none while sequences go on.
+            samples: How many sequences continue each of them; it is computed once.
 
         Returns:
-            Logits of the next token [sequences kept, vocabulary]; valid until the next call.
+            Logits of each sequence's next token [kept + sum of samples, vocabulary]: those kept,
+            then each prompt's. Valid until the next call.
         """
         ...
 
     def finish(self) -> None:
-        """Free what the last batch took."""
+        """Free what was reserved."""
         ...
 
 
@@ -62,17 +69,50 @@ class TransformersDecoder:
     """The network itself, on the device and in the number format that it was loaded in."""
 
     identity: Mapping[str, str] = {"backend": "transformers", "weights": "model"}
-    # Dropping rows copies the whole cache, so wait until it pays.
-    compact_at = 0.85
+    joins = False  # its batches are rectangles, padded on the left
 
     def __init__(self, network: Any, pad_token: int) -> None:
         self._network, self._pad_token = network, pad_token
         self._cache: _ReservedCache | None = None
+        # Of the batch's rows: which tokens are seen, the last position, and which rows go on.
+        self._mask: Tensor
+        self._position: Tensor
+        self._going: Tensor
 
-    def start(
-        self, prompts: Sequence[list[int]], prompt_of: Sequence[int], max_new_tokens: int
+    def reserve(self, prompts: Sequence[int], new_tokens: int) -> None:
+        """See `Decoder.reserve`. Memory is taken when a batch begins, as much as that one needs."""
+        self.finish()
+        self._new_tokens = new_tokens
+
+    def step(
+        self,
+        kept: Tensor,
+        tokens: Tensor,
+        prompts: Sequence[list[int]] = (),
+        samples: Sequence[int] = (),
     ) -> Tensor:
-        """See `Decoder.start`. Prompts are padded on the left to one length."""
+        """See `Decoder.step`."""
+        if prompts:
+            return self._begin(prompts, samples)
+        assert self._cache is not None, "a prompt comes first"
+        self._going = self._going[kept]
+        if len(self._going) <= _COMPACT_AT * len(self._mask):
+            self._cache.batch_select_indices(self._going)
+            self._mask, self._position = self._mask[self._going], self._position[self._going]
+            self._going = torch.arange(len(self._going), device=kept.device)
+        self._width += 1
+        self._position = self._position + 1
+        ids = torch.full_like(self._position, self._pad_token)
+        ids[self._going, 0] = tokens
+        logits = self._next_logits(ids, self._mask[:, : self._width], self._position)
+        return logits if len(self._going) == len(logits) else logits[self._going]
+
+    def finish(self) -> None:
+        """See `Decoder.finish`."""
+        self._cache = None
+
+    def _begin(self, prompts: Sequence[list[int]], samples: Sequence[int]) -> Tensor:
+        """Logits after each prompt, a row for each of its sequences."""
         width = max(map(len, prompts))
         ids = torch.full((len(prompts), width), self._pad_token)
         seen = torch.zeros_like(ids)
@@ -80,32 +120,20 @@ class TransformersDecoder:
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             seen[row, width - len(prompt) :] = 1
         ids, seen = ids.to(self._network.device), seen.to(self._network.device)
-        self._cache = _ReservedCache(capacity=width + max_new_tokens)
+        self.finish()  # first, so that there are never two caches
+        self._cache = _ReservedCache(capacity=width + self._new_tokens)
         positions = (seen.cumsum(-1) - 1).clamp(min=0)
         logits = self._next_logits(ids, seen, positions)
 
         # From here on a row is a sequence and no longer a prompt.
-        rows = torch.tensor(prompt_of, device=ids.device)
+        rows = torch.arange(len(prompts)).repeat_interleave(torch.tensor(samples)).to(ids.device)
         self._cache.batch_select_indices(rows)
         self._width = width
         self._mask = seen.new_ones(len(rows), self._cache.capacity)
         self._mask[:, :width] = seen[rows]
         self._position = positions[rows, -1:]
+        self._going = torch.arange(len(rows), device=ids.device)
         return logits[rows]
-
-    def advance(self, tokens: Tensor, kept: Tensor | None) -> Tensor:
-        """See `Decoder.advance`."""
-        assert self._cache is not None, "start comes first"
-        if kept is not None:
-            self._cache.batch_select_indices(kept)
-            self._mask, self._position = self._mask[kept], self._position[kept]
-        self._width += 1
-        self._position = self._position + 1
-        return self._next_logits(tokens[:, None], self._mask[:, : self._width], self._position)
-
-    def finish(self) -> None:
-        """See `Decoder.finish`."""
-        self._cache = None
 
     def _next_logits(self, ids: Tensor, seen: Tensor, positions: Tensor) -> Tensor:
         """Logits of the token after the last position [batch, vocabulary]."""

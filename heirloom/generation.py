@@ -1,20 +1,22 @@
 """Generate completions: k samples a prompt share one prefill, and ended sequences stop costing.
 
-The work is cut into batches that depend on the prompts and on the batch size alone. Each finished
-batch is a file of its own, so a killed job loses the batch it was in, and shards are subsets of one
-list of batches, so that their number changes no text.
+The work is cut into parts that depend on the prompts and on the batch size alone. Within a part
+prompts begin as soon as enough sequences have ended, where the decoder allows it. Each finished
+part is a file of its own, so a killed job loses the part it was in, and shards are subsets of one
+list of parts, so that their number changes no text.
 """
 
 import logging
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from heirloom import decoding, models, openvino_decoding, sampling
+from heirloom import decoding, models, openvino_decoding, openvino_graph, sampling
 from heirloom.batches import claimed
 from heirloom.files import Record, read_jsonl, sha256, write_jsonl
 from heirloom.log import Progress
@@ -24,6 +26,11 @@ from heirloom.sampling import Sampling, choose_tokens, sequence_key
 logger = logging.getLogger(__name__)
 
 _ENDED, _CUT, _TOO_LONG = "stop", "length", "too_long"
+# Batches' worth of sequences in a part. More leave fewer places empty, which at the end of a part
+# nobody fills; fewer lose less to a kill.
+_BATCHES_A_PART = 4
+# A prompt's id and the numbers of the samples that begin together.
+_Group = tuple[str, list[int]]
 
 
 @dataclass(frozen=True)
@@ -71,10 +78,10 @@ def generate(
         model: The model to sample from.
         prompts: Prompts with distinct ids.
         request: Number of samples, length, sampling and seed.
-        work: Folder for finished batches. One that belongs to another request, model or set of
+        work: Folder for finished parts. One that belongs to another request, model or set of
             prompts is emptied first. As long as it is kept, the same call generates nothing.
-        shard: Which share of the batches to do, from 0.
-        shards: Into how many shares the batches are divided.
+        shard: Which share of the parts to do, from 0.
+        shards: Into how many shares the parts are divided.
 
     Returns:
         A record a completion, ordered by the prompts given and then by sample number: prompt_id,
@@ -86,7 +93,7 @@ def generate(
     encoded = {p.id: model.encode_prompt(p.text, request.format) for p in prompts}
     room = model.context_length - request.max_new_tokens
     fitting = {i: tokens for i, tokens in encoded.items() if len(tokens) <= room}
-    batches = list(enumerate(_batches(fitting, request)))[shard::shards]
+    parts = list(enumerate(_parts(fitting, request)))[shard::shards]
 
     records: dict[tuple[str, int], Record] = {}
     for prompt_id in encoded.keys() - fitting.keys() if shard == 0 else ():
@@ -99,17 +106,20 @@ def generate(
         for sample in range(request.samples):
             records[prompt_id, sample] = _record(prompt_id, sample, "", 0, _TOO_LONG)
 
-    progress = Progress(total=sum(len(s) for _, b in batches for _, s in b), unit="completions")
+    progress = Progress(
+        sum(len(samples) for _, part in parts for _, samples in part), "completions"
+    )
+    generated = False  # to ask for the decoder is to make it, which takes seconds
     with claimed(work, _identity(model, fitting, request)):
-        parts = [(work / f"batch-{number:05d}.jsonl", batch) for number, batch in batches]
-        missing = [part for part, _ in parts if not part.exists()]
-        for part, batch in parts:
-            if part in missing:
-                write_jsonl(part, _complete(model, batch, fitting, request))
-            made = read_jsonl(part)
-            records.update({(r["prompt_id"], r["sample"]): r for r in made})
-            progress.update(len(made))
-    if missing:  # to ask for the decoder is to make it, which takes seconds
+        for number, part in parts:
+            file = work / f"part-{number:05d}.jsonl"
+            if file.exists():
+                progress.update(sum(len(samples) for _, samples in part))
+            else:
+                write_jsonl(file, _complete(model, part, fitting, request, progress))
+                generated = True
+            records.update({(r["prompt_id"], r["sample"]): r for r in read_jsonl(file)})
+    if generated:
         model.decoder.finish()
     order = [(p.id, sample) for p in prompts for sample in range(request.samples)]
     return [records[sequence] for sequence in order if sequence in records]
@@ -118,11 +128,14 @@ def generate(
 def _identity(
     model: LanguageModel, encoded: dict[str, list[int]], request: Request
 ) -> dict[str, Any]:
-    """What decides the batches: the very code, model, request and prompts."""
+    """What decides the parts: the very code, model, request and prompts."""
     return {
         "code": [
             sha256(str(module.__file__))
-            for module in (sys.modules[__name__], decoding, openvino_decoding, models, sampling)
+            for module in (
+                *(sys.modules[__name__], decoding, openvino_decoding, openvino_graph),
+                *(models, sampling),
+            )
         ],
         "model": str(model.network.name_or_path),
         "adapter": model.adapter_sha256,
@@ -134,68 +147,87 @@ def _identity(
     }
 
 
-def _batches(
-    encoded: dict[str, list[int]], request: Request
-) -> Iterator[list[tuple[str, list[int]]]]:
-    """Batches of (prompt id, sample numbers), prompts of like length together to pad little."""
-    by_length = sorted(encoded, key=lambda i: (len(encoded[i]), i))
-    samples = list(range(request.samples))
-    if request.samples >= request.batch_size:
-        for prompt_id in by_length:
-            for start in range(0, request.samples, request.batch_size):
-                yield [(prompt_id, samples[start : start + request.batch_size])]
-        return
-    width = request.batch_size // request.samples
-    for start in range(0, len(by_length), width):
-        yield [(prompt_id, samples) for prompt_id in by_length[start : start + width]]
+def _parts(encoded: dict[str, list[int]], request: Request) -> list[list[_Group]]:
+    """The work in parts of about the same size, in each the shorter prompts first.
+
+    Prompts of like length are together so that a decoder that pads has little to pad.
+    """
+    samples = range(request.samples)
+    groups = [
+        (prompt_id, list(samples[start : start + request.batch_size]))
+        for prompt_id in sorted(encoded, key=lambda i: (len(encoded[i]), i))
+        for start in range(0, request.samples, request.batch_size)
+    ]
+    sequences = _BATCHES_A_PART * request.batch_size
+    number = -(-len(groups) * min(request.samples, request.batch_size) // sequences)
+    return [groups[part::number] for part in range(number)]
+
+
+@dataclass
+class _Sequence:
+    """One completion in the making."""
+
+    prompt_id: str
+    sample: int
+    key: int
+    tokens: list[int] = field(default_factory=list)
 
 
 @torch.inference_mode()
 def _complete(
     model: LanguageModel,
-    batch: list[tuple[str, list[int]]],
+    part: list[_Group],
     encoded: dict[str, list[int]],
     request: Request,
+    progress: Progress,
 ) -> list[Record]:
-    """Generate one batch: prefill each prompt once, then decode all its samples together."""
-    sequences = [(prompt_id, sample) for prompt_id, samples in batch for sample in samples]
-    prompt_of = [row for row, (_, samples) in enumerate(batch) for _ in samples]
+    """Generate one part: compute each prompt once, and all sequences that go on together."""
     decoder = model.decoder
-    logits = decoder.start([encoded[i] for i, _ in batch], prompt_of, request.max_new_tokens)
-    keys = torch.tensor(
-        [sequence_key(request.seed, *sequence) for sequence in sequences], device=logits.device
-    )
-    rows = list(range(len(sequences)))  # which sequence each row still in the batch is
-    tokens: list[list[int]] = [[] for _ in sequences]
-    reasons = [_CUT] * len(sequences)
-
-    for step in range(request.max_new_tokens):
-        chosen = choose_tokens(logits, keys, step, request.sampling)
-        for row, token in zip(rows, chosen.tolist(), strict=True):
-            if reasons[row] == _ENDED:
-                continue
-            tokens[row].append(token)
-            if token in model.end_tokens or _has_stop_text(model, tokens[row]):
-                reasons[row] = _ENDED
-        going = [index for index, row in enumerate(rows) if reasons[row] != _ENDED]
-        if not going or step + 1 == request.max_new_tokens:
-            break
-        kept = None
-        if len(going) < len(rows) and len(going) <= decoder.compact_at * len(rows):
-            kept = torch.tensor(going, device=logits.device)
-            keys, chosen = keys[kept], chosen[kept]
-            rows = [rows[index] for index in going]
-        logits = decoder.advance(chosen, kept)
-
-    return [
-        _record(
-            *sequence,
-            _completion(model, encoded[sequence[0]], made, request.format),
-            len(made),
-            reason,
+    longest = sorted((len(encoded[i]) for i, samples in part for _ in samples), reverse=True)
+    decoder.reserve(longest[: request.batch_size], request.max_new_tokens)
+    waiting = deque(part)
+    going: list[_Sequence] = []
+    kept = tokens = torch.empty(0, dtype=torch.long)
+    records: dict[tuple[str, int], Record] = {}
+    while going or waiting:
+        joining: list[_Group] = []
+        room = request.batch_size - len(going) if decoder.joins or not going else 0
+        while waiting and len(waiting[0][1]) <= room:
+            joining.append(waiting.popleft())
+            room -= len(joining[-1][1])
+        logits = decoder.step(
+            kept, tokens, [encoded[i] for i, _ in joining], [len(samples) for _, samples in joining]
         )
-        for sequence, made, reason in zip(sequences, tokens, reasons, strict=True)
-    ]
+        going += [
+            _Sequence(prompt_id, sample, sequence_key(request.seed, prompt_id, sample))
+            for prompt_id, samples in joining
+            for sample in samples
+        ]
+        keys = torch.tensor([sequence.key for sequence in going], device=logits.device)
+        steps = torch.tensor([len(sequence.tokens) for sequence in going], device=logits.device)
+        chosen = choose_tokens(logits, keys, steps, request.sampling)
+        rows = []
+        for row, (sequence, token) in enumerate(zip(going, chosen.tolist(), strict=True)):
+            sequence.tokens.append(token)
+            reason = _end(model, sequence.tokens, request)
+            if reason is None:
+                rows.append(row)
+                continue
+            text = _completion(model, encoded[sequence.prompt_id], sequence.tokens, request.format)
+            place = (sequence.prompt_id, sequence.sample)
+            records[place] = _record(*place, text, len(sequence.tokens), reason)
+        progress.update(len(going) - len(rows))
+        going = [going[row] for row in rows]
+        kept = torch.tensor(rows, dtype=torch.long, device=logits.device)
+        tokens = chosen[kept]
+    return [records[prompt_id, sample] for prompt_id, samples in part for sample in samples]
+
+
+def _end(model: LanguageModel, tokens: list[int], request: Request) -> str | None:
+    """Why a completion ends with its last token; None if it goes on."""
+    if tokens[-1] in model.end_tokens or _has_stop_text(model, tokens):
+        return _ENDED
+    return _CUT if len(tokens) == request.max_new_tokens else None
 
 
 def _has_stop_text(model: LanguageModel, tokens: list[int]) -> bool:

@@ -13,7 +13,8 @@ from heirloom import openvino_decoding
 from heirloom.decoding import Backend, Decoder, TransformersDecoder, Weights
 from heirloom.errors import HeirloomError
 from heirloom.files import sha256
-from heirloom.openvino_decoding import OpenVinoDecoder, UnconvertibleError
+from heirloom.openvino_decoding import OpenVinoDecoder
+from heirloom.openvino_graph import UnconvertibleError
 
 logger = logging.getLogger(__name__)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 # Tokens sorted at first when only top-p limits the choice; more where they do not reach p.
 _INITIAL_NUCLEUS = 64
+_CHUNK = 64  # neighbouring tokens of which the largest logit is looked for first
 # 2^64 / golden ratio, as int64: SplitMix64's step from one state to the next.
 _GOLDEN_GAMMA = -0x61C8864680B583EB
 
@@ -54,31 +55,31 @@ def _mix(bits: Tensor) -> Tensor:
     return bits ^ shift(bits, 31)
 
 
-def gumbel_noise(keys: Tensor, step: int, tokens: Tensor) -> Tensor:
+def gumbel_noise(keys: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
     """Standard Gumbel noise as a function of sequence, step and token.
 
     Args:
         keys: Sequence keys, int64 [batch].
-        step: Number of tokens generated before this one.
+        steps: Number of tokens of each sequence before this one, int64 [batch].
         tokens: Token ids, int64 [batch, choices].
 
     Returns:
         Noise, float64 [batch, choices].
     """
-    position = _mix(keys + torch.full_like(keys, step) * _GOLDEN_GAMMA)
+    position = _mix(keys + steps * _GOLDEN_GAMMA)
     bits = _mix(_mix(position[:, None] + tokens * _GOLDEN_GAMMA))
     # 52 bits and a half: the largest that a double holds exactly, so that it is never 0 or 1.
     uniform = (((bits >> 12) & ((1 << 52) - 1)).double() + 0.5) / (1 << 52)
     return -torch.log(-torch.log(uniform))
 
 
-def choose_tokens(logits: Tensor, keys: Tensor, step: int, sampling: Sampling) -> Tensor:
+def choose_tokens(logits: Tensor, keys: Tensor, steps: Tensor, sampling: Sampling) -> Tensor:
     """Choose one token a sequence.
 
     Args:
         logits: Next-token logits, any float type [batch, vocabulary].
         keys: Sequence keys, int64 [batch]; see `sequence_key`.
-        step: Number of tokens generated before this one.
+        steps: Number of tokens of each sequence before this one, int64 [batch].
         sampling: Temperature and truncation.
 
     Returns:
@@ -87,9 +88,9 @@ def choose_tokens(logits: Tensor, keys: Tensor, step: int, sampling: Sampling) -
     if sampling.temperature == 0:
         return logits.argmax(dim=-1)
     if sampling.top_p < 1 and not 0 < sampling.top_k < logits.shape[-1]:
-        return _choose_in_nucleus(logits, keys, step, sampling)
+        return _choose_in_nucleus(logits, keys, steps, sampling)
     if 0 < sampling.top_k < logits.shape[-1]:
-        values, tokens = logits.topk(sampling.top_k)
+        values, tokens = largest(logits, sampling.top_k)
     else:
         values = logits
         tokens = torch.arange(logits.shape[-1], device=logits.device).expand_as(logits)
@@ -97,14 +98,37 @@ def choose_tokens(logits: Tensor, keys: Tensor, step: int, sampling: Sampling) -
     if sampling.top_p < 1:
         probabilities = (values / sampling.temperature).softmax(dim=-1)
         values = values.masked_fill(_outside(probabilities, sampling.top_p), float("-inf"))
-    return _likeliest(values, tokens, keys, step, sampling)
+    return _likeliest(values, tokens, keys, steps, sampling)
+
+
+def largest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest logits and their tokens, largest first, as `Tensor.topk`, at half its cost.
+
+    The k largest lie in the k chunks of the vocabulary that have the largest maxima, and only these
+    are searched.
+
+    Args:
+        logits: Any float type [batch, vocabulary].
+        k: How many, at most the vocabulary.
+
+    Returns:
+        Values and token ids [batch, k].
+    """
+    batch, vocabulary = logits.shape
+    if vocabulary % _CHUNK or k >= vocabulary // _CHUNK:
+        values, tokens = logits.topk(k)
+        return values, tokens
+    chunks = logits.reshape(batch, -1, _CHUNK)
+    best = chunks.amax(-1).topk(k, sorted=False).indices
+    values, places = chunks.gather(1, best[:, :, None].expand(-1, -1, _CHUNK)).flatten(1).topk(k)
+    return values, best.gather(1, places // _CHUNK) * _CHUNK + places % _CHUNK
 
 
 def _likeliest(
-    values: Tensor, tokens: Tensor, keys: Tensor, step: int, sampling: Sampling
+    values: Tensor, tokens: Tensor, keys: Tensor, steps: Tensor, sampling: Sampling
 ) -> Tensor:
     """The token whose logit and noise are the largest; logits and ids [batch, choices]."""
-    noisy = values.double() / sampling.temperature + gumbel_noise(keys, step, tokens)
+    noisy = values.double() / sampling.temperature + gumbel_noise(keys, steps, tokens)
     return tokens.gather(1, noisy.argmax(dim=-1, keepdim=True)).squeeze(1)
 
 
@@ -114,7 +138,7 @@ def _outside(probabilities: Tensor, top_p: float) -> Tensor:
     return probabilities.cumsum(dim=-1) - probabilities >= top_p
 
 
-def _choose_in_nucleus(logits: Tensor, keys: Tensor, step: int, sampling: Sampling) -> Tensor:
+def _choose_in_nucleus(logits: Tensor, keys: Tensor, steps: Tensor, sampling: Sampling) -> Tensor:
     """Choose among the fewest tokens of the whole vocabulary that reach p.
 
     Only the head is sorted, and more of it only for the sequences that need more: sorting a
@@ -126,7 +150,7 @@ def _choose_in_nucleus(logits: Tensor, keys: Tensor, step: int, sampling: Sampli
     rows = torch.arange(len(logits), device=logits.device)  # those without a choice so far
     width = min(_INITIAL_NUCLEUS, vocabulary)
     while True:
-        values, tokens = logits[rows].topk(width)
+        values, tokens = largest(logits[rows], width)
         values = values.float()
         probabilities = (values / sampling.temperature - totals[rows]).exp()
         reached = probabilities.sum(dim=-1) >= sampling.top_p
@@ -134,7 +158,9 @@ def _choose_in_nucleus(logits: Tensor, keys: Tensor, step: int, sampling: Sampli
             reached = torch.ones_like(reached)  # but for rounding
         values = values.masked_fill(_outside(probabilities, sampling.top_p), float("-inf"))
         done = rows[reached]
-        chosen[done] = _likeliest(values[reached], tokens[reached], keys[done], step, sampling)
+        chosen[done] = _likeliest(
+            values[reached], tokens[reached], keys[done], steps[done], sampling
+        )
         rows = rows[~reached]
         if not len(rows):
             return chosen

@@ -1,7 +1,7 @@
 """Sample k candidates a prompt from each teacher.
 
-Scattered over shards of the same list of batches, so their number changes no text. A killed job goes
-on from its last finished batch. Those are kept in the cache that studies share, under a name that
+Scattered over shards of the same list of parts, so their number changes no text. A killed job goes
+on from its last finished part. Those are kept in the cache that studies share, under a name that
 stands for everything that decides them: a second study, or clone, generates nothing again.
 
 Required inputs:

@@ -41,6 +41,8 @@ rule profile:
         f"{RESULTS}/costs/profile/{{model}}.tsv"
     conda:
         "../envs/heirloom.yaml"
+    # Before other jobs that could run: a long one that is left for the end runs alone.
+    priority: 1
     threads: 1
     resources:
         mem_mb=3500,

@@ -264,27 +264,25 @@ def test_batch_size_changes_no_text(
 def test_shards_change_no_text(
     tiny: LanguageModel, sampled: list[Record], tmp_path: Path, shards: int
 ) -> None:
-    # Batches of one prompt: 7 batches, so that 5 shards do 2, 2, 1, 1 and 1 of them.
-    request = replace(SAMPLED, batch_size=5)
+    # Parts of four sequences: 9 parts, so that 5 shards do 2, 2, 2, 2 and 1 of them.
+    request = replace(SAMPLED, batch_size=1)
     parts = [
         generate(tiny, QUESTIONS, request, work=tmp_path / str(shard), shard=shard, shards=shards)
         for shard in range(shards)
     ]
-    # 7 prompts of 5 samples, shared out as evenly as 7 batches can be.
-    assert sorted(map(len, parts)) == {2: [15, 20], 5: [5, 5, 5, 10, 10]}[shards]
+    # 35 sequences in 9 parts are 8 parts of four and one of three, the last.
+    assert [len(part) for part in parts] == {2: [19, 16], 5: [8, 8, 8, 7, 4]}[shards]
     together = {(r["prompt_id"], r["sample"]): r for part in parts for r in part}
     assert [together[r["prompt_id"], r["sample"]] for r in sampled] == sampled
     assert len(together) == sum(map(len, parts)) == len(sampled)
 
 
-def test_more_shards_than_batches(
-    tiny: LanguageModel, sampled: list[Record], tmp_path: Path
-) -> None:
+def test_more_shards_than_parts(tiny: LanguageModel, sampled: list[Record], tmp_path: Path) -> None:
     parts = [
         generate(tiny, QUESTIONS, SAMPLED, work=tmp_path / str(shard), shard=shard, shards=3)
         for shard in range(3)
     ]
-    assert parts == [sampled, [], []]  # 35 sequences are one batch of 80
+    assert parts == [sampled, [], []]  # 35 sequences are one part
 
 
 def test_fewer_samples_are_the_first_of_more(
@@ -400,42 +398,42 @@ def test_no_prompts(tiny: LanguageModel, tmp_path: Path) -> None:
 
 # Going on after a kill
 
-ONE_PROMPT_A_BATCH = replace(SAMPLED, batch_size=5)
+FOUR_A_PART = replace(SAMPLED, batch_size=1)
 
 
-def tamper(path: Path) -> str:
-    """Change the first completion of a finished batch; a batch generated anew would undo it."""
+def tamper(path: Path) -> tuple[str, int]:
+    """Change the first completion of a finished part; a part generated anew would undo it."""
     records = read_jsonl(path)
     records[0]["completion"] = "written before the kill"
     write_jsonl(path, records)
-    return str(records[0]["prompt_id"])
+    return records[0]["prompt_id"], records[0]["sample"]
 
 
-def test_finished_batches_are_not_generated_again(
+def test_finished_parts_are_not_generated_again(
     tiny: LanguageModel, sampled: list[Record], tmp_path: Path
 ) -> None:
     work = tmp_path / "work"
-    assert generate(tiny, QUESTIONS, ONE_PROMPT_A_BATCH, work=work) == sampled
-    parts = sorted(work.glob("batch-*.jsonl"))
-    assert len(parts) == 7
+    assert generate(tiny, QUESTIONS, FOUR_A_PART, work=work) == sampled
+    parts = sorted(work.glob("part-*.jsonl"))
+    assert len(parts) == 9
     kept = tamper(parts[2])
     for part in (parts[0], parts[4]):
         part.unlink()
-    again = generate(tiny, QUESTIONS, ONE_PROMPT_A_BATCH, work=work)
+    again = generate(tiny, QUESTIONS, FOUR_A_PART, work=work)
     changed = [r for r, before in zip(again, sampled, strict=True) if r != before]
-    assert [(r["prompt_id"], r["sample"]) for r in changed] == [(kept, 0)]
+    assert [(r["prompt_id"], r["sample"]) for r in changed] == [kept]
     assert changed[0]["completion"] == "written before the kill"
-    assert sorted(work.glob("batch-*.jsonl")) == parts
+    assert sorted(work.glob("part-*.jsonl")) == parts
 
 
 @pytest.mark.parametrize(
     ("prompts", "request_"),
     [
-        (QUESTIONS, replace(ONE_PROMPT_A_BATCH, seed=18)),
-        (QUESTIONS, replace(ONE_PROMPT_A_BATCH, max_new_tokens=23)),
-        (QUESTIONS, replace(ONE_PROMPT_A_BATCH, sampling=Sampling(0.9, 50))),
-        (QUESTIONS[:6], ONE_PROMPT_A_BATCH),
-        ([Prompt("q0", "Name a tree."), *QUESTIONS[1:]], ONE_PROMPT_A_BATCH),
+        (QUESTIONS, replace(FOUR_A_PART, seed=18)),
+        (QUESTIONS, replace(FOUR_A_PART, max_new_tokens=23)),
+        (QUESTIONS, replace(FOUR_A_PART, sampling=Sampling(0.9, 50))),
+        (QUESTIONS[:6], FOUR_A_PART),
+        ([Prompt("q0", "Name a tree."), *QUESTIONS[1:]], FOUR_A_PART),
     ],
     ids=["seed", "length", "temperature", "fewer prompts", "another text"],
 )
@@ -443,8 +441,8 @@ def test_another_request_empties_work(
     tiny: LanguageModel, tmp_path: Path, prompts: list[Prompt], request_: Request
 ) -> None:
     work = tmp_path / "work"
-    generate(tiny, QUESTIONS, ONE_PROMPT_A_BATCH, work=work)
-    for part in work.glob("batch-*.jsonl"):
+    generate(tiny, QUESTIONS, FOUR_A_PART, work=work)
+    for part in work.glob("part-*.jsonl"):
         tamper(part)
     fresh = generate(tiny, prompts, request_, work=tmp_path / "fresh")
     assert generate(tiny, prompts, request_, work=work) == fresh
@@ -463,7 +461,7 @@ def test_another_model_empties_work(
 
 
 def test_another_adapter_empties_work(tiny_model: Path, tmp_path: Path) -> None:
-    """A student that is trained anew must not keep batches of its former self."""
+    """A student that is trained anew must not keep parts of its former self."""
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 

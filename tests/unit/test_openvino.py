@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from test_generation import GREEDY, QUESTIONS, SAMPLED, SPELLED, WRITING, save_spelled
 from test_generation import spelled as spelled  # a fixture
 
-from heirloom import openvino_decoding
+from heirloom import openvino_decoding, openvino_graph
 from heirloom.config import Generation
 from heirloom.decoding import Decoder, TransformersDecoder
 from heirloom.errors import HeirloomError
@@ -31,6 +31,15 @@ LOOSE = Request(1, 24, GREEDY, seed=0, format="continuation")
 def spelled_model(folder: Path, stop: tuple[str, ...] = (), **options: Any) -> LanguageModel:
     template = PromptTemplate("{prompt}", stop)
     return load_model(folder, name="x", prompt_template=template, dtype="float32", **options)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of this module's own, for the graphs that are kept."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEIRLOOM_CACHE", str(folder))
+        yield folder
 
 
 @pytest.fixture(scope="module")
@@ -59,31 +68,31 @@ def sampled(tiny: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> li
 
 @torch.inference_mode()
 def log_probabilities(
-    decoder: Decoder, prompts: Sequence[list[int]], prompt_of: Sequence[int], steps: int
+    decoder: Decoder, prompts: Sequence[list[int]], samples: Sequence[int], steps: int
 ) -> torch.Tensor:
     """Of each sequence and step [steps, sequences, vocabulary], after tokens drawn once for all.
 
     The last sequence is dropped half way.
     """
     random = np.random.default_rng(5)
-    made = [decoder.start(prompts, prompt_of, steps).log_softmax(-1)]
-    rows = len(prompt_of)
+    sequences = rows = sum(samples)
+    lengths = [len(p) for p, n in zip(prompts, samples, strict=True) for _ in range(n)]
+    decoder.reserve(lengths, steps)
+    nothing = torch.arange(0)
+    made = [decoder.step(nothing, nothing, prompts, samples).log_softmax(-1)]
     for step in range(1, steps):
-        kept = None
         if step == steps // 2:
             rows -= 1
-            kept = torch.arange(rows, device=made[0].device)
-        drawn = torch.from_numpy(random.integers(3, 90, size=len(prompt_of)))
-        tokens = drawn[:rows].to(made[0].device)
-        logits = decoder.advance(tokens, kept).log_softmax(-1)
-        made.append(torch.nn.functional.pad(logits, (0, 0, 0, len(prompt_of) - rows)))
+        tokens = torch.from_numpy(random.integers(3, 90, size=sequences))[:rows]
+        logits = decoder.step(torch.arange(rows), tokens).log_softmax(-1)
+        made.append(torch.nn.functional.pad(logits, (0, 0, 0, sequences - rows)))
     decoder.finish()
-    return torch.stack(made).cpu()
+    return torch.stack(made)
 
 
 # Prompts of one token, of a block, of a little more, and of two; of some several sequences.
 PROMPTS = [[5], list(range(3, 35)), list(range(20, 60)), list(range(3, 67))]
-PROMPT_OF = [0, 0, 1, 1, 2, 2, 3]
+SAMPLES = [2, 2, 2, 1]
 
 
 @needs_openvino
@@ -92,9 +101,7 @@ def test_log_probabilities_are_the_networks(
     pairs: dict[str, tuple[LanguageModel, LanguageModel]], name: str
 ) -> None:
     """40 steps: past the end of the first block, and of Gemma's window of 8."""
-    found, exact = (
-        log_probabilities(model.decoder, PROMPTS, PROMPT_OF, 40) for model in pairs[name]
-    )
+    found, exact = (log_probabilities(model.decoder, PROMPTS, SAMPLES, 40) for model in pairs[name])
     assert exact.std(dim=(0, 1)).max() > 0.1  # contexts matter
     torch.testing.assert_close(found, exact, rtol=0, atol=1e-4)
 
@@ -136,6 +143,45 @@ def test_order_changes_no_text(tiny: LanguageModel, sampled: list[Record], tmp_p
 
 
 @needs_openvino
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_a_kept_graph_takes_other_matrices(
+    spelled: dict[str, Path], name: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same structure, as a student is: it is not traced again."""
+    first = spelled_model(spelled[name], backend="openvino")
+    _ = first.decoder
+    kept = set(cache.glob("graphs/*/graph.xml"))
+    monkeypatch.setattr(openvino_graph, "_trace", None)
+    torch.manual_seed(7)
+    second, exact = (spelled_model(spelled[name], backend=b) for b in ("openvino", "transformers"))
+    for model in (second, exact):
+        torch.manual_seed(7)
+        for weight in model.network.parameters():
+            if weight.ndim == 2:
+                weight.data += 0.1 * torch.randn(weight.shape)
+    p, q, before = (
+        log_probabilities(model.decoder, PROMPTS, SAMPLES, 4) for model in (exact, second, first)
+    )
+    torch.testing.assert_close(q, p, rtol=0, atol=1e-4)
+    assert (before - p).abs().max() > 0.1
+    assert set(cache.glob("graphs/*/graph.xml")) == kept
+
+
+@needs_openvino
+def test_what_is_in_a_kept_graph_decides_its_name(spelled: dict[str, Path], cache: Path) -> None:
+    """The norms' weights stay in the graph, and the network's settings shaped it."""
+    names = set()
+    for change in ("none", "norm", "settings"):
+        network = spelled_model(spelled["llama"]).network
+        if change == "norm":
+            network.model.norm.weight.data[3] += 1e-3
+        if change == "settings":
+            network.config.rms_norm_eps *= 2
+        names.add(openvino_graph._structure(network))
+    assert len(names) == 3
+
+
+@needs_openvino
 def test_bfloat16_is_converted_as_such(spelled: dict[str, Path]) -> None:
     """Its rounding, at least, is not float32's; `OpenVinoDecoder` checks that it is no more."""
     models = [
@@ -148,7 +194,7 @@ def test_bfloat16_is_converted_as_such(spelled: dict[str, Path]) -> None:
         )
         for dtype in ("bfloat16", "float32")
     ]
-    p, q = (log_probabilities(model.decoder, PROMPTS, PROMPT_OF, 4) for model in models)
+    p, q = (log_probabilities(model.decoder, PROMPTS, SAMPLES, 4) for model in models)
     assert 1e-4 < (p - q).abs().max() < 0.5
     assert {w.dtype for w in models[0].network.parameters()} == {torch.bfloat16}
 
@@ -199,18 +245,18 @@ def test_rounding() -> None:
     matrix = np.zeros((2, 64), dtype=np.float32)
     matrix[0, :3] = [1.0, -0.5, 0.1]
     matrix[0, 40] = -254
-    integers, scales = openvino_decoding._round(matrix)
+    integers, scales = openvino_graph._round(matrix)
     assert scales[:, :, 0].tolist() == [[np.float32(1 / 127), 2], [1, 1]]
     # 0.5 x 127 is 63.5, which rounds to even; 0.1 x 127 is 12.7.
     assert integers[0, 0, :4].tolist() == [127, -64, 13, 0]
     assert integers[0, 1, 8] == -127 and not integers[1].any()
     # No number is off by more than half a step, of its own group.
     random = np.random.default_rng(0).normal(size=(5, 96)).astype(np.float32)
-    integers, scales = openvino_decoding._round(random)
+    integers, scales = openvino_graph._round(random)
     error = np.abs((integers * scales).reshape(random.shape) - random)
     assert (error.reshape(integers.shape) <= scales / 2 * (1 + 1e-5)).all()
     # 32 does not divide 40: a row is one group.
-    assert openvino_decoding._round(np.ones((3, 40), dtype=np.float32))[1].shape == (3, 1, 1)
+    assert openvino_graph._round(np.ones((3, 40), dtype=np.float32))[1].shape == (3, 1, 1)
 
 
 @needs_openvino
@@ -222,8 +268,8 @@ def test_int8_differs_little(
 ) -> None:
     """Measured: 0.0018 and 0.0003 nats a token, and never 0."""
     rounded = spelled_model(spelled[name], backend="openvino", weights="int8").decoder
-    q, again = (log_probabilities(rounded, PROMPTS, PROMPT_OF, 40)[:20] for _ in range(2))
-    p = log_probabilities(pairs[name][1].decoder, PROMPTS, PROMPT_OF, 40)[:20]
+    q, again = (log_probabilities(rounded, PROMPTS, SAMPLES, 40)[:20] for _ in range(2))
+    p = log_probabilities(pairs[name][1].decoder, PROMPTS, SAMPLES, 40)[:20]
     divergence = float((p.exp() * (p - q)).sum(-1).mean())
     assert 1e-6 < divergence < 0.005
     assert torch.equal(q, again)
@@ -305,9 +351,9 @@ def test_a_graph_that_computes_something_else_is_refused(
     spelled: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without its windows Gemma's graph is another model."""
-    make = openvino_decoding._make_paged
+    make = openvino_graph._make_paged
     monkeypatch.setattr(
-        openvino_decoding, "_make_paged", lambda model, windows: make(model, [0] * len(windows))
+        openvino_graph, "_make_paged", lambda model, windows: make(model, [0] * len(windows))
     )
     model = spelled_model(spelled["gemma3"], backend="openvino")
     with pytest.raises(HeirloomError, match=r"diverges by .* nats"):

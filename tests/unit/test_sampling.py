@@ -12,7 +12,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from heirloom.sampling import Sampling, choose_tokens, gumbel_noise, sequence_key
+from heirloom.sampling import Sampling, choose_tokens, gumbel_noise, largest, sequence_key
 
 # Fixed keys, so every test is deterministic: a p-value below 1e-3 was looked for once, not always.
 KEYS = torch.tensor([sequence_key(5, "prompt", sample) for sample in range(12_000)])
@@ -33,11 +33,16 @@ def warped(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
     return warpers(torch.zeros(len(logits), 1, dtype=torch.long), logits.clone().float())
 
 
+def after(n: int, keys: torch.Tensor) -> torch.Tensor:
+    """The step of sequences that all have n tokens so far."""
+    return torch.full_like(keys, n)
+
+
 def choose_all(logits: torch.Tensor, sampling: Sampling, step: int = 7) -> torch.Tensor:
     """One token for each of KEYS, all from the same logits [vocabulary]."""
     return torch.cat(
         [
-            choose_tokens(logits.expand(len(keys), -1), keys, step, sampling)
+            choose_tokens(logits.expand(len(keys), -1), keys, after(step, keys), sampling)
             for keys in KEYS.split(2_000)
         ]
     )
@@ -75,13 +80,14 @@ def test_noise_never_changes() -> None:
     tokens = torch.tensor([[0, 1, 49_151, 262_143]])
     for key in (0, 1, 2**63 - 1, *KEYS[:20].tolist()):
         for step in (0, 1, 159):
-            noise = gumbel_noise(torch.tensor([key]), step, tokens)[0]
+            noise = gumbel_noise(torch.tensor([key]), torch.tensor([step]), tokens)[0]
             expected = [reference(key, step, token) for token in tokens[0].tolist()]
             assert noise.tolist() == pytest.approx(expected, rel=1e-12)
 
 
 def test_noise_is_standard_gumbel() -> None:
-    noise = gumbel_noise(KEYS[:1_000], 3, torch.arange(1_000).expand(1_000, -1)).flatten()
+    keys = KEYS[:1_000]
+    noise = gumbel_noise(keys, after(3, keys), torch.arange(1_000).expand(1_000, -1)).flatten()
     # A million draws. The standard error of the mean is 1.2825 / 1000, and that of the variance
     # 1.645 * sqrt(5.4 - 1) / 1000 = 0.0035 (5.4 is the kurtosis): both bounds are 4 of them.
     assert noise.mean().item() == pytest.approx(0.57722, abs=0.0052)
@@ -92,12 +98,12 @@ def test_noise_is_standard_gumbel() -> None:
 @pytest.mark.parametrize("other", ["next step", "next token", "next sample", "key plus one"])
 def test_neighbouring_noise_is_uncorrelated(other: str) -> None:
     keys, tokens = KEYS[:500], torch.arange(500).expand(500, -1)
-    noise = gumbel_noise(keys, 10, tokens)
+    noise = gumbel_noise(keys, after(10, keys), tokens)
     neighbour = {
-        "next step": gumbel_noise(keys, 11, tokens),
-        "next token": gumbel_noise(keys, 10, tokens + 1),
-        "next sample": gumbel_noise(KEYS[1:501], 10, tokens),
-        "key plus one": gumbel_noise(keys + 1, 10, tokens),
+        "next step": gumbel_noise(keys, after(11, keys), tokens),
+        "next token": gumbel_noise(keys, after(10, keys), tokens + 1),
+        "next sample": gumbel_noise(KEYS[1:501], after(10, keys), tokens),
+        "key plus one": gumbel_noise(keys + 1, after(10, keys), tokens),
     }[other]
     correlation = torch.corrcoef(torch.stack([noise.flatten(), neighbour.flatten()]))[0, 1]
     # 250,000 pairs: the standard error of a correlation of zero is 1 / 500.
@@ -148,7 +154,7 @@ def test_choices_are_those_left_by_transformers(sampling: Sampling) -> None:
     chosen = choose_all(logits, sampling, step=2)
     expected = torch.cat(
         [
-            (left + gumbel_noise(keys, 2, tokens.expand(len(keys), -1))).argmax(-1)
+            (left + gumbel_noise(keys, after(2, keys), tokens.expand(len(keys), -1))).argmax(-1)
             for keys in KEYS.split(2_000)
         ]
     )
@@ -171,7 +177,7 @@ def test_each_row_has_its_own_nucleus() -> None:
     peaked = torch.zeros(2_000)
     peaked[1_234] = 50.0
     logits = torch.stack([peaked, torch.linspace(0, 0.01, 2_000)]).repeat(500, 1)
-    chosen = choose_tokens(logits, KEYS[:1_000], 0, Sampling(top_p=0.99))
+    chosen = choose_tokens(logits, KEYS[:1_000], after(0, KEYS[:1_000]), Sampling(top_p=0.99))
     assert (chosen[0::2] == 1_234).all()
     assert len(chosen[1::2].unique()) > 400  # 500 draws of 1,980 tokens: 441 different on average
 
@@ -180,20 +186,34 @@ def test_each_row_has_its_own_nucleus() -> None:
 def test_a_choice_does_not_depend_on_its_batch(sampling: Sampling) -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(64, 700, generator=generator)
-    together = choose_tokens(logits, KEYS[:64], 4, sampling)
+    keys = KEYS[:64]
+    steps = torch.arange(64) % 5  # sequences that began at different times
+    together = choose_tokens(logits, keys, steps, sampling)
     alone = [
-        choose_tokens(logits[row : row + 1], KEYS[row : row + 1], 4, sampling) for row in range(64)
+        choose_tokens(logits[row : row + 1], keys[row : row + 1], steps[row : row + 1], sampling)
+        for row in range(64)
     ]
     assert torch.equal(torch.cat(alone), together)
     order = torch.randperm(64, generator=generator)
-    assert torch.equal(choose_tokens(logits[order], KEYS[order], 4, sampling), together[order])
-    assert not torch.equal(choose_tokens(logits, KEYS[:64], 5, sampling), together)
+    shuffled = choose_tokens(logits[order], keys[order], steps[order], sampling)
+    assert torch.equal(shuffled, together[order])
+    assert not torch.equal(choose_tokens(logits, keys, steps + 1, sampling), together)
+
+
+@pytest.mark.parametrize("vocabulary", [640, 4_096, 1_000])
+def test_the_largest_are_those_of_topk(vocabulary: int) -> None:
+    """10 and 64 chunks of 64 tokens, and 1,000 tokens, which are no whole number of chunks."""
+    logits = torch.stack([logits_of(vocabulary), logits_of(vocabulary).sort().values])
+    for k in (1, 9, 50, vocabulary):
+        values, tokens = largest(logits, k)
+        expected = logits.topk(k)
+        assert torch.equal(values, expected.values) and torch.equal(tokens, expected.indices)
 
 
 def test_temperature_zero_is_greedy() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0], [2.0, -1.0, 1.9]])
     for top_k, top_p in ((0, 1.0), (1, 0.5)):
-        chosen = choose_tokens(logits, KEYS[:2], 0, Sampling(0.0, top_k, top_p))
+        chosen = choose_tokens(logits, KEYS[:2], after(0, KEYS[:2]), Sampling(0.0, top_k, top_p))
         assert chosen.tolist() == [1, 0]
 
 

@@ -37,7 +37,7 @@ class Batches:
         self.files: dict[str, set[tuple[int, int]]] = defaultdict(set)
 
     def look(self) -> None:
-        for path in self.folder.glob("**/batch-*.jsonl"):
+        for path in self.folder.glob("**/part-*.jsonl"):
             try:
                 found = path.stat()
             except FileNotFoundError:  # its job has just ended
@@ -57,7 +57,7 @@ def test_a_killed_run_goes_on_where_it_was(
     batches = Batches(workshop)
 
     run = workshop.start(command)
-    wait_for("generations/*/*-of-*/batch-*.jsonl", workshop, run)
+    wait_for("generations/*/*-of-*/part-*.jsonl", workshop, run)
     kill(run, group=group)
     batches.look()
     assert batches.files
