@@ -49,7 +49,14 @@ def package(*names):
 
 def generation_modules():
     """What defines the texts that models write."""
-    return module("generation", "sampling", "models", "decoding", "openvino_decoding", "openvino_graph")
+    return module(
+        "generation",
+        "sampling",
+        "models",
+        "decoding",
+        "openvino_decoding",
+        "openvino_graph",
+    )
 
 
 def scorer_files(metric):

@@ -39,10 +39,10 @@ rule profile:
         f"{RESULTS}/logs/profile/{{model}}.log",
     benchmark:
         f"{RESULTS}/costs/profile/{{model}}.tsv"
-    conda:
-        "../envs/heirloom.yaml"
     # Before other jobs that could run: a long one that is left for the end runs alone.
     priority: 1
+    conda:
+        "../envs/heirloom.yaml"
     threads: 1
     resources:
         mem_mb=3500,
