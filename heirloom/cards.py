@@ -299,7 +299,10 @@ def _common(material: Material, dataset: str, licenses: Mapping[str, str | None]
 def _model(material: Material, name: str) -> Record:
     """Name, sources and checksum of a model, the checksum as its profiles note it."""
     noted = [p["revisions"]["model"] for p in material.study.profiles[name].values()]
-    found = _artefact(name, material.config["models"][name]["sources"])
+    described = material.config["models"][name]
+    found = _artefact(name, described["sources"])
+    if endpoint := described.get("endpoint"):
+        found["sources"] = [f"`{endpoint['model']}` behind the endpoint `{endpoint['url']}`"]
     return {**found, "sha256": noted[0]} if noted else found
 
 

@@ -19,8 +19,9 @@ from pydantic import (
 )
 
 from heirloom import objectives, profiling
+from heirloom.endpoints import Endpoint
 from heirloom.errors import HeirloomError
-from heirloom.sources import Artefact
+from heirloom.sources import Artefact, Source
 
 Name = Annotated[
     str,
@@ -55,13 +56,33 @@ class Section(BaseModel):
 
 
 class Model(Artefact):
-    """A language model: where it comes from and how it is shown a prompt."""
+    """A language model: where it comes from, or answers, and how it is shown a prompt."""
 
+    sources: list[Source] = Field(
+        [],
+        description="Places that have the same model, in order of preference. What is on this "
+        "machine already is used; otherwise the first that answers.",
+    )
+    endpoint: Endpoint | None = Field(
+        None,
+        description="Instead of sources: an API that writes the texts of a teacher that cannot run "
+        "here.",
+    )
     template: str = Field(
         "chat",
         description="`chat`: the tokenizer's own chat template; else a text with `{prompt}` in it.",
     )
     stop: list[str] = Field([], description="Texts that end a completion, for models that go on.")
+
+    @model_validator(mode="after")
+    def _from_somewhere(self) -> Self:
+        if bool(self.sources) == bool(self.endpoint):
+            raise ValueError("give sources or an endpoint, one of the two")
+        if self.endpoint and not self.endpoint.completions and self.template != "chat":
+            raise ValueError(
+                "an endpoint without /completions takes no template: it has the model's own (chat)"
+            )
+        return self
 
 
 class Columns(Section):
@@ -237,10 +258,11 @@ class Generation(Section):
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus; 1: all.")
     batch_size: int = Field(80, ge=1, description="Most sequences generated at once.")
     shards: int = Field(2, ge=1, description="Jobs per teacher and prompt set. Changes no text.")
-    backend: Literal["auto", "transformers", "openvino"] = Field(
+    backend: Literal["auto", "transformers", "openvino", "vllm"] = Field(
         "auto",
-        description="What computes every text of the study. `auto`: OpenVINO on a processor, if it "
-        "is installed and can run the model, else transformers.",
+        description="What computes every text of the study's own models. `auto`: OpenVINO on a "
+        "processor, if it is installed and can run the model, else transformers. `vllm` is taken "
+        "where it is named alone.",
     )
     weights: Literal["model", "int8"] = Field(
         "model",
@@ -251,7 +273,7 @@ class Generation(Section):
 
     @model_validator(mode="after")
     def _int8_is_openvinos(self) -> Self:
-        if self.weights == "int8" and self.backend == "transformers":
+        if self.weights == "int8" and self.backend in ("transformers", "vllm"):
             raise ValueError("weights: int8 needs OpenVINO: set backend to auto or openvino")
         return self
 
@@ -387,6 +409,8 @@ def _describe(error: ValidationError) -> list[str]:
             lines.append(f"{path}: unknown key.{hint}")
         elif item["type"] == "missing":
             lines.append(f"{path}: this key is missing.")
+        elif "endpoint" in f"{item['loc']}{item['input']}":
+            lines.append(f"{path}: {item['msg']}.")  # without what may be a key in the wrong place
         else:
             lines.append(f"{path}: {item['msg']} (it is {item['input']!r}).")
     return lines
@@ -450,6 +474,26 @@ def _reference_problems(raw: dict[str, Any]) -> list[str]:
     for key in ("teachers", "bases"):
         for index, name in enumerate(names(raw.get(key))):
             check(f"{key}[{index}]", name, models, "models")
+    remote = {
+        name: model["endpoint"]
+        for name, model in section("models").items()
+        if isinstance(model, dict) and isinstance(model.get("endpoint"), dict)
+    }
+    for index, name in enumerate(names(raw.get("bases"))):
+        if name in remote:
+            problems.append(
+                f"bases[{index}]: {name!r} is a model behind an endpoint, which can write but not "
+                "be trained here. Take one with sources."
+            )
+    bare = [n for n in teachers if remote.get(n, {}).get("completions") is False]
+    for path, name in _training_prompts(raw):
+        described = section("prompts").get(name)
+        if isinstance(described, dict) and described.get("format") == "continuation":
+            problems += [
+                f"{path}: {name!r} are texts to continue, but the endpoint of {teacher!r} serves "
+                "chat alone (completions: no)."
+                for teacher in bare
+            ]
     for pool, members in section("pools").items():
         if pool in models:
             problems.append(f"pools.{pool}: a model has this name; call the pool something else.")
@@ -502,6 +546,17 @@ def _reference_problems(raw: dict[str, Any]) -> list[str]:
             answering = [*section("pools"), *teachers]
             check(f"benchmarks.{name}.pool", benchmark.get("pool"), answering, "pools or teachers")
     return problems
+
+
+def _training_prompts(raw: dict[str, Any]) -> list[tuple[str, str]]:
+    """Key and name of every prompt set that the study file says to train on."""
+    objectives = raw.get("objectives")
+    named = [("training_prompts", raw.get("training_prompts"))] + [
+        (f"objectives.{name}.prompts", objective.get("prompts"))
+        for name, objective in (objectives.items() if isinstance(objectives, dict) else ())
+        if isinstance(objective, dict)
+    ]
+    return [(path, name) for path, name in named if isinstance(name, str)]
 
 
 def _profile_metrics(benchmarks: dict[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-Backend = Literal["auto", "transformers", "openvino"]
+Backend = Literal["auto", "transformers", "openvino", "vllm"]
 Weights = Literal["model", "int8"]
 
 # Share of a batch still going from which on dropping the ended rows pays: it copies the cache.

@@ -16,11 +16,20 @@ from typing import Any
 
 import torch
 
-from heirloom import decoding, models, openvino_decoding, openvino_graph, sampling
+from heirloom import (
+    decoding,
+    models,
+    openvino_decoding,
+    openvino_graph,
+    remote,
+    sampling,
+    vllm_server,
+)
 from heirloom.batches import claimed
 from heirloom.files import Record, read_jsonl, sha256, write_jsonl
 from heirloom.log import Progress
 from heirloom.models import Format, LanguageModel
+from heirloom.remote import RemoteModel
 from heirloom.sampling import Sampling, choose_tokens, sequence_key
 
 logger = logging.getLogger(__name__)
@@ -64,7 +73,7 @@ class Request:
 
 
 def generate(
-    model: LanguageModel,
+    model: LanguageModel | RemoteModel,
     prompts: Sequence[Prompt],
     request: Request,
     *,
@@ -80,6 +89,7 @@ def generate(
         request: Number of samples, length, sampling and seed.
         work: Folder for finished parts. One that belongs to another request, model or set of
             prompts is emptied first. As long as it is kept, the same call generates nothing.
+            Texts from an endpoint are kept in a folder of their own, see `RemoteModel`.
         shard: Which share of the parts to do, from 0.
         shards: Into how many shares the parts are divided.
 
@@ -90,6 +100,10 @@ def generate(
         or `"too_long"` (prompt and completion do not fit the model's context: completion "",
         n_tokens 0).
     """
+    if isinstance(model, RemoteModel):
+        return remote.generate(model, prompts, request, shard=shard, shards=shards)
+    if model.backend == "vllm":
+        return vllm_server.generate(model, prompts, request, work=work, shard=shard, shards=shards)
     encoded = {p.id: model.encode_prompt(p.text, request.format) for p in prompts}
     room = model.context_length - request.max_new_tokens
     fitting = {i: tokens for i, tokens in encoded.items() if len(tokens) <= room}

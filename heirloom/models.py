@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import torch
 
-from heirloom import openvino_decoding
+from heirloom import openvino_decoding, vllm_server
 from heirloom.decoding import Backend, Decoder, TransformersDecoder, Weights
 from heirloom.errors import HeirloomError
 from heirloom.files import sha256
@@ -83,6 +83,8 @@ class LanguageModel:
         """The identity of `decoder`, which is made for it only where the settings leave it open."""
         if self.backend == "transformers":
             return TransformersDecoder.identity
+        if self.backend == "vllm":
+            return {"backend": "vllm", "weights": "model"}
         if self._needs_openvino:
             return openvino_decoding.identity(self.weights)
         return self.decoder.identity
@@ -192,6 +194,7 @@ def load_model(
     dtype: str = "auto",
     backend: Backend = "auto",
     weights: Weights = "model",
+    writes_only: bool = False,
 ) -> LanguageModel:
     """Load a model for inference, with a student's adapter merged into it.
 
@@ -202,13 +205,15 @@ def load_model(
         adapter: Folder of a PEFT adapter. It is merged in float32 and rounded once, so that a
             student generates as fast as its base.
         dtype: `"auto"`, `"bfloat16"` or `"float32"`; see `resolve_dtype`.
-        backend: What generates: `"transformers"`, `"openvino"`, or `"auto"`: OpenVINO on a
-            processor, if it is installed and can run the model, else transformers.
+        backend: What generates: `"transformers"`, `"openvino"`, `"vllm"`, or `"auto"`: OpenVINO on
+            a processor, if it is installed and can run the model, else transformers.
         weights: To generate with: `"model"`, the weights as they are, or `"int8"`, rounded; see
             `OpenVinoDecoder`, which alone can.
+        writes_only: The model is to write and nothing else, so where vLLM does that, which loads
+            the weights itself, they are not loaded here.
 
     Raises:
-        HeirloomError: a file is missing or damaged, or OpenVINO is, where it is needed.
+        HeirloomError: a file is missing or damaged, or OpenVINO or vLLM is, where it is needed.
     """
     from transformers import AutoModelForCausalLM
 
@@ -217,6 +222,9 @@ def load_model(
     resolved = resolve_dtype(dtype, device)
     try:
         tokenizer = load_tokenizer(folder)
+        if backend == "vllm" and writes_only:
+            network = _without_weights(folder, resolved)
+            return LanguageModel(name, network, tokenizer, prompt_template, None, backend)
         network = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.float32 if adapter else resolved, use_safetensors=True
         )
@@ -238,16 +246,34 @@ def load_model(
 
 
 def _require_backend(backend: Backend, weights: Weights) -> None:
-    if weights == "int8" and backend == "transformers":
+    if weights == "int8" and backend in ("transformers", "vllm"):
         raise HeirloomError(
-            "generation.weights: int8 is OpenVINO's, but generation.backend is transformers; set "
+            f"generation.weights: int8 is OpenVINO's, but generation.backend is {backend}; set "
             "that to auto, or weights to model."
+        )
+    if backend == "vllm" and not vllm_server.installed():
+        raise HeirloomError(
+            f"generation.backend is vllm, but there is no command {vllm_server.command()[0]}. "
+            "Install vLLM into an environment of its own and put the command that starts its "
+            f"server into ${vllm_server.COMMAND} (config/README.md)."
         )
     if (weights == "int8" or backend == "openvino") and not openvino_decoding.installed():
         raise HeirloomError(
             f"generation with backend {backend} and weights {weights} needs OpenVINO, which is not "
             "installed: pip install openvino. Another back end or weights would write other texts."
         )
+
+
+def _without_weights(folder: str | Path, dtype: torch.dtype) -> Any:
+    """The network's shape and settings alone, on torch's device `meta`."""
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    config = AutoConfig.from_pretrained(folder, dtype=dtype)
+    with torch.device("meta"):
+        network = AutoModelForCausalLM.from_config(config)
+    if (Path(folder) / "generation_config.json").exists():
+        network.generation_config = GenerationConfig.from_pretrained(folder)
+    return network
 
 
 def _transpose_in_memory(network: Any) -> None:

@@ -56,6 +56,7 @@ def generation_modules():
         "decoding",
         "openvino_decoding",
         "openvino_graph",
+        *("remote", "answers", "endpoints", "vllm_server"),
     )
 
 
@@ -73,6 +74,12 @@ def template_of(model):
         PLAN.models[model].base or model if model in PLAN.models else model
     ]
     return {"template": settings.template, "stop": tuple(settings.stop)}
+
+
+def endpoint_of(model):
+    """The settings of the endpoint that a model is behind; None if it has sources."""
+    endpoint = STUDY.models[model].endpoint
+    return endpoint and endpoint.model_dump(mode="json")
 
 
 def local_files(artefact):

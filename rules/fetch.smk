@@ -5,7 +5,8 @@ The only stage that needs a network. The cache is $HEIRLOOM_CACHE, by default ~/
 Required inputs:
     none, but for files that the study names by path
 Outputs:
-    models/{artefact}.json     a note: where the model is in the cache, and its checksum
+    models/{artefact}.json     a note: where the model is in the cache, and its checksum; or its
+                               endpoint, and what the server says of it
     sources/{prompts}.json     likewise for a prompt file
     data/{data}.json           likewise for a benchmark's data
 """
@@ -29,6 +30,7 @@ rule fetch_model:
         sources=lambda w: [
             s.model_dump(mode="json") for s in STUDY.models[w.artefact].sources
         ],
+        endpoint=lambda w: endpoint_of(w.artefact),
     script:
         "../scripts/fetch_model.py"
 

@@ -7,9 +7,9 @@ from heirloom import log
 from heirloom.examples import draw
 from heirloom.files import read_jsonl, write_jsonl
 from heirloom.generation import Prompt, Request, generate
-from heirloom.models import PromptTemplate, load_model
+from heirloom.models import PromptTemplate
+from heirloom.remote import open_model
 from heirloom.sampling import Sampling
-from heirloom.sources import locate
 
 teacher, params = snakemake.wildcards.teacher, snakemake.params
 log.setup(snakemake.log[0], f"answer {teacher}")
@@ -22,13 +22,14 @@ prompts = draw(
     stratum=lambda prompt: "",
     name="judge, eval prompts",
 )
-model = load_model(
-    locate(snakemake.input.model),
+model = open_model(
+    snakemake.input.model,
     name=teacher,
     prompt_template=PromptTemplate(**params.template),
     dtype=params.dtype,
     backend=settings["backend"],
     weights=settings["weights"],
+    writes_only=True,
 )
 request = Request(
     samples=params.samples,
@@ -40,4 +41,4 @@ request = Request(
 )
 work = Path(params.work)
 write_jsonl(snakemake.output[0], generate(model, prompts, request, work=work))
-shutil.rmtree(work)
+shutil.rmtree(work, ignore_errors=True)  # answers of an endpoint are kept elsewhere

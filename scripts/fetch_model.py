@@ -2,13 +2,18 @@
 
 from pydantic import TypeAdapter
 
-from heirloom import log
+from heirloom import endpoints, log
 from heirloom.conversion import prepare_model
+from heirloom.files import write_json
 from heirloom.sources import Source, cache_root, content_sha256, fetch, write_note
 
 name = snakemake.wildcards.artefact
 log.setup(snakemake.log[0], f"fetch {name}")
-sources = TypeAdapter(list[Source]).validate_python(snakemake.params.sources)
-artefact = fetch(sources, name=name, cache=cache_root())
-folder = prepare_model(artefact, name=name, cache=cache_root())
-write_note(snakemake.output[0], name=name, location=folder, checksum=content_sha256(artefact))
+if snakemake.params.endpoint:
+    endpoint = endpoints.Endpoint(**snakemake.params.endpoint)
+    write_json(snakemake.output[0], endpoints.note(name, endpoint))
+else:
+    sources = TypeAdapter(list[Source]).validate_python(snakemake.params.sources)
+    artefact = fetch(sources, name=name, cache=cache_root())
+    folder = prepare_model(artefact, name=name, cache=cache_root())
+    write_note(snakemake.output[0], name=name, location=folder, checksum=content_sha256(artefact))

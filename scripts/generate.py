@@ -4,21 +4,23 @@ from heirloom import log
 from heirloom.batches import fingerprint
 from heirloom.files import read_json, read_jsonl, sha256, write_jsonl
 from heirloom.generation import Prompt, Request, generate
-from heirloom.models import PromptTemplate, load_model
+from heirloom.models import PromptTemplate
+from heirloom.remote import open_model
 from heirloom.sampling import Sampling
-from heirloom.sources import cache_root, locate
+from heirloom.sources import cache_root
 
 wildcards, params = snakemake.wildcards, snakemake.params
 shard, shards = map(int, wildcards.scatteritem.split("-of-"))
 log.setup(snakemake.log[0], f"generate {wildcards.teacher} {wildcards.prompts} {shard}/{shards}")
 settings = params.generation
-model = load_model(
-    locate(snakemake.input.model),
+model = open_model(
+    snakemake.input.model,
     name=wildcards.teacher,
     prompt_template=PromptTemplate(**params.template),
     dtype=params.dtype,
     backend=settings["backend"],
     weights=settings["weights"],
+    writes_only=True,
 )
 request = Request(
     samples=settings["k"],

@@ -7,13 +7,14 @@ from pathlib import Path
 from heirloom import log, objectives, profiling
 from heirloom.files import read_json, read_jsonl, sha256, write_json, write_jsonl
 from heirloom.generation import Prompt
-from heirloom.models import PromptTemplate, load_model
+from heirloom.models import PromptTemplate
+from heirloom.remote import RemoteModel, open_model
 from heirloom.sources import locate
 
 name, params = snakemake.wildcards.model, snakemake.params
 log.setup(snakemake.log[0], f"profile {name}")
-model = load_model(
-    locate(snakemake.input.base),
+model = open_model(
+    snakemake.input.base,
     name=name,
     prompt_template=PromptTemplate(**params.template),
     adapter=Path(snakemake.input.adapter[0]).parent if snakemake.input.adapter else None,
@@ -41,7 +42,10 @@ for settings, summary, records_file in zip(
         work=Path(params.work) / benchmark.name,
         pairs=settings["pairs"] and Path(settings["pairs"]),
     )
-    records = benchmark.run(task, options)
+    lacks = isinstance(model, RemoteModel) and model.cannot(
+        generates=options.generates, format=settings["format"]
+    )
+    records = [] if lacks else benchmark.run(task, options)
     write_jsonl(records_file, records)
     write_json(
         summary,
@@ -50,12 +54,15 @@ for settings, summary, records_file in zip(
             "benchmark": benchmark.name,
             "model": name,
             "seed": params.seed,
-            "metrics": profiling.summarise(records, benchmark.metrics, seed=params.seed),
+            "metrics": {}
+            if lacks
+            else profiling.summarise(records, benchmark.metrics, seed=params.seed),
+            **({"not_applicable": lacks} if lacks else {}),
             "settings": {**settings["options"], "scorer": settings["scorer"]},
             "revisions": {
                 "model": read_json(snakemake.input.base)["sha256"],
                 "adapter": model.adapter_sha256,
-                "dtype": str(model.network.dtype),
+                "dtype": None if isinstance(model, RemoteModel) else str(model.network.dtype),
                 "generation": model.decoder_identity if options.generates else None,
                 "data": {data: read_json(notes[data])["sha256"] for data in options.data_names},
             },

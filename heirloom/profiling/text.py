@@ -101,7 +101,7 @@ def _measure(answer: Record, options: TextOptions) -> dict[str, float | None]:
     n_words = described.pop("n_words") or 0.0
     return {
         "length": n_words,
-        "tokens": float(answer["n_tokens"]),
+        "tokens": None if answer["n_tokens"] is None else float(answer["n_tokens"]),
         "mtld": mtld([text])[0] if n_words >= options.mtld_min_words else None,
         **described,
         "truncated": float(answer["finish_reason"] == "length"),

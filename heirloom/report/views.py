@@ -162,6 +162,9 @@ def _levels(
     for name, models in _rows(plan).items():
         found = {m: _found(held, models, benchmark, m) for m in metrics}
         if not any(found.values()):
+            if plan["config"].get("models", {}).get(name, {}).get("endpoint"):
+                blank = [Cell(_DASH)] * (len(headings) - 2)
+                rows.append([Cell(_label(name, models, plan)), Cell("not applicable"), *blank])
             continue
         n = max(row.n for own in found.values() for row in own)
         cells = [Cell(_label(name, models, plan)), _cell(n)]

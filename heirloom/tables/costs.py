@@ -121,7 +121,9 @@ def _tokens(root: Path, plan: Record) -> dict[_Key, int]:
     tokens: Counter[_Key] = Counter()
     for teacher, prompts in pools_of(plan):
         path = root / "generations" / teacher / prompts / "candidates.jsonl"
-        tokens["generate", teacher] += sum(row["n_tokens"] for row in read_jsonl(path))
+        counts = [row["n_tokens"] for row in read_jsonl(path)]
+        if None not in counts:  # as where an endpoint does not count them
+            tokens["generate", teacher] += sum(counts)
     for student in students(plan):
         manifest = read_json(root / "students" / student / "manifest.json")
         epochs = manifest["recipe"]["epochs"]
