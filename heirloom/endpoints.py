@@ -205,7 +205,7 @@ class Client:
             except _FailedAttemptError as failure:
                 if attempt == self.endpoint.attempts or failure.wait > _LONGEST_ASKED:
                     raise self._error(
-                        f"gave no answer in {attempt} attempts, the last: {failure}."
+                        f"gave no answer in {attempt} attempt(s), the last: {failure}."
                     ) from None
                 # At random, so that threads that were refused together do not return together.
                 pause = max(failure.wait, delay * random.uniform(0.5, 1.0))

@@ -3,6 +3,8 @@ server that it passes requests on to, and it has faults on demand."""
 
 import hashlib
 import json
+import os
+import sys
 import threading
 import time
 import urllib.error
@@ -19,7 +21,7 @@ Fault = Callable[["Handler"], None]
 
 
 class CompletionServer(ThreadingHTTPServer):
-    """Answers on a free port of this machine.
+    """Answers on this machine, on a free port unless one is given.
 
     Attributes:
         faults: What happens instead of an answer, once each, in order.
@@ -31,8 +33,8 @@ class CompletionServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, upstream: str | None = None, key: str | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, upstream: str | None = None, key: str | None = None, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.upstream, self.key = upstream, key
         self.faults: deque[Fault] = deque()
         self.dies_after: int | None = None
@@ -168,3 +170,11 @@ def serving(upstream: str | None = None, key: str | None = None) -> Iterator[Com
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+if __name__ == "__main__":  # in the place of `vllm serve FOLDER --port PORT ...`
+    dies_after = os.environ.get("DIES_AFTER")
+    alone = CompletionServer(port=int(sys.argv[sys.argv.index("--port") + 1]))
+    alone.dies_after = int(dies_after) if dies_after else None
+    print(*sys.argv[1:], flush=True)
+    alone.serve_forever()
