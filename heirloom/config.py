@@ -261,8 +261,8 @@ class Generation(Section):
     backend: Literal["auto", "transformers", "openvino", "vllm"] = Field(
         "auto",
         description="What computes every text of the study's own models. `auto`: OpenVINO on a "
-        "processor, if it is installed and can run the model, else transformers. `vllm` is taken "
-        "where it is named alone.",
+        "processor, if it is installed and can run the model, else transformers. `vllm`: a server "
+        "of it, see below.",
     )
     weights: Literal["model", "int8"] = Field(
         "model",

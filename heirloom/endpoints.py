@@ -130,12 +130,14 @@ class Answer:
         n_tokens: Tokens generated, as the server counts them; None if it does not say.
         finish_reason: `"stop"`, `"length"`, `"too_long"`, or `"content_filter"`.
         served_by: What the server calls the model that answered.
+        tokens: The tokens of the text, from a server that was asked for them and gives them.
     """
 
     text: str
     n_tokens: int | None
     finish_reason: str
     served_by: str | None = None
+    tokens: list[int] | None = None
 
 
 class _FailedAttemptError(Exception):
@@ -344,7 +346,7 @@ def _read(document: Any) -> Answer:
         raise _FailedAttemptError("its answer holds no text")
     # Half a surrogate pair, which JSON allows, could be written into no file.
     whole = text.encode(errors="replace").decode()
-    return Answer(whole, n_tokens, reason, str(document.get("model")))
+    return Answer(whole, n_tokens, reason, str(document.get("model")), choice.get("token_ids"))
 
 
 def note(name: str, endpoint: Endpoint) -> Record:

@@ -227,7 +227,8 @@ def _complete(
             if reason is None:
                 rows.append(row)
                 continue
-            text = _completion(model, encoded[sequence.prompt_id], sequence.tokens, request.format)
+            prompt = encoded[sequence.prompt_id]
+            text = model.decode_completion(prompt, sequence.tokens, request.format)
             place = (sequence.prompt_id, sequence.sample)
             records[place] = _record(*place, text, len(sequence.tokens), reason)
         progress.update(len(going) - len(rows))
@@ -251,20 +252,6 @@ def _has_stop_text(model: LanguageModel, tokens: list[int]) -> bool:
     width = max(len(stop.encode()) for stop in model.prompt_template.stop) + 1
     tail = model.tokenizer.decode(tokens[-width:], skip_special_tokens=True)
     return any(stop in tail for stop in model.prompt_template.stop)
-
-
-def _completion(model: LanguageModel, prompt: list[int], tokens: list[int], format: Format) -> str:
-    """The text of generated tokens, without special tokens, stop text and white space around it."""
-    tokens = [token for token in tokens if token not in model.end_tokens]
-    if format == "continuation":
-        # Decoded behind its prompt, because some tokenizers drop the space at the start of a text.
-        before = model.tokenizer.decode(prompt, skip_special_tokens=True)
-        text = model.tokenizer.decode(prompt + tokens, skip_special_tokens=True)[len(before) :]
-    else:
-        text = model.tokenizer.decode(tokens, skip_special_tokens=True)
-    ends = [text.find(stop) for stop in model.prompt_template.stop if stop in text]
-    text = str(text[: min(ends, default=len(text))])
-    return text.rstrip() if format == "continuation" else text.strip()
 
 
 def _record(

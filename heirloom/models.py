@@ -1,7 +1,7 @@
 """Load a causal language model and write prompts the way it expects them."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -117,6 +117,19 @@ class LanguageModel:
     def encode_prompt(self, text: str, format: Format) -> list[int]:
         """The prompt's token ids, up to where the completion starts. See `encode_prompt`."""
         return encode_prompt(self.tokenizer, self.prompt_template, text, format)
+
+    def decode_completion(self, prompt: list[int], tokens: Sequence[int], format: Format) -> str:
+        """The text of generated tokens, without special tokens, stop text and space around it."""
+        tokens = [token for token in tokens if token not in self.end_tokens]
+        if format == "continuation":
+            # Decoded behind its prompt: some tokenizers drop the space at the start of a text.
+            before = self.tokenizer.decode(prompt, skip_special_tokens=True)
+            text = self.tokenizer.decode(prompt + tokens, skip_special_tokens=True)[len(before) :]
+        else:
+            text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        ends = [text.find(stop) for stop in self.prompt_template.stop if stop in text]
+        text = str(text[: min(ends, default=len(text))])
+        return text.rstrip() if format == "continuation" else text.strip()
 
 
 def encode_prompt(

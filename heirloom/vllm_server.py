@@ -89,7 +89,7 @@ def generate(
                 logger.warning("prompt %s exceeds the context of %s", prompt.id, model.name)
             for key in answers.keys(prompt, request):
                 if too_long:
-                    made[key] = Answer("", 0, "too_long")
+                    made[key] = Answer("", 0, "too_long", tokens=[])
                 elif key in kept:
                     made[key] = kept[key]
                 else:
@@ -111,7 +111,7 @@ def generate(
                 except HeirloomError as error:
                     raise HeirloomError(f"{error} What vLLM says is in {work / _LOG}.") from error
     return [
-        answers.record(key, made[key], model.prompt_template.stop, request.format)
+        _record(model, encoded[prompt.id], key, made[key], request)
         for prompt in own
         for key in answers.keys(prompt, request)
     ]
@@ -125,8 +125,31 @@ def _body(
         "max_tokens": request.max_new_tokens,
         "stop": list(model.prompt_template.stop),
         "stop_token_ids": sorted(model.end_tokens),
+        "return_token_ids": True,
         **answers.sampling_fields(key, request),
         **answers.open_fields(request),
+    }
+
+
+def _record(
+    model: "LanguageModel",
+    prompt: list[int],
+    key: answers.Key,
+    answer: Answer,
+    request: "Request",
+) -> Record:
+    """The completion, its text made from its tokens as the other back ends do it."""
+    if answer.tokens is None:
+        raise HeirloomError(
+            "vLLM gave no tokens with its texts: it is too old, or is not vLLM. Look at "
+            f"${COMMAND} (config/README.md)."
+        )
+    return {
+        "prompt_id": key[0],
+        "sample": key[2],
+        "completion": model.decode_completion(prompt, answer.tokens, request.format),
+        "n_tokens": len(answer.tokens),
+        "finish_reason": answer.finish_reason,
     }
 
 

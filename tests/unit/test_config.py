@@ -389,3 +389,25 @@ def test_an_ablation_is_checked(raw: dict[str, Any], changes: dict[str, Any], me
     ablation = {"objectives": ["length"], "pool": "multi", "candidates": [1, 2], **changes}
     (problem,) = refusal({**raw, "ablation": ablation})
     assert problem.startswith(message)
+
+
+def test_a_model_behind_an_endpoint_is_checked(raw: dict[str, Any]) -> None:
+    endpoint = {"url": "https://host/v1", "model": "large"}
+    raw["models"]["large"] = {"endpoint": endpoint}
+    raw["teachers"].append("large")
+    parse_study(raw, root=ROOT)
+
+    chat = {**endpoint, "completions": False}
+    raw["models"]["both"] = {**raw["models"]["smollm2"], "endpoint": endpoint}
+    raw["models"]["neither"] = {}
+    raw["models"]["templated"] = {"endpoint": chat, "template": "Q: {prompt}"}
+    raw["models"]["large"]["endpoint"] = {**chat, "modle": "large"}
+    raw["bases"].append("large")
+    raw["prompts"]["instructions"]["format"] = "continuation"
+    problems = dict(problem.split(": ", 1) for problem in refusal(raw))
+    for name in ("both", "neither"):
+        assert "give sources or an endpoint, one of the two" in problems[f"models.{name}"]
+    assert "takes no template" in problems["models.templated"]
+    assert problems["models.large.endpoint.modle"] == "unknown key. Did you mean 'model'?"
+    assert "can write but not be trained here" in problems["bases[1]"]
+    assert "the endpoint of 'large' serves chat alone" in problems["training_prompts"]
