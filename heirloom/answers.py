@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from heirloom.generation import Prompt, Request
     from heirloom.models import Format
 
-ANSWERS = "answers.jsonl"
 #: Prompt id, the beginning of the checksum of its text, and sample number.
 Key = tuple[str, str, int]
 

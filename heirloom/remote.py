@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from heirloom.answers import (
-    ANSWERS,
     Key,
     ask,
     decisive,
@@ -23,9 +24,9 @@ from heirloom.answers import (
     record,
     sampling_fields,
 )
-from heirloom.batches import claimed, fingerprint
+from heirloom.batches import fingerprint
 from heirloom.endpoints import Client, Endpoint
-from heirloom.files import Record, read_json
+from heirloom.files import Record, read_json, write_json
 from heirloom.models import CHAT, Format, LanguageModel, PromptTemplate, load_model
 from heirloom.sources import cache_root, locate
 
@@ -110,10 +111,14 @@ def generate(
         **decisive(request),
     }
     folder = model.kept / fingerprint(identity)
-    work = folder / f"{shard + 1}-of-{shards}"
+    file = folder / f"{shard + 1}-of-{shards}.jsonl"
     own = prompts[shard::shards]
-    with claimed(work, identity):
-        kept = read_answers(sorted(folder.glob(f"*/{ANSWERS}")))
+    folder.mkdir(parents=True, exist_ok=True)
+    # Not `claimed`, which empties a folder that lost its marker. The lock is for a job that is left
+    # from a run that was killed, and for other studies.
+    with FileLock(file.with_suffix(".lock")):
+        write_json(folder / "identity.json", identity)
+        kept = read_answers(sorted(folder.glob("*.jsonl")))
         asked = {
             key: _body(model, prompt.text, key, request)
             for prompt in own
@@ -123,7 +128,7 @@ def generate(
         if asked:
             chat = request.format == "instruction" and model.prompt_template.template == CHAT
             path = "chat/completions" if chat else "completions"
-            kept |= ask(Client(model.endpoint), path, asked, work / ANSWERS)
+            kept |= ask(Client(model.endpoint), path, asked, file)
     order = [key for prompt in own for key in keys(prompt, request)]
     served = Counter(str(kept[key].served_by) for key in order)
     logger.info("the server called the model that answered: %s", ", ".join(served))

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 #: The environment variable with the command that starts a server; the model's folder and further
 #: options are put behind it.
 COMMAND = "HEIRLOOM_VLLM"
-_LOG = "vllm.log"
+_ANSWERS, _LOG = "answers.jsonl", "vllm.log"
 _START_SECONDS = 3600.0  # the largest models are read from slow disks
 _END_SECONDS = 30.0
 _ANSWER_SECONDS = 3600.0
@@ -82,7 +82,7 @@ def generate(
     made: dict[answers.Key, Answer] = {}
     asked: dict[answers.Key, dict[str, Any]] = {}
     with claimed(work, identity):
-        kept = answers.read_answers(work.glob(answers.ANSWERS))
+        kept = answers.read_answers(work.glob(_ANSWERS))
         for prompt in own:
             too_long = len(encoded[prompt.id]) > room
             if too_long:
@@ -107,7 +107,7 @@ def generate(
                     )
                 )
                 try:
-                    made |= answers.ask(client, "completions", asked, work / answers.ANSWERS)
+                    made |= answers.ask(client, "completions", asked, work / _ANSWERS)
                 except HeirloomError as error:
                     raise HeirloomError(f"{error} What vLLM says is in {work / _LOG}.") from error
     return [

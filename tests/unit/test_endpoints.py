@@ -247,7 +247,7 @@ def test_a_line_cut_off_in_a_crash_is_asked_for_again(
 ) -> None:
     model = model_at(server.url, tmp_path / "kept")
     records = write(model)
-    (file,) = model.kept.glob("*/*/answers.jsonl")
+    (file,) = model.kept.glob("*/*.jsonl")
     file.write_bytes(file.read_bytes()[:-10])
     assert write(model) == records
     assert write(model) == records
