@@ -192,6 +192,7 @@ def load_model(
     dtype: str = "auto",
     backend: Backend = "auto",
     weights: Weights = "model",
+    trust_remote_code: bool = False,
 ) -> LanguageModel:
     """Load a model for inference, with a student's adapter merged into it.
 
@@ -206,6 +207,7 @@ def load_model(
             processor, if it is installed and can run the model, else transformers.
         weights: To generate with: `"model"`, the weights as they are, or `"int8"`, rounded; see
             `OpenVinoDecoder`, which alone can.
+        trust_remote_code: Whether Python code in `folder` may run.
 
     Raises:
         HeirloomError: a file is missing or damaged, or OpenVINO is, where it is needed.
@@ -216,9 +218,12 @@ def load_model(
     device = best_device()
     resolved = resolve_dtype(dtype, device)
     try:
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
         network = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32 if adapter else resolved, use_safetensors=True
+            folder,
+            dtype=torch.float32 if adapter else resolved,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
         )
         if adapter:
             from peft import PeftModel
@@ -262,11 +267,13 @@ def _transpose_in_memory(network: Any) -> None:
             layer.weight.data = layer.weight.data.t().contiguous().t()
 
 
-def load_tokenizer(folder: str | Path) -> Any:
+def load_tokenizer(folder: str | Path, *, trust_remote_code: bool = False) -> Any:
     """The tokenizer in `folder`, padding on the left, with a padding token."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, padding_side="left", trust_remote_code=trust_remote_code
+    )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

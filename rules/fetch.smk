@@ -29,6 +29,7 @@ rule fetch_model:
         sources=lambda w: [
             s.model_dump(mode="json") for s in STUDY.models[w.artefact].sources
         ],
+        trust_remote_code=lambda w: STUDY.models[w.artefact].trust_remote_code,
     script:
         "../scripts/fetch_model.py"
 

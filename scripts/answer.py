@@ -9,7 +9,7 @@ from heirloom.files import read_jsonl, write_jsonl
 from heirloom.generation import Prompt, Request, generate
 from heirloom.models import PromptTemplate, load_model
 from heirloom.sampling import Sampling
-from heirloom.sources import locate
+from heirloom.sources import locate, trusts_code
 
 teacher, params = snakemake.wildcards.teacher, snakemake.params
 log.setup(snakemake.log[0], f"answer {teacher}")
@@ -29,6 +29,7 @@ model = load_model(
     dtype=params.dtype,
     backend=settings["backend"],
     weights=settings["weights"],
+    trust_remote_code=trusts_code(snakemake.input.model),
 )
 request = Request(
     samples=params.samples,

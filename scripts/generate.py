@@ -6,7 +6,7 @@ from heirloom.files import read_json, read_jsonl, sha256, write_jsonl
 from heirloom.generation import Prompt, Request, generate
 from heirloom.models import PromptTemplate, load_model
 from heirloom.sampling import Sampling
-from heirloom.sources import cache_root, locate
+from heirloom.sources import cache_root, locate, trusts_code
 
 wildcards, params = snakemake.wildcards, snakemake.params
 shard, shards = map(int, wildcards.scatteritem.split("-of-"))
@@ -19,6 +19,7 @@ model = load_model(
     dtype=params.dtype,
     backend=settings["backend"],
     weights=settings["weights"],
+    trust_remote_code=trusts_code(snakemake.input.model),
 )
 request = Request(
     samples=settings["k"],

@@ -8,7 +8,7 @@ from heirloom import log, objectives, profiling
 from heirloom.files import read_json, read_jsonl, sha256, write_json, write_jsonl
 from heirloom.generation import Prompt
 from heirloom.models import PromptTemplate, load_model
-from heirloom.sources import locate
+from heirloom.sources import locate, trusts_code
 
 name, params = snakemake.wildcards.model, snakemake.params
 log.setup(snakemake.log[0], f"profile {name}")
@@ -20,6 +20,7 @@ model = load_model(
     dtype=params.dtype,
     backend=params.backend,
     weights=params.weights,
+    trust_remote_code=trusts_code(snakemake.input.base),
 )
 notes = {read_json(note)["name"]: note for note in snakemake.input.data}
 for settings, summary, records_file in zip(
