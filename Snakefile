@@ -69,6 +69,7 @@ include: "rules/judge.smk"
 include: "rules/profile.smk"
 include: "rules/report.smk"
 include: "rules/publish.smk"
+include: "rules/crate.smk"
 
 
 rule all:
@@ -76,3 +77,4 @@ rule all:
     input:
         f"{RESULTS}/report.html",
         rules.cards.output,
+        rules.crate.output,
