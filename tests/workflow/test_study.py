@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import LONG_PROMPTS, Workshop, cut_off
+from workshop import LONG_PROMPTS, SECRETS, Workshop, cut_off
 
 from heirloom import profiling
 from heirloom.models import best_device
@@ -73,6 +73,15 @@ def test_no_network_is_needed(finished: Workshop) -> None:
     reached = subprocess.run([*cut_off(), "cat", "/proc/net/route"], capture_output=True, text=True)
     assert len(reached.stdout.splitlines()) <= 1
     assert (finished.results / "report.html").exists()
+
+
+def test_secrets_of_the_environment_are_written_nowhere(finished: Workshop) -> None:
+    """The run had all of them; results, logs, reports and Snakemake's own notes have none."""
+    secrets = [re.findall(r"\w+-?canary\w+", value)[0].encode() for value in SECRETS.values()]
+    files = [p for f in (finished.folder, finished.cache) for p in f.rglob("*") if p.is_file()]
+    assert finished.results / "logs/generate/ant/instructions/1-of-2.log" in files
+    leaks = [path for path in files if any(s in path.read_bytes() for s in secrets)]
+    assert leaks == []
 
 
 def test_only_ignored_files_are_new(finished: Workshop) -> None:
