@@ -24,6 +24,11 @@ from heirloom.sources import locate
 
 min_version("9.27")
 
+
+# Used with `--software-deployment-method apptainer` alone: see envs/heirloom.def.
+container: "heirloom.sif"
+
+
 # A study is one whole file: the default one must not shine through the keys of another.
 if "study" not in config:
 

@@ -335,13 +335,14 @@ def _inputs(config: Record, notes: Mapping[str, Iterable[str | Path]]) -> list[R
             note = read_json(file)
             artefact = config[kind][note["name"]]
             sources = _SOURCES.validate_python(artefact["sources"])
+            checksum = {"sha256": note["sha256"]} if "sha256" in note else {}
             found.append(
                 {
                     "@id": f"#{kind}-{note['name']}",
                     "@type": "CreativeWork",
                     "name": f"{kind}: {note['name']}",
                     "identifier": _compact([i for source in sources for i in _identifiers(source)]),
-                    "sha256": note["sha256"],
+                    **checksum,
                     "license": artefact["license"],
                 }
             )

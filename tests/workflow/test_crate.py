@@ -151,7 +151,8 @@ def checked(finished: Workshop) -> dict[str, Any]:
 
 # What RO-Crate recommends and the crate does not have.
 LEFT_OUT = {
-    "The Application SHOULD have a url": "a package URL, its id, does not depend on a server",
+    "The Application SHOULD have a url": "its id is a package URL, which names no server",
+    "The SoftwareApplication id SHOULD be an absolute URI": "a package URL is one (RFC 3986)",
     "The Action SHOULD have an agent that is a Person or Organization": "none is asked for",
     "The Root Data Entity SHOULD have a link to a Contextual Entity representing the `author` of "
     "the RO-Crate": "likewise",

@@ -15,6 +15,7 @@ import pytest
 from workshop import LONG_PROMPTS, SECRETS, Workshop, cut_off
 
 from heirloom import profiling
+from heirloom.estimate import estimate, measure
 from heirloom.models import best_device
 
 TABLES = ["agreement", "candidates", "changes", "costs", "profiles", "settings", "training_sets"]
@@ -284,6 +285,31 @@ def test_logs_and_costs_of_every_model(finished: Workshop) -> None:
     for student in STUDENTS:
         assert (finished.results / f"logs/finetune/{student}.log").stat().st_size
         assert (finished.results / f"costs/finetune/{student}.tsv").stat().st_size
+
+
+def test_an_estimate_by_its_own_costs_says_what_the_study_took(finished: Workshop) -> None:
+    plan = read(finished.results / "plan.json")
+    sizes = {"ant": 1e5, "bee": 1e5}
+    measured = measure(finished.results.parent, sizes)
+    assert measured.studies == ["tiny"]
+    lines = estimate(plan, sizes, measured=measured)
+    took = [row for row in rows(finished.results / "tables/costs.csv") if row["seconds"]]
+    assert {(line.work.stage, line.work.model) for line in lines if line.measured} == {
+        ("generate", "ant"),
+        ("generate", "bee"),
+        ("judge", "ant"),
+        ("judge", "bee"),
+        ("finetune", "ant"),
+        ("profile", "ant"),
+        ("profile", "bee"),
+    }
+    expected = sum(line.hours for line in lines if line.measured) * 3600
+    assert expected == pytest.approx(sum(float(row["seconds"]) for row in took))
+    tokens = {line.work.stage + line.work.model: line.work for line in lines}
+    for teacher in ("ant", "bee"):
+        folder = finished.results / f"generations/{teacher}/instructions"
+        made = sum(c["n_tokens"] for c in read_lines(folder / "candidates.jsonl"))
+        assert tokens[f"generate{teacher}"].written == pytest.approx(made)
 
 
 def test_a_second_run_has_nothing_to_do(copied: Workshop) -> None:
