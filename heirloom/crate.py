@@ -24,7 +24,10 @@ from heirloom.sources import HubSource, PathSource, Source, UrlSource, WheelSour
 METADATA = "ro-crate-metadata.json"
 #: The copy of the workflow, as far as it is there, and the file to run it with.
 WORKFLOW = "workflow"
-_COPIED = ("Snakefile", "rules", "scripts", "heirloom", "report", "envs", "requirements.lock")
+_COPIED = (
+    *("Snakefile", "rules", "scripts", "heirloom", "report", "envs"),
+    *("requirements.lock", "LICENSE"),
+)
 _STUDY = f"{WORKFLOW}/study.json"
 _MAIN = f"{WORKFLOW}/Snakefile"
 
@@ -158,7 +161,7 @@ def _graph(
             "description": f"The study {plan['study']}, made by heirloom: training sets that "
             "teachers wrote, students finetuned on them, and profiles of all models.",
             "datePublished": when,
-            "license": _license(entity["license"] for entity in inputs),
+            "license": {"@id": "#licenses"},
             "conformsTo": _references(_PROFILES),
             "mainEntity": {"@id": _MAIN},
             "mentions": {"@id": "#run"},
@@ -183,8 +186,18 @@ def _graph(
     ]
     if agent:
         entities.append({"@id": f"#agent-{agent}", "@type": "Organization", "name": agent})
-    licenses = sorted({entity["license"]["@id"] for entity in entities if "license" in entity})
-    return [*entities, *map(_license_entity, licenses)]
+    parts = [f"{e['name']}: {e['license'] or 'not named in the study file'}" for e in inputs]
+    named = {entity["license"]["@id"] for entity in entities if "license" in entity}
+    return [
+        *entities,
+        {
+            "@id": "#licenses",
+            "@type": "CreativeWork",
+            "name": "The licences of all parts",
+            "description": "; ".join(parts),
+        },
+        *map(_license_entity, sorted(named - {"#licenses"})),
+    ]
 
 
 def _references(ids: Iterable[str]) -> Any:

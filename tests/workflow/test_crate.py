@@ -86,6 +86,9 @@ def test_models_and_data_are_inputs_with_checksum(finished: Workshop, crate: Ent
     assert pairs["sha256"] == sha256(finished.folder / "pairs.csv")
     assert pairs["identifier"] == "pairs.csv"
     assert crate[pairs["license"]["@id"]]["name"] == "unknown"  # tiny.yaml names none
+    assert crate[crate["./"]["license"]["@id"]]["description"].startswith(
+        "models: ant: not named in the study file; "
+    )
     assert run["description"] == "snakemake --cores all --configfile tiny.yaml"
     assert run["instrument"] == {"@id": "workflow/Snakefile"}
 
