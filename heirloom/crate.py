@@ -354,7 +354,7 @@ def _inputs(config: Record, notes: Mapping[str, Iterable[str | Path]]) -> list[R
                     "@id": f"#{kind}-{note['name']}",
                     "@type": "CreativeWork",
                     "name": f"{kind}: {note['name']}",
-                    "identifier": _compact([i for source in sources for i in _identifiers(source)]),
+                    "identifier": _compact([i for source in sources for i in identifiers(source)]),
                     **checksum,
                     "license": artefact["license"],
                 }
@@ -362,7 +362,7 @@ def _inputs(config: Record, notes: Mapping[str, Iterable[str | Path]]) -> list[R
     return found
 
 
-def _identifiers(source: Source) -> list[str]:
+def identifiers(source: Source) -> list[str]:
     """What a source is called everywhere: its address, or a package URL (purl).
 
     Of a path outside of the folder that studies are run in only the last part: the rest says
