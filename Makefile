@@ -3,11 +3,13 @@
 PYTHON ?= python3
 VENV := .venv
 DATA ?= ../shared/data
+CONFIG ?= config/config.yaml
+CHECKS := .venv-checks
 PIP_OPTIONS := --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint parity bench schema lock
+.PHONY: help env demo estimate test lint parity bench schema lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -25,21 +27,31 @@ $(VENV)/.dev: $(BIN)/snakemake requirements-dev.lock
 	$(BIN)/python -m pip install $(PIP_OPTIONS) -r requirements-dev.lock
 	@touch $@
 
+# Tools that look at what we make, apart from it: they ask for other versions of the same packages.
+$(CHECKS)/.done: requirements-checks.lock
+	$(PYTHON) -m venv $(CHECKS)
+	$(CHECKS)/bin/python -m pip install $(PIP_OPTIONS) -r requirements-checks.lock
+	@touch $@
+
 env: $(BIN)/snakemake ## Make the environment, .venv, from the lock
 
 demo: env ## Run the default study on all cores and say where its report is
 	@$(BIN)/python -m snakemake --cores all --logger heirloom
 	@echo "The report is $(CURDIR)/results/pocket/report.html"
 
-test: $(VENV)/.dev lint ## Run the tests
+estimate: env ## Say what a study will cost; CONFIG: its file, DEVICE: gpu, if it will run elsewhere
+	@$(BIN)/python -m heirloom.estimate $(CONFIG) $(if $(DEVICE),--device $(DEVICE))
+
+test: $(VENV)/.dev $(CHECKS)/.done lint ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-lint: $(VENV)/.dev ## Check style, types and the workflow
+lint: $(VENV)/.dev $(CHECKS)/.done ## Check style, types and the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
 	$(BIN)/snakemake --lint
+	$(CHECKS)/bin/hadolint envs/Dockerfile
 
 parity: $(VENV)/.dev ## Compare with the reference implementations; DATA: the benchmarks' own files
 	$(BIN)/python -m pytest tests/parity -m ""
@@ -53,12 +65,15 @@ bench: $(VENV)/.dev ## Measure speed beside other implementations, in one run
 schema: env ## Write config/schema.json and the tables in config/README.md anew
 	$(BIN)/python -m heirloom.schema
 
-lock: ## Resolve pyproject.toml anew: both locks and envs/heirloom.yaml
+lock: ## Resolve pyproject.toml anew: all locks and envs/heirloom.yaml
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet $$($(call needs,project.dependencies))
 	$(VENV)-lock/bin/pip freeze | sed 's/+cpu$$//' > requirements.lock
 	$(VENV)-lock/bin/pip install --quiet $$($(call needs,dependency-groups.dev))
 	$(VENV)-lock/bin/pip freeze | sed 's/+cpu$$//' | grep -vxFf requirements.lock > requirements-dev.lock
+	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet $$($(call needs,dependency-groups.checks))
+	$(VENV)-lock/bin/pip freeze > requirements-checks.lock
 	{ sed '/- pip:/,$$d' envs/heirloom.yaml; echo '  - pip:'; sed 's/^/      - /' requirements.lock; } \
 		> envs/heirloom.new && mv envs/heirloom.new envs/heirloom.yaml
 	rm -rf $(VENV)-lock

@@ -24,6 +24,11 @@ from heirloom.sources import locate
 
 min_version("9.27")
 
+
+# Used with `--software-deployment-method apptainer` alone: see envs/heirloom.def.
+container: "heirloom.sif"
+
+
 # A study is one whole file: the default one must not shine through the keys of another.
 if "study" not in config:
 
@@ -69,6 +74,7 @@ include: "rules/judge.smk"
 include: "rules/profile.smk"
 include: "rules/report.smk"
 include: "rules/publish.smk"
+include: "rules/crate.smk"
 
 
 rule all:
@@ -76,3 +82,4 @@ rule all:
     input:
         f"{RESULTS}/report.html",
         rules.cards.output,
+        rules.crate.output,

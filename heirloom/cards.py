@@ -147,7 +147,7 @@ def dataset_card(material: Material, dataset: str) -> str:
 
     plan, card = material.study.plan, material.study.cards[dataset]
     data = plan["datasets"][dataset]
-    licenses = _dataset_licenses(material, dataset)
+    licenses = dataset_licenses(material.config, card)
     front = DatasetCardData(
         language=["en"],
         pretty_name=f"{plan['title']}: {dataset}",
@@ -187,7 +187,10 @@ def model_card(material: Material, student: str) -> str:
     dataset = model["dataset"]
     base = material.config["models"][model["base"]]
     on_hub = hub_base(base["sources"])
-    licenses = {f"base `{model['base']}`": base["license"]} | _dataset_licenses(material, dataset)
+    licenses = {
+        f"base `{model['base']}`": base["license"],
+        **dataset_licenses(material.config, material.study.cards[dataset]),
+    }
     results = _eval_results(material, student)
     of_dataset = material.repository(dataset)
     front = ModelCardData(
@@ -243,9 +246,8 @@ def combined_license(licenses: Iterable[str | None]) -> Record:
     return {"license": "other", "license_name": "-and-".join(names)}
 
 
-def _dataset_licenses(material: Material, dataset: str) -> dict[str, str | None]:
-    """Part to licence: the prompts, and the teachers that wrote a completion."""
-    config, card = material.config, material.study.cards[dataset]
+def dataset_licenses(config: Record, card: Record) -> dict[str, str | None]:
+    """Of a training set, part to licence: the prompts, and the teachers that wrote a completion."""
     prompts = card["prompts"]
     parts = {f"prompts `{prompts}`": config["prompts"][prompts]["license"]}
     for teacher, n in card["teacher_counts"].items():

@@ -5,6 +5,7 @@ Snakefile reads a study; the library takes plain arguments.
 """
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args, get_origin
 
@@ -21,7 +22,7 @@ from pydantic import (
 from heirloom import objectives, profiling
 from heirloom.endpoints import Endpoint
 from heirloom.errors import HeirloomError
-from heirloom.sources import Artefact, Source
+from heirloom.sources import Artefact, HubSource, Source
 
 Name = Annotated[
     str,
@@ -43,6 +44,15 @@ def _distinct(names: list[_Entry]) -> list[_Entry]:
     if repeated:
         raise ValueError(f"{', '.join(map(str, repeated))} is named twice")
     return names
+
+
+def _is_pinned(source: Source) -> bool:
+    """Whether what is fetched can never be other code than it is today."""
+    return (
+        isinstance(source, HubSource)
+        and source.files is None
+        and re.fullmatch(r"[0-9a-f]{40}", source.revision) is not None
+    )
 
 
 Direction = Literal["maximise", "minimise"]
@@ -73,6 +83,22 @@ class Model(Artefact):
         description="`chat`: the tokenizer's own chat template; else a text with `{prompt}` in it.",
     )
     stop: list[str] = Field([], description="Texts that end a completion, for models that go on.")
+    trust_remote_code: bool = Field(
+        False,
+        description="Run the Python code in the model's repository, for an architecture that "
+        "transformers does not have. Needs hub sources, each pinned to a commit of 40 digits.",
+    )
+
+    @model_validator(mode="after")
+    def _pinned_code(self) -> Self:
+        if self.trust_remote_code and not (
+            self.sources and all(_is_pinned(source) for source in self.sources)
+        ):
+            raise ValueError(
+                "trust_remote_code runs what the repository holds: every source must be a whole "
+                "hub repository (no files) whose revision is a commit, 40 hexadecimal digits"
+            )
+        return self
 
     @model_validator(mode="after")
     def _from_somewhere(self) -> Self:

@@ -1,13 +1,14 @@
 """Bring a model into the one form that every stage loads: a folder of safetensors."""
 
 import logging
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
 from heirloom.errors import HeirloomError
-from heirloom.files import Record, sha256
+from heirloom.files import Record, read_json, sha256
 from heirloom.sources import build_once
 
 log = logging.getLogger(__name__)
@@ -16,7 +17,7 @@ _SHORT = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _WAY_OUT = (
     "A model is a folder with config.json and *.safetensors, or one .gguf file; nothing else is "
-    "loaded, and no code of a model is run."
+    "loaded, and no code of a model is run unless the study says `trust_remote_code`."
 )
 
 
@@ -26,6 +27,7 @@ def prepare_model(
     name: str,
     cache: str | Path,
     dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16",
+    trust_remote_code: bool = False,
 ) -> Path:
     """Return a folder that transformers can load, converting a GGUF file the first time.
 
@@ -37,14 +39,18 @@ def prepare_model(
         name: what the model is called in the cache and in messages.
         cache: the folder that studies and clones share.
         dtype: of the weights that are saved.
+        trust_remote_code: whether Python code in a model folder will be run.
 
     Raises:
         HeirloomError: the artefact is no model of these two kinds, the GGUF file is damaged or of
-            an architecture that transformers cannot read, or the cache cannot be written.
+            an architecture that transformers cannot read, the cache cannot be written, or trusted
+            code would come from elsewhere.
     """
     artefact = Path(artefact)
     if artefact.is_dir():
         _check_folder(artefact)
+        if trust_remote_code:
+            _check_code(artefact)
         return artefact
     _check_magic(artefact)
     checksum = sha256(artefact)
@@ -81,6 +87,32 @@ def _check_folder(folder: Path) -> None:
     else:
         problem = "has no weights (*.safetensors)"
     raise HeirloomError(f"{folder} {problem}. {_WAY_OUT}")
+
+
+def _check_code(folder: Path) -> None:
+    """Refuse code that lies in another repository, of which the study pins no revision.
+
+    transformers writes such code as `organisation/name--module.Class`, and would fetch its newest.
+    """
+    for file in sorted(folder.glob("*.json")):
+        settings = read_json(file)
+        classes = settings.get("auto_map", {}) if isinstance(settings, dict) else {}
+        elsewhere = sorted({name for name in _texts(classes) if "--" in name})
+        if elsewhere:
+            raise HeirloomError(
+                f"{file} takes code from another repository ({', '.join(elsewhere)}), which the "
+                "revision of this one does not pin. Name a model that brings its own code, or a "
+                "copy of it that does."
+            )
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in nested lists and objects."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
 
 
 def _check_magic(file: Path) -> None:

@@ -89,6 +89,7 @@ def finetune(
     recipe: Recipe,
     work: Path,
     output: Path,
+    trust_remote_code: bool = False,
 ) -> Record:
     """Train an adapter, going on from the last checkpoint in `work` if a run was killed.
 
@@ -100,6 +101,7 @@ def finetune(
         recipe: Hyperparameters.
         work: Folder for checkpoints. One that belongs to another recipe or training set is emptied.
         output: Folder for the adapter (PEFT format).
+        trust_remote_code: Whether Python code in `base` may run.
 
     Returns:
         The manifest: recipe, counts of examples and tokens, and the loss of every logged step.
@@ -107,7 +109,7 @@ def finetune(
     Raises:
         HeirloomError: no example fits `max_length`, or the loss stopped being a number.
     """
-    tokenizer = load_tokenizer(base)
+    tokenizer = load_tokenizer(base, trust_remote_code=trust_remote_code)
     encoded = [encode_example(tokenizer, prompt_template, e, format) for e in examples]
     rows = [row for row in encoded if len(row["input_ids"]) <= recipe.max_length]
     if len(rows) < len(encoded):
@@ -123,7 +125,9 @@ def finetune(
 
     identity = {"recipe": asdict(recipe), "rows": rows, "base": str(base)}
     with claimed(work, {"code": sha256(__file__), **identity}):
-        trainer = _make_trainer(base, rows, recipe, work, tokenizer.pad_token_id)
+        trainer = _make_trainer(
+            base, rows, recipe, work, tokenizer.pad_token_id, trust_remote_code=trust_remote_code
+        )
         checkpoint = _last_checkpoint(work)
         if checkpoint:
             logger.info("going on from %s", checkpoint.name)
@@ -227,7 +231,13 @@ class _ReportSteps(TrainerCallback):  # type: ignore[misc]
 
 
 def _make_trainer(
-    base: str | Path, rows: list[dict[str, list[int]]], recipe: Recipe, work: Path, padding: int
+    base: str | Path,
+    rows: list[dict[str, list[int]]],
+    recipe: Recipe,
+    work: Path,
+    padding: int,
+    *,
+    trust_remote_code: bool,
 ) -> Trainer:
     from peft import LoraConfig, get_peft_model
 
@@ -236,7 +246,11 @@ def _make_trainer(
     # Eager attention is the faster one on a processor for sequences this short.
     attention = "eager" if device.type == "cpu" else "sdpa"
     network = AutoModelForCausalLM.from_pretrained(
-        base, dtype=dtype, attn_implementation=attention, use_safetensors=True
+        base,
+        dtype=dtype,
+        attn_implementation=attention,
+        use_safetensors=True,
+        trust_remote_code=trust_remote_code,
     )
     # Before the adapter is made: its initial weights are drawn here, not when training starts.
     seed_everything(recipe.seed)

@@ -208,6 +208,7 @@ def load_model(
     backend: Backend = "auto",
     weights: Weights = "model",
     writes_only: bool = False,
+    trust_remote_code: bool = False,
 ) -> LanguageModel:
     """Load a model for inference, with a student's adapter merged into it.
 
@@ -224,6 +225,7 @@ def load_model(
             `OpenVinoDecoder`, which alone can.
         writes_only: The model is to write and nothing else, so where vLLM does that, which loads
             the weights itself, they are not loaded here.
+        trust_remote_code: Whether Python code in `folder` may run.
 
     Raises:
         HeirloomError: a file is missing or damaged, or OpenVINO or vLLM is, where it is needed.
@@ -234,12 +236,15 @@ def load_model(
     device = best_device()
     resolved = resolve_dtype(dtype, device)
     try:
-        tokenizer = load_tokenizer(folder)
+        tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
         if backend == "vllm" and writes_only:
             network = _without_weights(folder, resolved)
             return LanguageModel(name, network, tokenizer, prompt_template, None, backend)
         network = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=torch.float32 if adapter else resolved, use_safetensors=True
+            folder,
+            dtype=torch.float32 if adapter else resolved,
+            use_safetensors=True,
+            trust_remote_code=trust_remote_code,
         )
         if adapter:
             from peft import PeftModel
@@ -301,11 +306,13 @@ def _transpose_in_memory(network: Any) -> None:
             layer.weight.data = layer.weight.data.t().contiguous().t()
 
 
-def load_tokenizer(folder: str | Path) -> Any:
+def load_tokenizer(folder: str | Path, *, trust_remote_code: bool = False) -> Any:
     """The tokenizer in `folder`, padding on the left, with a padding token."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="left")
+    tokenizer = AutoTokenizer.from_pretrained(
+        folder, padding_side="left", trust_remote_code=trust_remote_code
+    )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -28,7 +28,7 @@ from heirloom.batches import fingerprint
 from heirloom.endpoints import Client, Endpoint
 from heirloom.files import Record, read_json, write_json
 from heirloom.models import CHAT, Format, LanguageModel, PromptTemplate, load_model
-from heirloom.sources import cache_root, locate
+from heirloom.sources import cache_root, locate, trusts_code
 
 if TYPE_CHECKING:
     from heirloom.generation import Prompt, Request
@@ -87,7 +87,13 @@ def open_model(
     if "endpoint" in described:
         endpoint = Endpoint(**described["endpoint"])
         return RemoteModel(name, endpoint, prompt_template, cache_root() / "answers")
-    return load_model(locate(note), name=name, prompt_template=prompt_template, **options)
+    return load_model(
+        locate(note),
+        name=name,
+        prompt_template=prompt_template,
+        trust_remote_code=trusts_code(note),
+        **options,
+    )
 
 
 def generate(

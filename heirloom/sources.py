@@ -278,16 +278,20 @@ def fetch(
     )
 
 
-def write_note(note: str | Path, *, name: str, location: Path, checksum: str) -> None:
+def write_note(
+    note: str | Path, *, name: str, location: Path, checksum: str, trust_remote_code: bool = False
+) -> None:
     """Note in a study's results which artefact it uses and where that is.
 
     A place in the cache is noted relative to it, so that the note reads the same on every machine.
+    So is that the study trusts the code of a model, if it does.
     """
     cache = cache_root().resolve()
     location = location.resolve()
     if location.is_relative_to(cache):
         location = location.relative_to(cache)
-    write_json(note, {"name": name, "location": str(location), "sha256": checksum})
+    trusted = {"trust_remote_code": True} if trust_remote_code else {}
+    write_json(note, {"name": name, "location": str(location), "sha256": checksum, **trusted})
 
 
 def locate(note: str | Path) -> Path:
@@ -308,6 +312,11 @@ def locate(note: str | Path) -> Path:
             "fetched anew."
         )
     return location
+
+
+def trusts_code(note: str | Path) -> bool:
+    """Whether the study says that the code of the model that a note speaks of may run."""
+    return bool(read_json(note).get("trust_remote_code", False))
 
 
 def describe(source: Source) -> str:

@@ -175,6 +175,14 @@ def judged_teachers():
     return STUDY.pools.get(judged().pool, [judged().pool])
 
 
+def judged_files():
+    """What the teachers of the judged pool answered, and the pairs made of it, if there is one."""
+    if not judged():
+        return []
+    answers = [f"{RESULTS}/judge/answers/{t}.jsonl" for t in judged_teachers()]
+    return [*answers, f"{RESULTS}/judge/pairs.jsonl"]
+
+
 def benchmark_data():
     """The data sets that benchmarks name, each once."""
     return sorted({d for b in BENCHMARKS for d in benchmark_options(b).data_names})
@@ -228,6 +236,18 @@ def require_studies():
                     f"compare_with: the study {name} has no results/{name}/tables/{table}.csv. Run "
                     "it first, in this folder: snakemake --cores all --configfile ITS-STUDY-FILE"
                 )
+
+
+def run_command(shown):
+    """How to run the study again; `shown` says how the path of a study file is written."""
+    files = [f"--configfile {shown(file)}" for file in workflow.configfiles]
+    return " ".join(["snakemake --cores all", *files])
+
+
+def inner_path(file):
+    """A path from here; of one that leads out of here the name alone, for it may name a user."""
+    path = Path(os.path.relpath(file))
+    return path.name if ".." in path.parts else str(path)
 
 
 def published(kind, names):

@@ -31,6 +31,7 @@ rule fetch_model:
             s.model_dump(mode="json") for s in STUDY.models[w.artefact].sources
         ],
         endpoint=lambda w: endpoint_of(w.artefact),
+        trust_remote_code=lambda w: STUDY.models[w.artefact].trust_remote_code,
     script:
         "../scripts/fetch_model.py"
 

@@ -162,9 +162,6 @@ rule report:
         mem_mb=1000,
         runtime=10,
     params:
-        command=" ".join(
-            ["snakemake --cores all"]
-            + [f"--configfile {os.path.relpath(f)}" for f in workflow.configfiles]
-        ),
+        command=run_command(os.path.relpath),
     script:
         "../scripts/report.py"

@@ -15,5 +15,12 @@ if snakemake.params.endpoint:
 else:
     sources = TypeAdapter(list[Source]).validate_python(snakemake.params.sources)
     artefact = fetch(sources, name=name, cache=cache_root())
-    folder = prepare_model(artefact, name=name, cache=cache_root())
-    write_note(snakemake.output[0], name=name, location=folder, checksum=content_sha256(artefact))
+    trusted = snakemake.params.trust_remote_code
+    folder = prepare_model(artefact, name=name, cache=cache_root(), trust_remote_code=trusted)
+    write_note(
+        snakemake.output[0],
+        name=name,
+        location=folder,
+        checksum=content_sha256(artefact),
+        trust_remote_code=trusted,
+    )

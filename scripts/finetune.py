@@ -7,7 +7,7 @@ from heirloom import log
 from heirloom.files import read_json, read_jsonl, sha256, write_json
 from heirloom.finetuning import Recipe, finetune
 from heirloom.models import PromptTemplate
-from heirloom.sources import locate
+from heirloom.sources import locate, trusts_code
 
 student, params = snakemake.wildcards.student, snakemake.params
 log.setup(snakemake.log[0], f"finetune {student}")
@@ -19,6 +19,7 @@ manifest = finetune(
     recipe=Recipe(**params.recipe),
     work=Path(params.work),
     output=Path(snakemake.output.weights).parent,
+    trust_remote_code=trusts_code(snakemake.input.base),
 )
 inputs = {
     "base": read_json(snakemake.input.base)["sha256"],

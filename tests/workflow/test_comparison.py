@@ -23,7 +23,7 @@ def test_a_comparison_makes_the_report_anew_and_nothing_else(copied: Workshop) -
     settings = (tables / "settings.csv").read_text(encoding="utf-8")
     (tables / "settings.csv").write_text(settings.replace("\nseed,3\n", "\nseed,4\n"), "utf-8")
     copied.edit_study(compare)
-    assert {job.name for job in copied.plan()} == {"studies", "report", "all"}
+    assert {job.name for job in copied.plan()} == {"studies", "report", "crate", "all"}
     copied.run()
     differing = (copied.results / "tables/study_settings.csv").read_text(encoding="utf-8")
     assert differing == "key,tiny,other\nseed,3,4\n"

@@ -31,6 +31,7 @@ STAGES = [
     "figures",
     "report",
     "cards",
+    "crate",
     "all",
 ]
 
@@ -137,5 +138,5 @@ def test_models_that_no_study_trained_are_profiled(workshop: Workshop) -> None:
     profiled = {"profile ant", "profile bee", "profiles"}
     assert {job.name for job in workshop.plan("profiles")} == fetched | profiled
     everything = {job.name for job in workshop.plan()}
-    ends = {"plan", "tables", "costs", "report", "all"}
+    ends = {"plan", "tables", "costs", "report", "crate", "all"}
     assert everything == fetched | profiled - {"profiles"} | ends

@@ -17,7 +17,7 @@ TRIPLE = (
     '{"type": "intrasentence", "target": "nurse", "bias_type": "gender", "stereotype": "She nods.",'
     ' "anti-stereotype": "She fights.", "unrelated": "She ovens."}\n'
 )
-TAIL = {"tables", "costs", "figures", "report", "cards", "all"}
+TAIL = {"tables", "costs", "figures", "report", "cards", "crate", "all"}
 
 
 def students(datasets: Iterable[str]) -> list[str]:
@@ -65,8 +65,8 @@ EDITS = {
     "heirloom/selection.py": trained(DATASETS) | TAIL,
     "heirloom/statistics.py": profiled(MODELS) | TAIL,
     "heirloom/profiling/toxicity.py": profiled(MODELS) | TAIL,
-    "report/captions/changes.rst": {"report", "all"},
-    "report/report.html.j2": {"report", "all"},
+    "report/captions/changes.rst": {"report", "crate", "all"},
+    "report/report.html.j2": {"report", "crate", "all"},
     "heirloom/log.py": set(),
     "prompts.jsonl": {"fetch_prompts instructions", "split_prompts instructions"}
     | GENERATED

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import LONG_PROMPTS, Workshop, cut_off
+from workshop import LONG_PROMPTS, SECRETS, Workshop, cut_off
 
 from heirloom import profiling
+from heirloom.estimate import estimate, measure
 from heirloom.models import best_device
 
 TABLES = ["agreement", "candidates", "changes", "costs", "profiles", "settings", "training_sets"]
@@ -73,6 +74,15 @@ def test_no_network_is_needed(finished: Workshop) -> None:
     reached = subprocess.run([*cut_off(), "cat", "/proc/net/route"], capture_output=True, text=True)
     assert len(reached.stdout.splitlines()) <= 1
     assert (finished.results / "report.html").exists()
+
+
+def test_secrets_of_the_environment_are_written_nowhere(finished: Workshop) -> None:
+    """The run had all of them; results, logs, reports and Snakemake's own notes have none."""
+    secrets = [re.findall(r"\w+-?canary\w+", value)[0].encode() for value in SECRETS.values()]
+    files = [p for f in (finished.folder, finished.cache) for p in f.rglob("*") if p.is_file()]
+    assert finished.results / "logs/generate/ant/instructions/1-of-2.log" in files
+    leaks = [path for path in files if any(s in path.read_bytes() for s in secrets)]
+    assert leaks == []
 
 
 def test_only_ignored_files_are_new(finished: Workshop) -> None:
@@ -275,6 +285,31 @@ def test_logs_and_costs_of_every_model(finished: Workshop) -> None:
     for student in STUDENTS:
         assert (finished.results / f"logs/finetune/{student}.log").stat().st_size
         assert (finished.results / f"costs/finetune/{student}.tsv").stat().st_size
+
+
+def test_an_estimate_by_its_own_costs_says_what_the_study_took(finished: Workshop) -> None:
+    plan = read(finished.results / "plan.json")
+    sizes = {"ant": 1e5, "bee": 1e5}
+    measured = measure(finished.results.parent, sizes)
+    assert measured.studies == ["tiny"]
+    lines = estimate(plan, sizes, measured=measured)
+    took = [row for row in rows(finished.results / "tables/costs.csv") if row["seconds"]]
+    assert {(line.work.stage, line.work.model) for line in lines if line.measured} == {
+        ("generate", "ant"),
+        ("generate", "bee"),
+        ("judge", "ant"),
+        ("judge", "bee"),
+        ("finetune", "ant"),
+        ("profile", "ant"),
+        ("profile", "bee"),
+    }
+    expected = sum(line.hours for line in lines if line.measured) * 3600
+    assert expected == pytest.approx(sum(float(row["seconds"]) for row in took))
+    tokens = {line.work.stage + line.work.model: line.work for line in lines}
+    for teacher in ("ant", "bee"):
+        folder = finished.results / f"generations/{teacher}/instructions"
+        made = sum(c["n_tokens"] for c in read_lines(folder / "candidates.jsonl"))
+        assert tokens[f"generate{teacher}"].written == pytest.approx(made)
 
 
 def test_a_second_run_has_nothing_to_do(copied: Workshop) -> None:

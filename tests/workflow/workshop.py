@@ -24,6 +24,13 @@ RESULTS = Path("results/tiny")
 LONG_PROMPTS = {"long-1": "train", "long-4": "eval"}
 
 
+# What no file may hold that a run leaves behind.
+SECRETS = {
+    "HF_TOKEN": "hf_canaryInTheCoalMine",
+    "OPENAI_API_KEY": "sk-canaryInTheCoalMine",
+    "PIP_INDEX_URL": "https://jane:pw-canaryInTheCoalMine@localhost:9/simple",
+}
+
 # Eight pairs in the form of CrowS-Pairs.
 PAIRS = "sent_more,sent_less,stereo_antistereo,bias_type\n" + "".join(
     f"The {more} lost the key number {n}.,The {less} lost the key number {n}.,{direction},age\n"

@@ -1,0 +1,14 @@
+"""Describe the finished study as an RO-Crate."""
+
+from pathlib import Path
+
+from heirloom import crate, log
+
+log.setup(snakemake.log[0], "crate")
+crate.write(
+    Path(snakemake.output.metadata).parent,
+    snakemake.input.outputs,
+    {kind: getattr(snakemake.input, kind) for kind in ("models", "prompts", "data")},
+    command=snakemake.params.command,
+    agent=snakemake.params.agent,
+)
