@@ -67,11 +67,11 @@ def test_a_teacher_behind_an_endpoint(tmp_path: Path, tiny_model: Path) -> None:
 
 
 def use_endpoint(study: dict[str, Any], url: str) -> None:
-    """The tiny study with the model `remote` in the place of `bee`, and passive sets alone."""
+    """The tiny study with the model `remote` in the place of `bee`, and one objective."""
     endpoint = {"url": url, "model": "writer", "key": "HEIRLOOM_TEST_KEY"}
     limits = {"requests": 2, "attempts": 2, "timeout": 10}
     study["models"] = {"ant": study["models"]["ant"], "remote": {"endpoint": endpoint | limits}}
     study["teachers"] = ["ant", "remote"]
     study["pools"] = {"multi": ["ant", "remote"]}
-    study["objectives"] = {}
+    study["objectives"] = {"length": study["objectives"]["length"]}
     study["finetuning"]["epochs"] = 1
