@@ -4,14 +4,19 @@ import logging
 from importlib.metadata import version
 from pathlib import Path
 
-from heirloom import log, objectives, profiling
+from heirloom import log
+from heirloom.devices import claim_gpus
+
+name, params = snakemake.wildcards.model, snakemake.params
+log.setup(snakemake.log[0], f"profile {name}")
+claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
+
+from heirloom import objectives, profiling
 from heirloom.files import read_json, read_jsonl, sha256, write_json, write_jsonl
 from heirloom.generation import Prompt
 from heirloom.models import PromptTemplate, load_model
 from heirloom.sources import locate
 
-name, params = snakemake.wildcards.model, snakemake.params
-log.setup(snakemake.log[0], f"profile {name}")
 model = load_model(
     locate(snakemake.input.base),
     name=name,

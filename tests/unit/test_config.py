@@ -169,7 +169,6 @@ def test_a_benchmark_can_be_left_out(raw: dict[str, Any]) -> None:
         ("generation", "temperature", -0.1),
         ("generation", "top_p", 0),
         ("generation", "top_p", 1.1),
-        ("generation", "shards", 0),
         ("finetuning", "learning_rate", 0),
         ("finetuning", "seeds", []),
         ("finetuning", "max_length", 15),
