@@ -64,6 +64,7 @@ scattergather:
 SHARDS = len(gather.shards("{scatteritem}"))
 
 
+include: "rules/resources.smk"
 include: "rules/fetch.smk"
 include: "rules/prompts.smk"
 include: "rules/generate.smk"

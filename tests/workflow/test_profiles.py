@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from workshop import RESULTS, ROOT, Workshop, read_jobs, wait_for
+from workshop import RESULTS, Workshop, read_jobs, wait_for
 
 MODEL_RULES = {"generate", "answer", "finetune", "profile"}
 
@@ -41,7 +41,6 @@ def test_rules_with_a_model_ask_for_what_the_profile_has(workshop: Workshop, pro
         study["models"]["bee"]["parameters"] = 1.04e11
 
     workshop.edit_study(grow)
-    written = yaml.safe_load((ROOT / f"profiles/{profile}/config.yaml").read_text("utf-8"))
     if profile == "slurm":
         pytest.importorskip("snakemake_executor_plugin_slurm")
     printed = workshop.run("--dry-run", "--profile", f"profiles/{profile}", "--resources", "gpu=99")
@@ -53,7 +52,6 @@ def test_rules_with_a_model_ask_for_what_the_profile_has(workshop: Workshop, pro
     assert {job["gpu"] for job in found["generate"]} == {"1", "8"}
     partitions = {job.get("slurm_partition") for job in found["generate"]}
     assert partitions == ({"gpu"} if profile == "slurm" else {None})
-    assert len(found["generate"]) == 2 * written["set-scatter"]["shards"] or "shards=2" in printed
 
 
 def test_each_job_of_a_machine_with_gpus_has_its_own(workshop: Workshop) -> None:
@@ -62,7 +60,8 @@ def test_each_job_of_a_machine_with_gpus_has_its_own(workshop: Workshop) -> None
     targets = [
         str(RESULTS / f"generations/{t}/instructions/candidates.jsonl") for t in ("ant", "bee")
     ]
-    workshop.run(*targets, "--profile", "profiles/local-gpu", "--resources", "gpu=2")
+    fitting = ["--resources", "gpu=2", "--set-threads", "generate=1"]
+    workshop.run(*targets, "--profile", "profiles/local-gpu", *fitting)
     spans = []
     for log in workshop.results.glob("logs/generate/*/*/*-of-*.log"):
         text = log.read_text(encoding="utf-8")
@@ -120,6 +119,7 @@ def test_jobs_of_kubernetes(finished: Workshop, workshop: Workshop, tmp_path: Pa
     kubectl.write_text(KUBECTL.format(python=sys.executable))
     kubectl.chmod(0o755)
     workshop.environment["PATH"] = f"{kubectl.parent}:{workshop.environment['PATH']}"
+    workshop.environment["CUDA_VISIBLE_DEVICES"] = "0"
     impatient = ["--seconds-between-status-checks", "1", "--latency-wait", "10"]
     scatter = ["--set-scatter", "shards=1", "scoring=1"]
     run = workshop.start(
