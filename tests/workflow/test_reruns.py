@@ -152,17 +152,17 @@ def test_another_number_of_shards_gives_the_same_bytes(copied: Workshop, shards:
     assert sorted(Path(file).name for file in made) == sorted(2 * names)
 
 
-def test_batches_are_kept_for_another_number_of_shards(workshop: Workshop) -> None:
-    def batches() -> dict[Path, int]:
-        found = workshop.cache.glob("generations/*/batch-*.jsonl")
+def test_parts_are_kept_for_another_number_of_shards(workshop: Workshop) -> None:
+    def parts() -> dict[Path, int]:
+        found = workshop.cache.glob("generations/*/part-*.jsonl")
         return {file: file.stat().st_mtime_ns for file in found}
 
     target = str(RESULTS / "generations/ant/instructions/candidates.jsonl")
     workshop.run(target)
-    made = batches()
-    assert len(made) == 12 - 1  # a batch of three candidates a prompt; one prompt is too long
+    made = parts()
+    assert len(made) == 3  # four batches each of 11 prompts' three candidates; one is too long
     assert "3-of-3" in workshop.run(target, "--set-scatter", "shards=3")
-    assert batches() == made
+    assert parts() == made
 
 
 def test_a_run_that_names_no_number_of_shards_keeps_the_one_there_is(copied: Workshop) -> None:

@@ -88,7 +88,7 @@ def test_a_study_through_slurm(finished: Workshop, workshop: Workshop, slurm: Sl
     assert len(made) == 2 + 3 + 2
     assert made == {file: expected[file] for file in made}
     # The cache that $HEIRLOOM_CACHE names reached the jobs.
-    assert any(workshop.cache.glob("generations/*/batch-*.jsonl"))
+    assert any(workshop.cache.glob("generations/*/part-*.jsonl"))
 
 
 def test_a_daemon_that_is_killed_costs_nothing(
