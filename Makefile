@@ -9,7 +9,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo estimate test lint parity bench schema lock
+.PHONY: help env demo estimate test lint parity bench schema slurm kubernetes lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -64,6 +64,12 @@ bench: $(VENV)/.dev ## Measure speed beside other implementations, in one run
 
 schema: env ## Write config/schema.json and the tables in config/README.md anew
 	$(BIN)/python -m heirloom.schema
+
+slurm: env ## Add to it what Snakemake needs to submit to Slurm; see profiles/README.md
+kubernetes: env ## The same for Kubernetes
+slurm kubernetes:
+	$(BIN)/python -m pip install $(PIP_OPTIONS) -c requirements.lock \
+		$$($(call needs,project.optional-dependencies.$@))
 
 lock: ## Resolve pyproject.toml anew: all locks and envs/heirloom.yaml
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock

@@ -13,7 +13,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from heirloom import objectives, profiling
+from heirloom import objectives, profiling, resources
 from heirloom.config import parse_study
 from heirloom.contents import figure_names, study_table_names, table_names, title_of
 from heirloom.errors import HeirloomError
@@ -60,10 +60,16 @@ wildcard_constraints:
     model=any_of(PLAN.models),
 
 
+# How many jobs share the work is up to the machine: set-scatter in its profile.
 scattergather:
-    shards=STUDY.generation.shards,
+    shards=shards_there("generations"),
+    scoring=shards_there("scores"),
 
 
+SHARDS = len(gather.shards("{scatteritem}"))
+
+
+include: "rules/resources.smk"
 include: "rules/fetch.smk"
 include: "rules/prompts.smk"
 include: "rules/generate.smk"

@@ -19,20 +19,22 @@ def fingerprint(identity: Any) -> str:
 
 
 @contextmanager
-def claimed(work: Path, identity: Any) -> Iterator[None]:
+def claimed(work: Path, identity: Any, *, share: str = "all") -> Iterator[None]:
     """Hold the folder `work`, emptied unless what it holds was made for this very `identity`.
 
     Args:
         work: The folder; made if need be.
         identity: Everything that decides what the files contain, as JSON.
+        share: Which of the files. Jobs with different shares hold one folder together.
     """
     work.parent.mkdir(parents=True, exist_ok=True)
     # A job ends with the Snakemake that started it, unless something stands between the two, such
     # as a shell or a batch system. The next run's job then waits here for the one that was left.
-    with FileLock(work.with_name(f"{work.name}.lock")):
-        digest = fingerprint(identity)
-        marker = work / "request.sha256"
-        if not marker.exists() or marker.read_text() != digest:
-            shutil.rmtree(work, ignore_errors=True)
-            write_text(marker, digest)
+    with FileLock(work.with_name(f"{work.name}.{share}.lock")):
+        with FileLock(work.with_name(f"{work.name}.lock")):
+            digest = fingerprint(identity)
+            marker = work / "request.sha256"
+            if not marker.exists() or marker.read_text() != digest:
+                shutil.rmtree(work, ignore_errors=True)
+                write_text(marker, digest)
         yield

@@ -36,6 +36,12 @@ Name = Annotated[
 _SOURCE_KINDS = ("HubSource", "UrlSource", "PathSource", "WheelSource")
 
 
+# Keys of earlier versions, and where to find now what they said.
+_MOVED = {
+    "generation.shards": " How many jobs share the work is up to the machine: remove it, and give "
+    "--set-scatter shards=2, or set-scatter in a profile.",
+}
+
 _Entry = TypeVar("_Entry", str, int)
 
 
@@ -78,6 +84,13 @@ class Model(Artefact):
         description="Instead of sources: an API that writes the texts of a teacher that cannot run "
         "here.",
     )
+    parameters: float | None = Field(
+        None,
+        gt=0,
+        description="How many it has (`7.0e9`), for what its jobs ask a cluster for. Left out: "
+        "counted once it is fetched, and taken for 1.0e9 until then. Changes no result.",
+    )
+
     template: str = Field(
         "chat",
         description="`chat`: the tokenizer's own chat template; else a text with `{prompt}` in it.",
@@ -283,7 +296,6 @@ class Generation(Section):
     top_k: int = Field(50, ge=0, description="Choose among the k likeliest tokens; 0: all.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus; 1: all.")
     batch_size: int = Field(80, ge=1, description="Most sequences generated at once.")
-    shards: int = Field(2, ge=1, description="Jobs per teacher and prompt set. Changes no text.")
     backend: Literal["auto", "transformers", "openvino", "vllm"] = Field(
         "auto",
         description="What computes every text of the study's own models. `auto`: OpenVINO on a "
@@ -431,7 +443,7 @@ def _describe(error: ValidationError) -> list[str]:
     for item in error.errors():
         path = _path([part for part in item["loc"] if part not in _SOURCE_KINDS])
         if item["type"] == "extra_forbidden":
-            hint = _nearest(str(item["loc"][-1]), _keys_beside(item["loc"]))
+            hint = _MOVED.get(path) or _nearest(str(item["loc"][-1]), _keys_beside(item["loc"]))
             lines.append(f"{path}: unknown key.{hint}")
         elif item["type"] == "missing":
             lines.append(f"{path}: this key is missing.")

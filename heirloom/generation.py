@@ -87,9 +87,10 @@ def generate(
         model: The model to sample from.
         prompts: Prompts with distinct ids.
         request: Number of samples, length, sampling and seed.
-        work: Folder for finished parts. One that belongs to another request, model or set of
-            prompts is emptied first. As long as it is kept, the same call generates nothing.
-            Texts from an endpoint are kept in a folder of their own, see `RemoteModel`.
+        work: Folder for finished parts, the same for all shards. One that belongs to another
+            request, model or set of prompts is emptied first. As long as it is kept, the same call
+            generates nothing, whatever the number of shards. Texts from an endpoint are kept in a
+            folder of their own, see `RemoteModel`.
         shard: Which share of the parts to do, from 0.
         shards: Into how many shares the parts are divided.
 
@@ -124,7 +125,7 @@ def generate(
         sum(len(samples) for _, part in parts for _, samples in part), "completions"
     )
     generated = False  # to ask for the decoder is to make it, which takes seconds
-    with claimed(work, _identity(model, fitting, request)):
+    with claimed(work, _identity(model, fitting, request), share=f"{shard + 1}-of-{shards}"):
         for number, part in parts:
             file = work / f"part-{number:05d}.jsonl"
             if file.exists():

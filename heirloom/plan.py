@@ -173,8 +173,16 @@ def plan_record(study: Study, plan: Plan) -> Record:
         "datasets": {name: asdict(dataset) for name, dataset in plan.datasets.items()},
         "models": {name: asdict(model) for name, model in plan.models.items()},
         "benchmarks": [name for name, options in study.benchmarks if options is not None],
-        # Where results are published, and what they are compared with, changes none of them.
-        "config": study.model_dump(mode="json", exclude={"publish", "compare_with"}),
+        # Where results are published, what they are compared with, and how large a job has to be,
+        # changes none of them.
+        "config": study.model_dump(
+            mode="json",
+            exclude={
+                "publish": True,
+                "compare_with": True,
+                "models": {"__all__": {"parameters"}},
+            },
+        ),
     }
 
 

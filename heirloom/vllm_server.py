@@ -68,6 +68,7 @@ def generate(
         HeirloomError: vLLM does not start, or ends too early; the message names its log.
     """
     own = prompts[shard::shards]
+    work = work / f"{shard + 1}-of-{shards}"  # a shard's answers are its own
     encoded = {prompt.id: model.encode_prompt(prompt.text, request.format) for prompt in own}
     room = model.context_length - request.max_new_tokens
     identity = {

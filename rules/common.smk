@@ -60,6 +60,17 @@ def generation_modules():
     )
 
 
+def shards_there(stage):
+    """How many shards made what is there, and 1 where nothing is.
+
+    A run that says nothing of shards, a look at the report without the cluster's profile for one,
+    must not take what others made for the work of another number.
+    """
+    made = Path(RESULTS, stage).glob("*/*/shards/**/*-of-*.jsonl")
+    newest = max(made, key=lambda file: file.stat().st_mtime, default=None)
+    return int(newest.stem.rpartition("-of-")[2]) if newest else 1
+
+
 def scorer_files(metric):
     """The files that define a metric: editing one re-scores."""
     return [
@@ -283,9 +294,13 @@ onstart:
     RUN_LOCK = open(f"{RESULTS}/.lock", "w")
     try:
         fcntl.flock(RUN_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         raise WorkflowError(
             f"another run is working on {RESULTS}. Wait for it, or stop it first."
+        )
+    except OSError as error:
+        print(
+            f"{RESULTS} cannot be locked ({error.strerror}): start no second run in it."
         )
 
 

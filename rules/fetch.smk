@@ -14,6 +14,13 @@ Outputs:
 forget_lost_artefacts()
 
 
+# Nodes of a cluster may have no network.
+localrules:
+    fetch_model,
+    fetch_prompts,
+    fetch_data,
+
+
 rule fetch_model:
     input:
         local=lambda w: local_files(STUDY.models[w.artefact]),

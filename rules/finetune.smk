@@ -28,8 +28,7 @@ rule finetune:
         "../envs/heirloom.yaml"
     threads: 1
     resources:
-        mem_mb=3500,
-        runtime=240,
+        **model_resources(finetuning_need),
     params:
         recipe=lambda w: {
             **STUDY.finetuning.model_dump(exclude={"seeds"}),

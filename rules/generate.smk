@@ -1,8 +1,9 @@
 """Sample k candidates a prompt from each teacher.
 
-Scattered over shards of the same list of parts, so their number changes no text. A killed job goes
-on from its last finished part. Those are kept in the cache that studies share, under a name that
-stands for everything that decides them: a second study, or clone, generates nothing again.
+Scattered over shards of the same list of parts, so their number changes no text; a profile says how
+many (set-scatter). A killed job goes on from its last finished part. Those are kept in the cache that
+studies share, under a name that stands for everything that decides them: a second study, or clone, or
+another number of shards, generates nothing again.
 
 Required inputs:
     models/{teacher}.json
@@ -11,6 +12,10 @@ Outputs:
     generations/{teacher}/{prompts}/candidates.jsonl
         {prompt_id, sample, completion, n_tokens, finish_reason}
 """
+
+
+localrules:
+    gather_candidates,
 
 
 rule generate:
@@ -28,10 +33,9 @@ rule generate:
         "../envs/heirloom.yaml"
     threads: 1
     resources:
-        mem_mb=3000,
-        runtime=240,
+        **model_resources(generation_need),
     params:
-        generation=STUDY.generation.model_dump(exclude={"shards"}),
+        generation=STUDY.generation.model_dump(),
         max_new_tokens=lambda w: STUDY.prompts[w.prompts].max_new_tokens,
         format=lambda w: STUDY.prompts[w.prompts].format,
         template=lambda w: template_of(w.teacher),
@@ -54,7 +58,7 @@ rule gather_candidates:
     conda:
         "../envs/heirloom.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory_for_files,
         runtime=10,
     script:
         "../scripts/gather_candidates.py"

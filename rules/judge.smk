@@ -13,6 +13,9 @@ Outputs:
 
 if judged():
 
+    localrules:
+        pair,
+
     rule answer:
         input:
             model=f"{RESULTS}/models/{{teacher}}.json",
@@ -28,10 +31,9 @@ if judged():
             "../envs/heirloom.yaml"
         threads: 1
         resources:
-            mem_mb=3000,
-            runtime=60,
+            **model_resources(answer_need),
         params:
-            generation=STUDY.generation.model_dump(exclude={"k", "shards"}),
+            generation=STUDY.generation.model_dump(exclude={"k"}),
             samples=1 if len(judged_teachers()) > 1 else 2,
             examples=judged().examples,
             max_new_tokens=judged().max_new_tokens,

@@ -45,8 +45,7 @@ rule profile:
         "../envs/heirloom.yaml"
     threads: 1
     resources:
-        mem_mb=3500,
-        runtime=240,
+        **model_resources(profile_need),
     params:
         benchmarks=[benchmark_settings(name) for name in BENCHMARKS],
         template=lambda w: template_of(w.model),

@@ -8,6 +8,10 @@ Outputs:
 """
 
 
+localrules:
+    split_prompts,
+
+
 rule split_prompts:
     input:
         source=f"{RESULTS}/sources/{{prompts}}.json",
@@ -20,7 +24,7 @@ rule split_prompts:
     conda:
         "../envs/heirloom.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory_for_files,
         runtime=10,
     params:
         columns=lambda w: STUDY.prompts[w.prompts].columns.model_dump(),

@@ -45,7 +45,7 @@ rule cards:
     conda:
         "../envs/heirloom.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory_for_files,
         runtime=10,
     params:
         command=rules.report.params.command,

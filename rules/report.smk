@@ -17,6 +17,11 @@ COMPARISONS = study_table_names(STUDY.compare_with)
 require_studies()
 
 
+localrules:
+    plan,
+    costs,
+
+
 rule plan:
     output:
         f"{RESULTS}/plan.json",
@@ -57,7 +62,7 @@ rule tables:
     conda:
         "../envs/heirloom.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory_for_files,
         runtime=30,
     script:
         "../scripts/tables.py"
@@ -83,6 +88,8 @@ rule costs:
     resources:
         mem_mb=500,
         runtime=10,
+    params:
+        shards=SHARDS,
     script:
         "../scripts/costs.py"
 
@@ -122,7 +129,7 @@ rule figures:
     conda:
         "../envs/heirloom.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory_for_files,
         runtime=10,
     script:
         "../scripts/figures.py"
@@ -159,7 +166,7 @@ rule report:
     conda:
         "../envs/heirloom.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory_for_files,
         runtime=10,
     params:
         command=run_command(os.path.relpath),

@@ -1,5 +1,8 @@
 """Score every candidate with every metric. Nothing is thrown away; null means it has no score.
 
+Scattered over shards of the same list of pieces, so their number changes no score; a profile says how
+many (set-scatter).
+
 Required inputs:
     generations/{teacher}/{prompts}/candidates.jsonl
 Outputs:
@@ -7,21 +10,43 @@ Outputs:
 """
 
 
+localrules:
+    gather_scores,
+
+
 rule score:
     input:
         candidates=f"{RESULTS}/generations/{{teacher}}/{{prompts}}/candidates.jsonl",
         scorer=lambda w: scorer_files(w.metric),
     output:
-        f"{RESULTS}/scores/{{teacher}}/{{prompts}}/{{metric}}.jsonl",
+        f"{RESULTS}/scores/{{teacher}}/{{prompts}}/shards/{{metric}}/{{scatteritem}}.jsonl",
     log:
-        f"{RESULTS}/logs/score/{{teacher}}/{{prompts}}/{{metric}}.log",
+        f"{RESULTS}/logs/score/{{teacher}}/{{prompts}}/{{metric}}/{{scatteritem}}.log",
     conda:
         "../envs/heirloom.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
-        runtime=60,
+        mem_mb=growing(2000),
+        runtime=growing(60),
     params:
         metric=lambda w: STUDY.metrics[w.metric].model_dump(),
     script:
         "../scripts/score.py"
+
+
+rule gather_scores:
+    input:
+        gather.scoring(
+            f"{RESULTS}/scores/{{{{teacher}}}}/{{{{prompts}}}}/shards/{{{{metric}}}}/{{scatteritem}}.jsonl"
+        ),
+    output:
+        f"{RESULTS}/scores/{{teacher}}/{{prompts}}/{{metric}}.jsonl",
+    log:
+        f"{RESULTS}/logs/score/{{teacher}}/{{prompts}}/{{metric}}/gather.log",
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    shell:
+        "cat {input:q} > {output:q} 2> {log:q}"

@@ -39,7 +39,7 @@ rule select:
     conda:
         "../envs/heirloom.yaml"
     resources:
-        mem_mb=1000,
+        mem_mb=memory_for_files,
         runtime=10,
     params:
         dataset=lambda w: vars(PLAN.datasets[w.dataset]),

@@ -4,6 +4,12 @@ import shutil
 from pathlib import Path
 
 from heirloom import log
+from heirloom.devices import claim_gpus
+
+teacher, params = snakemake.wildcards.teacher, snakemake.params
+log.setup(snakemake.log[0], f"answer {teacher}")
+claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
+
 from heirloom.examples import draw
 from heirloom.files import read_jsonl, write_jsonl
 from heirloom.generation import Prompt, Request, generate
@@ -11,8 +17,6 @@ from heirloom.models import PromptTemplate
 from heirloom.remote import open_model
 from heirloom.sampling import Sampling
 
-teacher, params = snakemake.wildcards.teacher, snakemake.params
-log.setup(snakemake.log[0], f"answer {teacher}")
 settings = params.generation
 prompts = draw(
     [Prompt(**record) for record in read_jsonl(snakemake.input.prompts)],

@@ -6,4 +6,5 @@ from heirloom import log, tables
 from heirloom.tables.costs import costs
 
 log.setup(snakemake.log[0], "costs")
-tables.write(costs(Path(snakemake.input.plan).parent), snakemake.output[0])
+table = costs(Path(snakemake.input.plan).parent, shards=snakemake.params.shards)
+tables.write(table, snakemake.output[0])

@@ -4,13 +4,17 @@ import shutil
 from pathlib import Path
 
 from heirloom import log
+from heirloom.devices import claim_gpus
+
+student, params = snakemake.wildcards.student, snakemake.params
+log.setup(snakemake.log[0], f"finetune {student}")
+claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
+
 from heirloom.files import read_json, read_jsonl, sha256, write_json
 from heirloom.finetuning import Recipe, finetune
 from heirloom.models import PromptTemplate
 from heirloom.sources import locate, trusts_code
 
-student, params = snakemake.wildcards.student, snakemake.params
-log.setup(snakemake.log[0], f"finetune {student}")
 manifest = finetune(
     locate(snakemake.input.base),
     read_jsonl(snakemake.input.train),

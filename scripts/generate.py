@@ -1,6 +1,13 @@
 """Sample one shard of a teacher's candidates."""
 
 from heirloom import log
+from heirloom.devices import claim_gpus
+
+wildcards, params = snakemake.wildcards, snakemake.params
+shard, shards = map(int, wildcards.scatteritem.split("-of-"))
+log.setup(snakemake.log[0], f"generate {wildcards.teacher} {wildcards.prompts} {shard}/{shards}")
+claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
+
 from heirloom.batches import fingerprint
 from heirloom.files import read_json, read_jsonl, sha256, write_jsonl
 from heirloom.generation import Prompt, Request, generate
@@ -9,9 +16,6 @@ from heirloom.remote import open_model
 from heirloom.sampling import Sampling
 from heirloom.sources import cache_root
 
-wildcards, params = snakemake.wildcards, snakemake.params
-shard, shards = map(int, wildcards.scatteritem.split("-of-"))
-log.setup(snakemake.log[0], f"generate {wildcards.teacher} {wildcards.prompts} {shard}/{shards}")
 settings = params.generation
 model = open_model(
     snakemake.input.model,
@@ -37,7 +41,5 @@ deciding = [
     model.decoder_identity,
 ]
 work = cache_root() / "generations" / fingerprint([*deciding, dict(params.items())])
-candidates = generate(
-    model, prompts, request, work=work / wildcards.scatteritem, shard=shard - 1, shards=shards
-)
+candidates = generate(model, prompts, request, work=work, shard=shard - 1, shards=shards)
 write_jsonl(snakemake.output[0], candidates)

@@ -4,15 +4,20 @@ import logging
 from importlib.metadata import version
 from pathlib import Path
 
-from heirloom import log, objectives, profiling
+from heirloom import log
+from heirloom.devices import claim_gpus
+
+name, params = snakemake.wildcards.model, snakemake.params
+log.setup(snakemake.log[0], f"profile {name}")
+claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
+
+from heirloom import objectives, profiling
 from heirloom.files import read_json, read_jsonl, sha256, write_json, write_jsonl
 from heirloom.generation import Prompt
 from heirloom.models import PromptTemplate
 from heirloom.remote import RemoteModel, open_model
 from heirloom.sources import locate
 
-name, params = snakemake.wildcards.model, snakemake.params
-log.setup(snakemake.log[0], f"profile {name}")
 model = open_model(
     snakemake.input.base,
     name=name,

@@ -1,17 +1,28 @@
-"""Score every candidate of one teacher with one metric."""
+"""Score one shard of a teacher's candidates with one metric."""
 
-from heirloom import log, objectives
+from heirloom import log
+from heirloom.devices import claim_gpus
 from heirloom.files import read_jsonl, write_jsonl
 
 wildcards, metric = snakemake.wildcards, snakemake.params.metric
-log.setup(snakemake.log[0], f"score {wildcards.teacher} {wildcards.prompts} {wildcards.metric}")
+shard, shards = map(int, wildcards.scatteritem.split("-of-"))
+log.setup(
+    snakemake.log[0],
+    f"score {wildcards.teacher} {wildcards.prompts} {wildcards.metric} {shard}/{shards}",
+)
+claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
+
+from heirloom import objectives
+
 candidates = read_jsonl(snakemake.input.candidates)
 texts = [record["completion"] for record in candidates]
-scores = objectives.score(metric["function"], texts, metric["options"])
+own, scores = objectives.score_shard(
+    metric["function"], texts, metric["options"], shard=shard - 1, shards=shards
+)
 write_jsonl(
     snakemake.output[0],
     (
         {"prompt_id": record["prompt_id"], "sample": record["sample"], "score": score}
-        for record, score in zip(candidates, scores, strict=True)
+        for record, score in zip(candidates[own], scores, strict=True)
     ),
 )

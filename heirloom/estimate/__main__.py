@@ -1,8 +1,6 @@
 """Print what a study will cost."""
 
 import argparse
-import json
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -14,6 +12,7 @@ from heirloom.config import Study, parse_study
 from heirloom.errors import HeirloomError
 from heirloom.estimate import RATES, Line, estimate, measure
 from heirloom.plan import make_plan, plan_record
+from heirloom.resources import count_parameters
 from heirloom.sources import PathSource, cache_root
 
 
@@ -59,26 +58,15 @@ def sizes_of(study: Study) -> dict[str, float | None]:
     """Model to its number of parameters: stated in the study, or counted where it is fetched."""
     found: dict[str, float | None] = {}
     for name, model in study.models.items():
-        if getattr(model, "endpoint", None) is not None:
+        if model.endpoint is not None:
             found[name] = 0.0  # it costs nothing here
             continue
         folders = [s.path.expanduser() for s in model.sources if isinstance(s, PathSource)]
         folders += cache_root().glob(f"models/{name}-*")
         folders += cache_root().glob(f"artefacts/{name}-*/content")
         counts = (count_parameters(folder) for folder in folders)
-        stated: float | None = getattr(model, "parameters", None)
-        found[name] = stated or next((count for count in counts if count), None)
+        found[name] = model.parameters or next((count for count in counts if count), None)
     return found
-
-
-def count_parameters(folder: Path) -> int:
-    """The parameters of a model, from the headers of the safetensors files in its folder."""
-    total = 0
-    for file in folder.glob("*.safetensors"):
-        with file.open("rb") as handle:
-            header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
-        total += sum(math.prod(t["shape"]) for key, t in header.items() if key != "__metadata__")
-    return total
 
 
 def render(lines: Sequence[Line], device: str) -> list[str]:

@@ -46,14 +46,17 @@ class Work:
 
 
 def work_of(plan: Record) -> list[Work]:
-    """The work of a study with this plan (plan.json), a row for each stage and model."""
+    """The work of a study with this plan (plan.json), a row for each stage and model.
+
+    Every teacher's candidates are one job a prompt set: into how many shards a machine cuts it is
+    not in the plan.
+    """
     config = plan["config"]
     prompts, k = config["prompts"], plan["k"]
-    shards = config["generation"].get("shards", 1)
     found = []
     for teacher, name in pools_of(plan):
         n, most = prompts[name]["train"], prompts[name]["max_new_tokens"]
-        found.append(Work("generate", teacher, teacher, shards, n * k * most, read=n * PROMPT))
+        found.append(Work("generate", teacher, teacher, 1, n * k * most, read=n * PROMPT))
     judge = config["benchmarks"].get("judge")
     if judge and judge["pool"]:
         named = judge["pool"]

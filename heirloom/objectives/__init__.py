@@ -29,6 +29,9 @@ from typing import Any
 
 from heirloom.errors import HeirloomError
 
+PIECE = 1024
+"""Texts that are scored together in a study; see `score_shard`."""
+
 Scorer = Callable[..., list[float | None]]
 """`scorer(texts, **options)`: one score a text, in order; None = this text cannot be scored."""
 
@@ -183,6 +186,23 @@ def score(
             "one a text, in order, None where there is none."
         )
     return [_finite(found, index, value) for index, value in enumerate(raw)]
+
+
+def score_shard(
+    function_name: str, texts: list[str], options: Mapping[str, Any], *, shard: int, shards: int
+) -> tuple[slice, list[float | None]]:
+    """`score` of one of `shards` shares of the texts, counted from 0.
+
+    Texts are scored in pieces of `PIECE`, whatever the number of shards: a scorer that batches
+    texts rounds by what is beside them.
+
+    Returns:
+        Which texts these are, and their scores. Shares follow each other in the texts' order.
+    """
+    starts = range(0, len(texts), PIECE)
+    own = starts[len(starts) * shard // shards : len(starts) * (shard + 1) // shards]
+    scores = [s for i in own for s in score(function_name, texts[i : i + PIECE], options)]
+    return slice(own.start, own.start + len(scores)), scores
 
 
 def bind(function: str, options: Mapping[str, Any]) -> Scorer:

@@ -32,14 +32,14 @@ _Job = dict[str, float | None]
 _Key = tuple[str, str]  # stage, model
 
 
-def costs(results: str | Path) -> pd.DataFrame:
+def costs(results: str | Path, *, shards: int) -> pd.DataFrame:
     """One row per stage and model: jobs, seconds, memory, tokens.
 
     A stage is a folder of `costs/`; the model is the first part of the path below it: of generation
     the teacher, of finetuning the student. `jobs` counts those that left a file, as they last ran:
     a job whose result came out of a cache left none, and of one that was stopped and went on the
-    file has the second part alone. Files of models, and of numbers of shards, that the plan does
-    not have any more are left out.
+    file has the second part alone. Files of models that the plan does not have any more, and of
+    another number of shards, are left out.
 
     `seconds` and `cpu_seconds` are sums over jobs, which may have run side by side; `peak_memory`
     is the resident memory of the largest job in MB. `tokens` counts those of all candidates, and
@@ -48,13 +48,15 @@ def costs(results: str | Path) -> pd.DataFrame:
 
     Args:
         results: the study's folder, with its plan.json.
+        shards: how many jobs generated a teacher's candidates for a prompt set.
 
     Raises:
         HeirloomError: a file is missing or malformed.
     """
     root = Path(results)
     plan = read_json(root / "plan.json")
-    jobs, tokens, expected = _jobs(root, plan), _tokens(root, plan), _expected(plan)
+    jobs, tokens = _jobs(root, plan, shards), _tokens(root, plan)
+    expected = _expected(plan, shards)
     models = list(plan["models"])
 
     def order(key: _Key) -> tuple[int, str, int]:
@@ -77,24 +79,20 @@ def costs(results: str | Path) -> pd.DataFrame:
     return frame(rows, COSTS)
 
 
-def _shards(plan: Record) -> int:
-    return int(plan["config"].get("generation", {}).get("shards", 1))
-
-
-def _expected(plan: Record) -> dict[_Key, int]:
+def _expected(plan: Record, shards: int) -> dict[_Key, int]:
     """The jobs that make a stage's tokens."""
     per_teacher = Counter(teacher for teacher, _ in pools_of(plan))
-    generated = {("generate", t): n * _shards(plan) for t, n in per_teacher.items()}
+    generated = {("generate", t): n * shards for t, n in per_teacher.items()}
     return generated | {("finetune", student): 1 for student in students(plan)}
 
 
-def _jobs(root: Path, plan: Record) -> dict[_Key, list[_Job]]:
+def _jobs(root: Path, plan: Record, shards: int) -> dict[_Key, list[_Job]]:
     """Stage and model to what Snakemake measured of each job."""
     found = defaultdict(list)
     for path in sorted((root / "costs").glob("*/**/*.tsv")):
         stage, *parts = path.relative_to(root / "costs").parts
         model = parts[0].removesuffix(".tsv")
-        stale = stage == "generate" and not path.stem.endswith(f"-of-{_shards(plan)}")
+        stale = stage == "generate" and not path.stem.endswith(f"-of-{shards}")
         if model in plan["models"] and not stale:
             found[stage, model].append(_measured(path))
     return found

@@ -9,7 +9,7 @@ import yaml
 
 from heirloom.config import Study, parse_study
 from heirloom.errors import HeirloomError
-from heirloom.plan import make_plan
+from heirloom.plan import make_plan, plan_record
 
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
@@ -163,13 +163,28 @@ def test_a_benchmark_can_be_left_out(raw: dict[str, Any]) -> None:
     assert "text" in run and "toxicity" not in run
 
 
+def test_a_key_that_moved_into_the_profile_says_so(raw: dict[str, Any]) -> None:
+    raw["generation"]["shards"] = 2
+    (problem,) = refusal(raw)
+    assert problem.startswith("generation.shards: unknown key. How many jobs share the work is up")
+    assert "set-scatter" in problem
+
+
+def test_the_size_of_a_model_is_no_part_of_the_plan(raw: dict[str, Any]) -> None:
+    """It changes no result, so stating it must not make anything again."""
+    before = parse_study(raw, root=ROOT)
+    raw["models"]["smollm2"]["parameters"] = 1.35e8
+    stated = parse_study(raw, root=ROOT)
+    assert stated.models["smollm2"].parameters == 1.35e8
+    assert plan_record(stated, make_plan(stated)) == plan_record(before, make_plan(before))
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
         ("generation", "temperature", -0.1),
         ("generation", "top_p", 0),
         ("generation", "top_p", 1.1),
-        ("generation", "shards", 0),
         ("finetuning", "learning_rate", 0),
         ("finetuning", "seeds", []),
         ("finetuning", "max_length", 15),

@@ -16,8 +16,6 @@ STUDENT = "alpha.length-multi.s1"
 def folder(own_study_folder):
     """Two shards a teacher and prompt set, manifests, and a few measured jobs."""
     plan = read_json(own_study_folder / "plan.json")
-    plan["config"]["generation"] = {"shards": 2}
-    write_json(own_study_folder / "plan.json", plan)
     for name, model in plan["models"].items():
         if model["role"] == "student":
             write_json(
@@ -42,7 +40,7 @@ def folder(own_study_folder):
 
 
 def test_costs_by_hand(folder):
-    table = costs(folder).set_index(["stage", "model"])
+    table = costs(folder, shards=2).set_index(["stage", "model"])
     # Words stand for tokens: alpha wrote 10 + 20 + 30 + 30 and 8 + 8 + 9 + 9.
     alpha = table.loc["generate", "alpha"]
     assert alpha["tokens"] == 124 and alpha["jobs"] == 4
@@ -61,7 +59,7 @@ def test_costs_by_hand(folder):
 
 
 def test_stages_and_models_are_in_the_plan_s_order(folder):
-    table = costs(folder)
+    table = costs(folder, shards=2)
     assert list(dict.fromkeys(table["stage"])) == ["generate", "finetune", "profile", "judge"]
     models = list(table[table["stage"] == "finetune"]["model"])
     assert "alpha.gone.s1" not in models and models[0] == "alpha.passive-alpha.s1"
@@ -69,7 +67,7 @@ def test_stages_and_models_are_in_the_plan_s_order(folder):
 
 
 def test_costs_survive_being_written(folder, tmp_path):
-    table = costs(folder)
+    table = costs(folder, shards=2)
     write(table, tmp_path / "costs.csv")
     again = read(tmp_path, ["costs"])["costs"]
     assert again["stage"].tolist() == table["stage"].tolist()
@@ -78,7 +76,7 @@ def test_costs_survive_being_written(folder, tmp_path):
 
 def test_costs_in_words(folder):
     # 35.1 + 7 s, 50 s, 30 s and 3 s: 125.1 s; tokens 124 + 96 and 6 * 250; the largest 1024 MB.
-    assert spent(costs(folder)) == (
+    assert spent(costs(folder, shards=2)) == (
         "generate 1 min (220 tokens), finetune 1 min (1,500 tokens), profile 0 min and judge 0 "
         "min: 2 min of jobs; the largest job took 1.0 GB of memory"
     )
@@ -88,4 +86,4 @@ def test_a_damaged_file_is_named(folder):
     path = folder / "costs/profile/alpha.tsv"
     path.write_text("s\n", encoding="utf-8")
     with pytest.raises(HeirloomError, match=r"profile/alpha\.tsv is not a benchmark file"):
-        costs(folder)
+        costs(folder, shards=2)

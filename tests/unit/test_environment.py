@@ -37,6 +37,17 @@ def test_locks_cover_what_the_project_asks_for() -> None:
             assert version in ("", pins[name])
 
 
+def test_what_a_cluster_needs_is_pinned_and_tested() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirements in extras["optional-dependencies"].values():
+        assert all("==" in requirement for requirement in requirements)
+    dev = _pins("requirements-dev.lock")
+    clusters = extras["optional-dependencies"]
+    for requirement in clusters["slurm"] + clusters["kubernetes"]:
+        name, _, version = requirement.partition("==")
+        assert dev[name] == version
+
+
 def test_no_package_is_pinned_twice() -> None:
     assert not set(_pins("requirements.lock")) & set(_pins("requirements-dev.lock"))
 

@@ -19,6 +19,9 @@ import math
 def shout(texts, *, mark="!"):
     return [float(text.count(mark)) for text in texts]
 
+def together(texts):
+    return [float(len(texts)) for _ in texts]
+
 def odd(texts):
     return [math.nan, math.inf, -math.inf, None, 1]
 
@@ -143,6 +146,21 @@ def test_a_function_elsewhere_that_cannot_be_used(name: str, message: str) -> No
 
 def test_what_is_not_finite_is_null() -> None:
     assert objectives.score("my_scorers:odd", ["a"] * 5) == [None, None, None, None, 1.0]
+
+
+@pytest.mark.parametrize("shards", [1, 2, 5, 20])
+def test_shards_follow_each_other_and_score_the_same_pieces(
+    monkeypatch: pytest.MonkeyPatch, shards: int
+) -> None:
+    """Nine pieces of 4 texts and one of 1, whose scorer sees how many texts it is given."""
+    monkeypatch.setattr(objectives, "PIECE", 4)
+    texts = [f"text {number}" for number in range(37)]
+    parts = [
+        objectives.score_shard("my_scorers:together", texts, {}, shard=shard, shards=shards)
+        for shard in range(shards)
+    ]
+    assert [text for own, _ in parts for text in texts[own]] == texts
+    assert [score for _, scores in parts for score in scores] == [4.0] * 36 + [1.0]
 
 
 @pytest.mark.parametrize(

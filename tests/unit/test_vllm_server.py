@@ -65,7 +65,7 @@ def test_a_server_is_there_while_texts_are_missing(
     assert [r["finish_reason"] for r in records] == ["stop"] * 8 + ["too_long"] * 2
     assert len({r["completion"] for r in records[:8]}) == 8
 
-    arguments = (tmp_path / "work/vllm.log").read_text()
+    arguments = (tmp_path / "work/1-of-1/vllm.log").read_text()
     assert arguments.startswith(str(model.network.name_or_path))
     assert "--dtype float32" in arguments and "--generation-config vllm" in arguments
     longest = max(len(model.encode_prompt(p.text, "instruction")) for p in PROMPTS)
@@ -87,7 +87,7 @@ def test_a_server_that_dies_leaves_what_it_wrote(
     monkeypatch.setenv("DIES_AFTER", "3")
     with pytest.raises(HeirloomError, match="3 of 8 missing texts are kept now") as caught:
         generate(model, PROMPTS, SAMPLED, work=tmp_path / "work")
-    assert f"What vLLM says is in {tmp_path / 'work/vllm.log'}" in str(caught.value)
+    assert f"What vLLM says is in {tmp_path / 'work/1-of-1/vllm.log'}" in str(caught.value)
     assert gone(stand_in)
     monkeypatch.setenv("DIES_AFTER", "5")  # exactly those that are missing
     assert generate(model, PROMPTS, SAMPLED, work=tmp_path / "work") == unbroken

@@ -20,6 +20,7 @@ STAGES = [
     "generate",
     "gather_candidates",
     "score",
+    "gather_scores",
     "select",
     "finetune",
     "answer",
@@ -102,8 +103,8 @@ def test_rules_follow_each_other_in_the_order_of_the_stages(workshop: Workshop) 
     )
     graph = set(edges(done.stdout))
     chain = [
-        *("fetch_prompts", "split_prompts", "generate", "gather_candidates", "score", "select"),
-        *("finetune", "profile", "tables", "figures", "report", "all"),
+        *("fetch_prompts", "split_prompts", "generate", "gather_candidates", "score"),
+        *("gather_scores", "select", "finetune", "profile", "tables", "figures", "report", "all"),
     ]
     assert set(pairwise(chain)) <= graph
     assert {("fetch_model", "generate"), ("fetch_model", "finetune")} <= graph

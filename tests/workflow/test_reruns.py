@@ -1,11 +1,14 @@
 """What runs again after a change, seen in a dry-run: what depends on it and nothing else."""
 
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from workshop import Job, Workshop
+from workshop import RESULTS, Job, Workshop
 
 TEACHERS = ["ant", "bee"]
 DATASETS = ["passive-ant", "passive-bee", "random-multi"] + [
@@ -25,7 +28,15 @@ def students(datasets: Iterable[str]) -> list[str]:
 
 
 def scored(*metrics: str) -> set[str]:
-    return {f"score {teacher} instructions {metric}" for teacher in TEACHERS for metric in metrics}
+    return {
+        job
+        for teacher in TEACHERS
+        for metric in metrics
+        for job in (
+            f"score {teacher} instructions {metric} 1-of-1",
+            f"gather_scores {teacher} instructions {metric}",
+        )
+    }
 
 
 def trained(datasets: Iterable[str]) -> set[str]:
@@ -123,17 +134,44 @@ def test_a_setting_of_a_benchmark_re_runs_the_profiles(copied: Workshop) -> None
     assert all("Params have changed" in reason for reason in reasons)
 
 
-def test_another_number_of_shards_gives_the_same_candidates(copied: Workshop) -> None:
-    def one_shard(study: dict[str, Any]) -> None:
-        study["generation"]["shards"] = 1
+@pytest.mark.parametrize("shards", [1, 5])
+def test_another_number_of_shards_gives_the_same_bytes(copied: Workshop, shards: int) -> None:
+    """Generated anew: candidates, scores and training sets are as before."""
+    outcome = ["generations/*/*/candidates.jsonl", "scores/*/*/*.jsonl", "datasets/*/train.jsonl"]
+    before = copied.bytes_of(*outcome)
+    for folder in ("generations", "scores", "datasets"):
+        shutil.rmtree(copied.results / folder)
+    sets = ["length-multi", "toxicity-ant"]
+    scatter = ["--set-scatter", f"shards={shards}", f"scoring={shards}"]
+    copied.run(*(str(RESULTS / f"datasets/{name}/train.jsonl") for name in sets), *scatter)
+    after = copied.bytes_of(*outcome)
+    assert len(after) == 2 + 3 + 2  # candidates; length of both, toxicity of one; sets
+    assert after == {file: before[file] for file in after}
+    made = copied.bytes_of("generations/ant/*/shards/*", "scores/ant/*/shards/length/*")
+    names = [f"{shard}-of-{shards}.jsonl" for shard in range(1, shards + 1)]
+    assert sorted(Path(file).name for file in made) == sorted(2 * names)
 
-    file = copied.results / "generations/ant/instructions/candidates.jsonl"
-    before = file.read_bytes()
-    copied.edit_study(one_shard)
-    target = str(file.relative_to(copied.folder))
-    jobs = copied.run(target, "--forcerun", "generate")
-    assert "1-of-1" in jobs and "2-of-2" not in jobs.split("rule gather_candidates")[0]
-    assert file.read_bytes() == before
+
+def test_parts_are_kept_for_another_number_of_shards(workshop: Workshop) -> None:
+    def parts() -> dict[Path, int]:
+        found = workshop.cache.glob("generations/*/part-*.jsonl")
+        return {file: file.stat().st_mtime_ns for file in found}
+
+    target = str(RESULTS / "generations/ant/instructions/candidates.jsonl")
+    workshop.run(target)
+    made = parts()
+    assert len(made) == 3  # four batches each of 11 prompts' three candidates; one is too long
+    assert "3-of-3" in workshop.run(target, "--set-scatter", "shards=3")
+    assert parts() == made
+
+
+def test_a_run_that_names_no_number_of_shards_keeps_the_one_there_is(copied: Workshop) -> None:
+    """Two, which this command does not say. A look without the profile makes nothing again."""
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--configfile", "tiny.yaml"]
+    done = subprocess.run(
+        command, cwd=copied.folder, env=copied.environment, capture_output=True, text=True
+    )
+    assert "Nothing to be done" in done.stdout + done.stderr
 
 
 def test_a_new_objective_adds_jobs_and_repeats_none(copied: Workshop) -> None:

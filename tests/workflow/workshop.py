@@ -102,8 +102,10 @@ class Workshop:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line of a run of the tiny study."""
-        run = [*self.prefix, sys.executable, "-m", "snakemake", *arguments]
-        return [*run, "--cores", "2", "--configfile", "tiny.yaml"]
+        run = [*self.prefix, sys.executable, "-m", "snakemake"]
+        # Two shards, unless an argument says otherwise, and what it names stays a target.
+        run += ["--set-scatter", "shards=2", "--cores", "2", *arguments]
+        return [*run, "--configfile", "tiny.yaml"]
 
     def run(self, *arguments: str, fails: bool = False, default: bool = False) -> str:
         """Run Snakemake to its end; return what it printed.

@@ -1,0 +1,3 @@
+#!/bin/sh
+# Delete jobs, by their names, and with them their pods.
+exec kubectl delete --ignore-not-found --wait=false "$@"
