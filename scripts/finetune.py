@@ -19,6 +19,9 @@ manifest = finetune(
     recipe=Recipe(**params.recipe),
     work=Path(params.work),
     output=Path(snakemake.output.weights).parent,
+    # The machine's business, so from the profile, and no parameter of the result.
+    processes=max(1, snakemake.resources.get("gpu", 1)),
+    launch=Path(config) if (config := snakemake.resources.get("accelerate")) else None,
 )
 inputs = {
     "base": read_json(snakemake.input.base)["sha256"],

@@ -14,14 +14,11 @@ import torch
 
 from heirloom.errors import HeirloomError
 from heirloom.files import Record, read_json, write_json
-from heirloom.finetuning import (
-    IGNORED,
-    CompletionTrainer,
-    Recipe,
-    encode_example,
-    finetune,
-)
+from heirloom.finetuning import encode_example, finetune
+from heirloom.lora import fuse_adapters
 from heirloom.models import PromptTemplate, load_tokenizer
+from heirloom.packing import IGNORED, pack, use_packing
+from heirloom.training import Recipe, completion_loss
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -112,89 +109,146 @@ def test_loss_is_on_the_completion_and_on_its_end(
     assert all(carries[carries.index(True) :])
 
 
-def batch_of(base: Path, rows: list[Record]) -> dict[str, torch.Tensor]:
-    """Rows padded on the right by hand."""
+def encoded(base: Path, rows: list[Record]) -> list[dict[str, list[int]]]:
     tokenizer = load_tokenizer(base)
-    encoded = [encode_example(tokenizer, PromptTemplate(), row, "instruction") for row in rows]
-    width = max(len(row["input_ids"]) for row in encoded)
-    fills = {"input_ids": tokenizer.pad_token_id, "labels": IGNORED}
-    batch = {
-        key: torch.tensor([row[key] + [fill] * (width - len(row[key])) for row in encoded])
-        for key, fill in fills.items()
-    }
-    lengths = [len(row["input_ids"]) for row in encoded]
-    batch["attention_mask"] = torch.tensor([[1] * n + [0] * (width - n) for n in lengths])
-    return batch
+    return [encode_example(tokenizer, PromptTemplate(), row, "instruction") for row in rows]
 
 
-def losses(network: Any, batch: dict[str, torch.Tensor], folder: Path) -> tuple[float, float]:
-    """The trainer's loss and the model's own, both with a random adapter."""
+def adapted(network: Any, *, fused: bool = False) -> Any:
+    """With an adapter of random weights, the same each time."""
     from peft import LoraConfig, get_peft_model
-    from transformers import TrainingArguments
 
     torch.manual_seed(0)
-    adapted = get_peft_model(
-        network, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
-    ).eval()
-    arguments = TrainingArguments(output_dir=str(folder), use_cpu=True, report_to=[])
-    trainer = CompletionTrainer(adapted, args=arguments)
-    with torch.no_grad():
-        own = adapted(**batch).loss.item()
-        return trainer.compute_loss(adapted, dict(batch)).item(), own
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
+    student = get_peft_model(network, config).eval()
+    if fused:
+        assert fuse_adapters(student) == 14  # 7 linear layers in each of two
+    return student
 
 
-def test_the_loss_is_the_models_own(tiny_model: Path, tmp_path: Path) -> None:
+def load(base: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
-    batch = batch_of(tiny_model, EXAMPLES[:4])
-    assert (batch["attention_mask"] == 0).any()
-    network = AutoModelForCausalLM.from_pretrained(tiny_model)
-    loss, expected = losses(network, batch, tmp_path)
+    return AutoModelForCausalLM.from_pretrained(base)
+
+
+def own_gradients(student: Any, rows: list[dict[str, list[int]]]) -> tuple[float, list[Any]]:
+    """The model's own loss, mean over tokens of all rows, each computed alone; its gradients."""
+    count = sum(label != IGNORED for row in rows for label in row["labels"])
+    total = 0.0
+    for row in rows:
+        n = sum(label != IGNORED for label in row["labels"])
+        loss = student(**{key: torch.tensor([ids]) for key, ids in row.items()}).loss * n / count
+        loss.backward()
+        total += loss.item()
+    return total, [p.grad for p in student.parameters() if p.requires_grad]
+
+
+def packed_gradients(student: Any, rows: list[dict[str, list[int]]]) -> tuple[float, list[Any]]:
+    """The loss of training, of all rows in one, and its gradients."""
+    batch = pack(rows)
+    labels = batch.pop("labels")
+    loss = completion_loss(student(**batch), labels)
+    loss.backward()
+    return loss.item(), [p.grad for p in student.parameters() if p.requires_grad]
+
+
+def test_packed_and_fused_it_is_the_models_own_loss_and_gradient(tiny_model: Path) -> None:
+    rows = encoded(tiny_model, EXAMPLES[:4])
+    expected, gradients = own_gradients(adapted(load(tiny_model)), rows)
+    network = load(tiny_model)
+    assert use_packing(network)
+    loss, ours = packed_gradients(adapted(network, fused=True), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     assert loss > 1
+    assert len(ours) == len(gradients) == 28
+    for gradient, reference in zip(ours, gradients, strict=True):
+        assert reference.abs().max() > 1e-4
+        torch.testing.assert_close(gradient, reference, atol=1e-5, rtol=1e-3)
 
 
-def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path, tmp_path: Path) -> None:
-    """Gemma 2 squeezes its logits after the head; others scale them there."""
+def gemma(**options: Any) -> Any:
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     torch.manual_seed(0)
-    network = Gemma2ForCausalLM(
-        Gemma2Config(
-            vocab_size=300,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=16,
-            max_position_embeddings=256,
-            initializer_range=0.2,
-            final_logit_softcapping=2.0,
-            pad_token_id=0,
-        )
-    )
-    loss, expected = losses(network, batch_of(tiny_model, EXAMPLES[:4]), tmp_path)
+    config = {
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.2,
+        "pad_token_id": 0,
+    }
+    return Gemma2ForCausalLM(Gemma2Config(**config, **options)).eval()
+
+
+def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path) -> None:
+    """Gemma 2 squeezes its logits after the head; others scale them there."""
+    rows = encoded(tiny_model, EXAMPLES[:4])
+    options = {"final_logit_softcapping": 2.0, "attn_logit_softcapping": None}
+    expected, gradients = own_gradients(adapted(gemma(**options)), rows)
+    network = gemma(**options)
+    assert use_packing(network)
+    loss, ours = packed_gradients(adapted(network, fused=True), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
 
 
-def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_sliding_window_ends_in_each_example(tiny_model: Path) -> None:
+    """Every other layer of Gemma 2 sees only the last few tokens, here 6 of some 20."""
+    rows = encoded(tiny_model, EXAMPLES[:4])
+    assert min(len(row["input_ids"]) for row in rows) > 6
+    options = {"sliding_window": 6, "attn_logit_softcapping": None}
+    expected, gradients = own_gradients(adapted(gemma(**options)), rows)
+    network = gemma(**options)
+    assert use_packing(network)
+    loss, ours = packed_gradients(adapted(network), rows)
+    assert loss == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
+    wide, _ = packed_gradients(adapted(gemma(attn_logit_softcapping=None)), rows[:1])
+    narrow, _ = packed_gradients(adapted(gemma(**options)), rows[:1])
+    assert wide != pytest.approx(narrow, abs=1e-4)
+
+
+@pytest.mark.parametrize("why", ["capped attention", "a recurrent layer"])
+def test_what_cannot_be_packed_is_left_as_it_was(tiny_model: Path, why: str) -> None:
+    if why == "capped attention":
+        network = gemma(attn_logit_softcapping=5.0)
+    else:
+        from transformers import MambaConfig, MambaForCausalLM
+
+        torch.manual_seed(0)
+        network = MambaForCausalLM(
+            MambaConfig(vocab_size=300, hidden_size=32, num_hidden_layers=2, initializer_range=0.5)
+        ).eval()
+    before = network.config._attn_implementation
+    tokens = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        logits = network(tokens).logits
+        assert not use_packing(network)
+        assert network.config._attn_implementation == before
+        torch.testing.assert_close(network(tokens).logits, logits, atol=0, rtol=0)
+
+
+def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path) -> None:
     """sum of n_i * loss_i / sum of n_i, from each example alone."""
-    from transformers import AutoModelForCausalLM
-
-    rows = [example("Which?", "A wren."), example("And which else?", "Robins, and a swift too.")]
-    alone = []
-    for row in rows:
-        batch = batch_of(tiny_model, [row])
-        network = AutoModelForCausalLM.from_pretrained(tiny_model)
-        n = int((batch["labels"] != IGNORED).sum())
-        alone.append((n, losses(network, batch, tmp_path)[0]))
-    assert alone[0][0] != alone[1][0]
-    network = AutoModelForCausalLM.from_pretrained(tiny_model)
-    together, _ = losses(network, batch_of(tiny_model, rows), tmp_path)
-    expected = sum(n * loss for n, loss in alone) / sum(n for n, _ in alone)
+    rows = encoded(
+        tiny_model, [example("Which?", "A wren."), example("And which?", "Robins, and a swift.")]
+    )
+    network = load(tiny_model)
+    assert use_packing(network)
+    student = adapted(network)
+    alone = [packed_gradients(student, [row])[0] for row in rows]
+    counts = [sum(label != IGNORED for label in row["labels"]) for row in rows]
+    assert counts[0] != counts[1]
+    together, _ = packed_gradients(student, rows)
+    expected = sum(n * loss for n, loss in zip(counts, alone, strict=True)) / sum(counts)
     assert together == pytest.approx(expected, abs=1e-5)
-    assert together != pytest.approx(sum(loss for _, loss in alone) / 2, abs=1e-3)
+    assert together != pytest.approx(sum(alone) / 2, abs=1e-3)
 
 
 # A run
