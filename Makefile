@@ -3,11 +3,12 @@
 PYTHON ?= python3
 VENV := .venv
 DATA ?= ../shared/data
+DEVICE ?= cuda
 PIP_OPTIONS := --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test lint parity bench schema lock
+.PHONY: help env demo test lint parity bench gpu-check schema lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -48,7 +49,11 @@ parity: $(VENV)/.dev ## Compare with the reference implementations; DATA: the be
 bench: $(VENV)/.dev ## Measure speed beside other implementations, in one run
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.likelihood
+	$(BIN)/python -m benchmarks.finetuning
 	$(BIN)/python -m benchmarks.text_metrics
+
+gpu-check: ## Try everything on the GPU, with PYTHON's own torch; MODEL: a folder, DEVICE=cpu: without
+	$(PYTHON) -m benchmarks.gpu_check --device $(DEVICE) $(if $(MODEL),--model $(MODEL))
 
 schema: env ## Write config/schema.json and the tables in config/README.md anew
 	$(BIN)/python -m heirloom.schema

@@ -74,6 +74,11 @@ def finetune(
         HeirloomError: no example fits `max_length`, the loss stopped being a number, or the machine
             cannot do what the recipe asks for.
     """
+    if recipe.batch_size % processes:
+        raise HeirloomError(
+            f"finetuning.batch_size, {recipe.batch_size}, cannot be shared by {processes} "
+            "processes: make it a multiple of that, or ask for fewer GPUs in the profile."
+        )
     tokenizer = load_tokenizer(base)
     encoded = [encode_example(tokenizer, prompt_template, e, format) for e in examples]
     rows = [row for row in encoded if len(row["input_ids"]) <= recipe.max_length]
@@ -111,8 +116,9 @@ def _train_in_processes(processes: int, launch: Path | None, work: Path, output:
     """Let `accelerate launch` run `heirloom.training` on the job in `work`."""
     (work / RESULT).unlink(missing_ok=True)
     options = ["--num_processes", str(processes), "--main_process_port", "0"]  # 0: a free one
-    if launch:
-        options += ["--config_file", str(launch)]
+    options += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    # Without GPUs too: it stands for DDP.
+    options += ["--config_file", str(launch)] if launch else ["--multi_gpu"]
     command = [sys.executable, "-m", "accelerate.commands.launch", *options]
     command += ["-m", "heirloom.training", str(work.absolute()), str(output.absolute())]
     path = os.pathsep.join(filter(None, [str(_HOME), os.environ.get("PYTHONPATH")]))

@@ -1,6 +1,7 @@
 """Train on several examples in one row, none of which sees another: no padding, and no mask."""
 
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -15,26 +16,47 @@ _PACKED = "heirloom_packed"
 def pack(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
     """One row of all `rows`, end to end, as arguments of a model's `forward`.
 
+    Tokens that they all begin with, such as a chat template's, come once, in front.
+
     Args:
         rows: `input_ids` and `labels` of each example.
 
     Returns:
-        `input_ids`, `position_ids`, which start anew with every example, and `labels`, each of
-        shape (1, tokens); `logits_to_keep`, the places that predict a token with loss; `lengths`,
-        the tokens of each example, for `attend`.
+        `input_ids`, `position_ids`, as in each example alone, and `labels`, each of shape
+        (1, tokens); `logits_to_keep`, the places that predict a token with loss; `lengths`, the
+        tokens of the common beginning, which may be 0, and of the rest of each example.
     """
-    # Nothing comes before an example's first token: what does so in the row is another's end.
-    labels = [label for row in rows for label in (IGNORED, *row["labels"][1:])]
+    shared = _shared(rows)
+    ids, labels = rows[0]["input_ids"][:shared], [IGNORED] * shared
+    positions = list(range(shared))
+    for row in rows:
+        ids += row["input_ids"][shared:]
+        positions += range(shared, len(row["input_ids"]))
+        # What comes before a rest in the row is the end of another.
+        labels += [IGNORED, *row["labels"][shared + 1 :]]
     return {
-        "input_ids": torch.tensor([[token for row in rows for token in row["input_ids"]]]),
-        "position_ids": torch.tensor([[i for row in rows for i in range(len(row["input_ids"]))]]),
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
         "labels": torch.tensor([labels]),
         "logits_to_keep": torch.tensor(
             [i for i, label in enumerate(labels[1:]) if label != IGNORED], dtype=torch.long
         ),
-        "lengths": tuple(len(row["input_ids"]) for row in rows),
+        "lengths": (shared, *(len(row["input_ids"]) - shared for row in rows)),
         "use_cache": False,
     }
+
+
+def _shared(rows: Sequence[dict[str, list[int]]]) -> int:
+    """How many tokens all `rows` begin with, short of those that predict one with loss."""
+    if len(rows) == 1:
+        return 0
+    same = takewhile(
+        lambda tokens: len(set(tokens)) == 1, zip(*(row["input_ids"] for row in rows), strict=False)
+    )
+    silent = (
+        sum(1 for _ in takewhile(lambda label: label == IGNORED, row["labels"])) for row in rows
+    )
+    return max(0, min(sum(1 for _ in same), *(n - 1 for n in silent)))
 
 
 def attend(
@@ -44,7 +66,7 @@ def attend(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    lengths: tuple[int, ...],
+    lengths: Sequence[int],
     sliding_window: int | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
@@ -54,21 +76,32 @@ def attend(
         module: The attention layer.
         query: Shape (1, heads, tokens, size); likewise `key` and `value`, of fewer heads perhaps.
         attention_mask: None.
-        lengths: Tokens of each example.
+        lengths: As `pack` gives them.
         sliding_window: How many tokens back, its own included, a token sees.
         options: For `sdpa_attention_forward`, which is used on one example at a time.
 
     Returns:
         Shape (1, tokens, heads, size).
     """
+    parts = (torch.split(tensor, list(lengths), dim=2) for tensor in (query, key, value))
+    (_, first_key, first_value), *_ = segments = list(zip(*parts, strict=True))
     outputs = []
-    parts = (torch.split(tensor, lengths, dim=2) for tensor in (query, key, value))
-    for n, *part in zip(lengths, *parts, strict=True):
-        window = None
-        if sliding_window and n > sliding_window:
-            band = torch.ones(n, n, dtype=torch.bool, device=query.device).tril()
-            window = band.triu(1 - sliding_window)[None, None]
-        outputs.append(sdpa_attention_forward(module, *part, window, **options)[0])
+    for number, (own_query, own_key, own_value) in enumerate(segments):
+        n, before = own_query.shape[2], 0
+        if not n:
+            continue
+        if number and lengths[0]:
+            before = lengths[0]
+            own_key = torch.cat([first_key, own_key], dim=2)
+            own_value = torch.cat([first_value, own_value], dim=2)
+        mask = None  # which the fastest kernels take for causal
+        if before or (sliding_window and n > sliding_window):
+            seen = torch.ones(n, before + n, dtype=torch.bool, device=query.device).tril(before)
+            if sliding_window:
+                seen = seen.triu(before + 1 - sliding_window)
+            mask = seen[None, None]
+        output, _ = sdpa_attention_forward(module, own_query, own_key, own_value, mask, **options)
+        outputs.append(output)
     return torch.cat(outputs, dim=1), None
 
 

@@ -121,11 +121,6 @@ def make_trainer(base: str | Path, rows: Sequence[Row], recipe: Recipe, work: Pa
     from peft import LoraConfig, get_peft_model
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))  # as `accelerate launch` says
-    if recipe.batch_size % processes:
-        raise HeirloomError(
-            f"finetuning.batch_size, {recipe.batch_size}, cannot be shared by {processes} "
-            "processes: make it a multiple, or ask for fewer GPUs in the profile."
-        )
     device = best_device()
     dtype = resolve_dtype(recipe.dtype, device)
     network = _load_base(base, recipe.quantization, device, dtype)
@@ -144,6 +139,8 @@ def make_trainer(base: str | Path, rows: Sequence[Row], recipe: Recipe, work: Pa
     )
     student = get_peft_model(network, lora)
     fuse_adapters(student)
+    # No mixed precision: what is frozen computes in the number format that it is loaded in, as in
+    # generation and scoring, and the adapter's layers take care of themselves.
     arguments = TrainingArguments(
         output_dir=str(work),
         seed=recipe.seed,
@@ -154,7 +151,6 @@ def make_trainer(base: str | Path, rows: Sequence[Row], recipe: Recipe, work: Pa
         gradient_accumulation_steps=each // at_once,
         activation_checkpointing=recipe.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
-        bf16=dtype == torch.bfloat16,
         use_cpu=device.type == "cpu",
         dataloader_pin_memory=device.type == "cuda",
         logging_steps=1,
@@ -321,7 +317,7 @@ def _last_checkpoint(work: Path) -> Path | None:
 def _main(work: Path, output: Path) -> int:
     """One of several processes: do `JOB`, and leave a `RESULT`; returns the exit status."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    first = os.environ["RANK"] == "0"
+    first = os.environ.get("RANK", "0") == "0"
     logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s")
     job = read_json(work / JOB)
     try:
@@ -338,7 +334,7 @@ def _end_with_parent() -> None:
 
     The job holds the other end of the pipe that is the standard input of all of them.
     """
-    sys.stdin.buffer.read()
+    os.read(sys.stdin.fileno(), 1)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -15,7 +15,7 @@ import torch
 from heirloom.errors import HeirloomError
 from heirloom.files import Record, read_json, write_json
 from heirloom.finetuning import encode_example, finetune
-from heirloom.lora import fuse_adapters
+from heirloom.lora import cross_entropy, fuse_adapters
 from heirloom.models import PromptTemplate, load_tokenizer
 from heirloom.packing import IGNORED, pack, use_packing
 from heirloom.training import Recipe, completion_loss
@@ -36,7 +36,11 @@ RECIPE = Recipe(seed=1, epochs=2, batch_size=4, lora_rank=4, checkpoint_steps=2,
 
 
 def train(
-    base: Path, folder: Path, recipe: Recipe = RECIPE, examples: list[Record] = EXAMPLES
+    base: Path,
+    folder: Path,
+    recipe: Recipe = RECIPE,
+    examples: list[Record] = EXAMPLES,
+    processes: int = 1,
 ) -> Record:
     return finetune(
         base,
@@ -46,6 +50,7 @@ def train(
         recipe=recipe,
         work=folder / "work",
         output=folder / "adapter",
+        processes=processes,
     )
 
 
@@ -109,6 +114,70 @@ def test_loss_is_on_the_completion_and_on_its_end(
     assert all(carries[carries.index(True) :])
 
 
+def packed(*rows: tuple[list[int], list[int]]) -> dict[str, Any]:
+    batch = pack([{"input_ids": ids, "labels": labels} for ids, labels in rows])
+    return {key: v.tolist() if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
+
+
+def test_a_packed_row() -> None:
+    """The last example begins with a token that would carry loss if anything preceded it."""
+    assert packed(([5, 6, 7], [IGNORED, 6, 7]), ([8], [IGNORED]), ([9, 10], [9, 10])) == {
+        "input_ids": [[5, 6, 7, 8, 9, 10]],
+        "position_ids": [[0, 1, 2, 0, 0, 1]],
+        "labels": [[IGNORED, 6, 7, IGNORED, IGNORED, 10]],
+        "logits_to_keep": [0, 1, 4],  # the place before each token with loss
+        "lengths": (0, 3, 1, 2),
+        "use_cache": False,
+    }
+
+
+def test_a_common_beginning_comes_once() -> None:
+    row = packed(
+        ([1, 2, 3, 4, 5], [IGNORED] * 4 + [5]), ([1, 2, 6, 7], [IGNORED, IGNORED, IGNORED, 7])
+    )
+    assert row["input_ids"] == [[1, 2, 3, 4, 5, 6, 7]]
+    assert row["position_ids"] == [[0, 1, 2, 3, 4, 2, 3]]
+    assert row["lengths"] == (2, 3, 2)
+    assert row["labels"] == [[IGNORED] * 4 + [5, IGNORED, 7]]
+
+
+def test_what_predicts_a_token_with_loss_is_not_shared() -> None:
+    """The same prompt, 1 2 3, twice: its last token predicts another one in each example."""
+    row = packed(
+        ([1, 2, 3, 4], [IGNORED] * 3 + [4]),
+        ([1, 2, 3, 5], [IGNORED] * 3 + [5]),
+    )
+    assert row["input_ids"] == [[1, 2, 3, 4, 3, 5]]
+    assert row["lengths"] == (2, 2, 2)
+    assert row["logits_to_keep"] == [2, 4]
+    alone = packed(([1, 2, 3, 4], [IGNORED] * 3 + [4]))
+    assert alone["lengths"] == (0, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cross_entropy_and_its_gradient(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    # 130 rows: two whole parts and the rest of one.
+    logits = (3 * torch.randn(130, 50, generator=generator)).to(dtype)
+    targets = torch.randint(50, (130,), generator=generator)
+    reference = logits.float().requires_grad_()
+    expected = torch.nn.functional.cross_entropy(reference, targets, reduction="sum")
+    (0.5 * expected).backward()
+    ours = logits.detach().clone().requires_grad_()
+    total = cross_entropy(ours * 1, targets)  # a copy, because it is overwritten
+    assert total.item() == pytest.approx(expected.item(), rel=1e-6)
+    (0.5 * total).backward()
+    tolerance = 1e-6 if dtype == torch.float32 else 4e-3  # bfloat16 has 8 bits
+    torch.testing.assert_close(ours.grad.float(), reference.grad, atol=tolerance, rtol=0)
+
+
+def test_the_cross_entropy_of_nothing() -> None:
+    logits = torch.empty(0, 50, requires_grad=True)
+    total = cross_entropy(logits * 1, torch.empty(0, dtype=torch.long))
+    total.backward()
+    assert total.item() == 0 and logits.grad.shape == (0, 50)
+
+
 def encoded(base: Path, rows: list[Record]) -> list[dict[str, list[int]]]:
     tokenizer = load_tokenizer(base)
     return [encode_example(tokenizer, PromptTemplate(), row, "instruction") for row in rows]
@@ -158,6 +227,7 @@ def test_packed_and_fused_it_is_the_models_own_loss_and_gradient(tiny_model: Pat
     expected, gradients = own_gradients(adapted(load(tiny_model)), rows)
     network = load(tiny_model)
     assert use_packing(network)
+    assert pack(rows)["lengths"][0] > 3  # of the chat template
     loss, ours = packed_gradients(adapted(network, fused=True), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     assert loss > 1
@@ -198,9 +268,13 @@ def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path) -> None:
     torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
 
 
-def test_a_sliding_window_ends_in_each_example(tiny_model: Path) -> None:
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_sliding_window_ends_in_each_example(tiny_model: Path, shared: bool) -> None:
     """Every other layer of Gemma 2 sees only the last few tokens, here 6 of some 20."""
     rows = encoded(tiny_model, EXAMPLES[:4])
+    if not shared:
+        rows[1]["input_ids"][0] = 7
+    assert (pack(rows)["lengths"][0] > 3) == shared
     assert min(len(row["input_ids"]) for row in rows) > 6
     options = {"sliding_window": 6, "attn_logit_softcapping": None}
     expected, gradients = own_gradients(adapted(gemma(**options)), rows)
@@ -344,17 +418,111 @@ def test_an_example_with_nothing_to_learn_does_no_harm(tiny_model: Path, tmp_pat
     assert all(tensor.isfinite().all() for tensor in tensors(tmp_path).values())
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"micro_batch_size": 1}, {"micro_batch_size": 4}, {"gradient_checkpointing": True}],
+    ids=str,
+)
+def test_how_it_is_computed_changes_nothing_but_rounding(
+    tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    other = train(tiny_model, tmp_path, replace(RECIPE, **change))
+    assert other["losses"] == pytest.approx(trained[1]["losses"], rel=1e-5)
+    torch.testing.assert_close(tensors(tmp_path), tensors(trained[0]), atol=1e-5, rtol=0)
+
+
+def test_what_cannot_be_packed_learns_an_example_at_a_time(
+    tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("heirloom.training.use_packing", lambda network: False)
+    other = train(tiny_model, tmp_path)
+    assert other["losses"] == pytest.approx(trained[1]["losses"], rel=1e-5)
+
+
+def test_in_bfloat16(tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path) -> None:
+    other = train(tiny_model, tmp_path, replace(RECIPE, dtype="bfloat16"))
+    assert other["losses"] == pytest.approx(trained[1]["losses"], rel=0.02)
+    assert other["losses"] != trained[1]["losses"]
+    assert all(tensor.dtype == torch.float32 for tensor in tensors(tmp_path).values())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_four_bits_need_a_gpu(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeirloomError, match="quantization: 4bit needs a GPU of NVIDIA's"):
+        train(tiny_model, tmp_path, replace(RECIPE, quantization="4bit"))
+
+
+# Several processes
+
+
+def test_a_step_that_processes_cannot_share(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeirloomError, match="batch_size, 4, cannot be shared by 3 processes"):
+        train(tiny_model, tmp_path, processes=3)
+
+
+def test_an_error_in_one_of_several_processes(tiny_model: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, learning_rate=1e30, epochs=4)
+    with pytest.raises(HeirloomError, match=r"the loss is not a number.*finetuning\.learning_rate"):
+        train(tiny_model, tmp_path, recipe, processes=2)
+
+
+def test_two_killed_processes_go_on_to_the_weights_of_one(tiny_model: Path, tmp_path: Path) -> None:
+    """Shared by DDP over gloo; 3 steps an epoch, the last of 2 examples, which is one for each."""
+    recipe = replace(RECIPE, epochs=20)
+    unbroken = train(tiny_model, tmp_path / "one", recipe)
+
+    folder = tmp_path / "two"
+    kill_at_step_4(tiny_model, folder, "replace(RECIPE, epochs=20), processes=2")
+    deadline = time.monotonic() + 60
+    while processes_of(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_of(folder)
+
+    resumed = train(tiny_model, folder, recipe, processes=2)
+    assert resumed["losses"] == pytest.approx(unbroken["losses"], rel=1e-4)
+    assert resumed["n_steps"] == unbroken["n_steps"] == 60
+    torch.testing.assert_close(tensors(folder), tensors(tmp_path / "one"), atol=1e-4, rtol=0)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines of all processes that name `folder`."""
+    import psutil
+
+    lines = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(folder) in line]
+
+
 # Going on after a kill
 
 # Long enough that the kill comes before the end: 40 epochs of 3 steps.
 LONG = replace(RECIPE, epochs=40)
 CHILD = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_finetuning import LONG, train
-train(Path({base!r}), Path({folder!r}), LONG)
+from test_finetuning import LONG, RECIPE, train
+train(Path({base!r}), Path({folder!r}), {arguments})
 """
+
+
+def kill_at_step_4(base: Path, folder: Path, arguments: str) -> None:
+    """Call `train` in a process of its own, which is killed once checkpoint 4 is there."""
+    code = CHILD.format(
+        tests=str(Path(__file__).parent), base=str(base), folder=str(folder), arguments=arguments
+    )
+    said = folder.with_suffix(".log")
+    with said.open("w") as log:
+        child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=log)
+        deadline = time.monotonic() + 240
+        while child.poll() is None and time.monotonic() < deadline:
+            if (folder / "work" / "checkpoint-4" / "trainer_state.json").exists():
+                break
+            time.sleep(0.005)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert child.returncode == -signal.SIGKILL, said.read_text()
+    assert not (folder / "adapter").exists()
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
@@ -362,18 +530,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Pa
     unbroken = train(tiny_model, tmp_path / "unbroken", LONG)
 
     folder = tmp_path / "broken"
-    code = CHILD.format(tests=str(Path(__file__).parent), base=str(tiny_model), folder=str(folder))
-    with (tmp_path / "child.log").open("w") as log:
-        child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=log)
-        deadline = time.monotonic() + 120
-        while child.poll() is None and time.monotonic() < deadline:
-            if (folder / "work" / "checkpoint-4" / "trainer_state.json").exists():
-                break
-            time.sleep(0.005)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    assert child.returncode == -signal.SIGKILL, (tmp_path / "child.log").read_text()
-    assert not (folder / "adapter").exists()
+    kill_at_step_4(tiny_model, folder, "LONG")
     steps = [int(p.name.split("-")[1]) for p in (folder / "work").glob("checkpoint-*")]
     assert steps and max(steps) < 120
 
