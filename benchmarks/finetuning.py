@@ -9,7 +9,6 @@ that of each adapter on 12 other answers. The last column is the least that prod
 weights need, at the measured rate of float32 products, as a share of the time taken. Run from the
 repository's folder:
 
-    .venv/bin/pip install trl==1.16.0    # fits the lock; for the comparison alone
     .venv/bin/python -m benchmarks.finetuning
 """
 
@@ -64,7 +63,7 @@ def main() -> None:
                 own = Path(work) / str(checkpointing)
                 results[name] = trl(folder, train, held_out, recipe, own, checkpointing)
         else:
-            print("TRL is left out: trl is not installed (pip install trl==1.16.0)\n")
+            print("TRL is left out: trl is not installed (it is in requirements-dev.lock)\n")
 
     tokens = sum(len(row["input_ids"]) for row in train)
     learnt = sum(label != IGNORED for row in train for label in row["labels"])

@@ -46,6 +46,11 @@ def pack(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
     }
 
 
+def single(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
+    """What `pack` makes of one example, for a model that knows nothing about packed rows."""
+    return {key: v for key, v in pack(rows).items() if key not in ("position_ids", "lengths")}
+
+
 def _shared(rows: Sequence[dict[str, list[int]]]) -> int:
     """How many tokens all `rows` begin with, short of those that predict one with loss."""
     if len(rows) == 1:

@@ -31,7 +31,7 @@ from heirloom.files import Record, read_json, write_json
 from heirloom.log import Progress
 from heirloom.lora import cross_entropy, fuse_adapters
 from heirloom.models import best_device, resolve_dtype
-from heirloom.packing import IGNORED, pack, use_packing
+from heirloom.packing import IGNORED, pack, single, use_packing
 from heirloom.sampling import sequence_key
 
 logger = logging.getLogger(__name__)
@@ -167,19 +167,20 @@ def make_trainer(base: str | Path, rows: Sequence[Row], recipe: Recipe, work: Pa
     arguments._n_gpu = min(arguments.n_gpu, 1)
     from transformers.trainer_callback import PrinterCallback
 
+    order = _LengthGrouped(
+        [len(row["input_ids"]) for row in rows],
+        batch_size=recipe.batch_size,
+        seed=recipe.seed,
+        whole_batches=processes > 1,
+    )
     trainer = CompletionTrainer(
         model=student,
         args=arguments,
         train_dataset=[*rows, _FILLER],
-        data_collator=pack,
+        data_collator=pack if packs else single,
         compute_loss_func=completion_loss,
-        callbacks=[_ReportSteps()],
-        order=_LengthGrouped(
-            [len(row["input_ids"]) for row in rows],
-            batch_size=recipe.batch_size,
-            seed=recipe.seed,
-            whole_batches=processes > 1,
-        ),
+        callbacks=[_TellEpoch(order), _ReportSteps()],
+        order=order,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
@@ -209,14 +210,7 @@ def _load_base(
             ),
             "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))},
         }
-    network = AutoModelForCausalLM.from_pretrained(
-        base, dtype=dtype, use_safetensors=True, **options
-    )
-    if options:
-        from peft import prepare_model_for_kbit_training
-
-        network = prepare_model_for_kbit_training(network, use_gradient_checkpointing=False)
-    return network
+    return AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True, **options)
 
 
 def _largest_divisor(number: int, limit: int) -> int:
@@ -277,10 +271,6 @@ class _LengthGrouped(torch.utils.data.Sampler[int]):
         self.fillers = -len(lengths) % batch_size if whole_batches else 0
         self.epoch = 0
 
-    def set_epoch(self, epoch: int) -> None:
-        """Called by the Trainer before every epoch, the one that it goes on with included."""
-        self.epoch = epoch
-
     def __len__(self) -> int:
         return len(self.lengths) + self.fillers
 
@@ -288,6 +278,19 @@ class _LengthGrouped(torch.utils.data.Sampler[int]):
         generator = torch.Generator().manual_seed(sequence_key(self.seed, "order", self.epoch))
         yield from get_length_grouped_indices(self.lengths, self.batch_size, generator=generator)
         yield from [len(self.lengths)] * self.fillers
+
+
+class _TellEpoch(TrainerCallback):  # type: ignore[misc]
+    """Tells the order which epoch begins, or is gone on with.
+
+    accelerate would, by `set_epoch`, but does not find it where several processes go on.
+    """
+
+    def __init__(self, order: _LengthGrouped) -> None:
+        self.order = order
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.order.epoch = int(state.epoch)
 
 
 class _ReportSteps(TrainerCallback):  # type: ignore[misc]

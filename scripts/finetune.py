@@ -5,9 +5,10 @@ from pathlib import Path
 
 from heirloom import log
 from heirloom.files import read_json, read_jsonl, sha256, write_json
-from heirloom.finetuning import Recipe, finetune
+from heirloom.finetuning import finetune
 from heirloom.models import PromptTemplate
 from heirloom.sources import locate
+from heirloom.training import Recipe
 
 student, params = snakemake.wildcards.student, snakemake.params
 log.setup(snakemake.log[0], f"finetune {student}")

@@ -288,17 +288,17 @@ def test_a_sliding_window_ends_in_each_example(tiny_model: Path, shared: bool) -
     assert wide != pytest.approx(narrow, abs=1e-4)
 
 
+def mamba() -> Any:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(0)
+    config = MambaConfig(vocab_size=300, hidden_size=32, num_hidden_layers=2, initializer_range=0.5)
+    return MambaForCausalLM(config).eval()
+
+
 @pytest.mark.parametrize("why", ["capped attention", "a recurrent layer"])
 def test_what_cannot_be_packed_is_left_as_it_was(tiny_model: Path, why: str) -> None:
-    if why == "capped attention":
-        network = gemma(attn_logit_softcapping=5.0)
-    else:
-        from transformers import MambaConfig, MambaForCausalLM
-
-        torch.manual_seed(0)
-        network = MambaForCausalLM(
-            MambaConfig(vocab_size=300, hidden_size=32, num_hidden_layers=2, initializer_range=0.5)
-        ).eval()
+    network = gemma(attn_logit_softcapping=5.0) if why == "capped attention" else mamba()
     before = network.config._attn_implementation
     tokens = torch.tensor([[5, 6, 7]])
     with torch.no_grad():
