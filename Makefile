@@ -9,7 +9,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo estimate test lint parity bench schema slurm kubernetes lock
+.PHONY: help env demo estimate test lint parity bench gpu-check schema slurm kubernetes lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -60,7 +60,11 @@ parity: $(VENV)/.dev ## Compare with the reference implementations; DATA: the be
 bench: $(VENV)/.dev ## Measure speed beside other implementations, in one run
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.likelihood
+	$(BIN)/python -m benchmarks.finetuning
 	$(BIN)/python -m benchmarks.text_metrics
+
+gpu-check: ## Try everything on the GPU, with PYTHON's own torch; MODEL: a folder, DEVICE=cpu: without
+	$(PYTHON) -m benchmarks.gpu_check --device $(or $(DEVICE),cuda) $(if $(MODEL),--model $(MODEL))
 
 schema: env ## Write config/schema.json and the tables in config/README.md anew
 	$(BIN)/python -m heirloom.schema

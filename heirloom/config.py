@@ -332,6 +332,14 @@ class Finetuning(Section):
         512, ge=16, description="Longer examples, in tokens, are left out and counted."
     )
     checkpoint_steps: int = Field(10, ge=1, description="A killed job loses at most these steps.")
+    gradient_checkpointing: bool = Field(
+        False, description="Less memory for a third more time. Changes no number but by rounding."
+    )
+    quantization: Literal["none", "4bit"] = Field(
+        "none",
+        description="`4bit`: the base in 4 bits while students learn (QLoRA; Dettmers et al., "
+        "2023). Needs a GPU of NVIDIA's and bitsandbytes.",
+    )
 
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:

@@ -11,9 +11,10 @@ log.setup(snakemake.log[0], f"finetune {student}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
 from heirloom.files import read_json, read_jsonl, sha256, write_json
-from heirloom.finetuning import Recipe, finetune
+from heirloom.finetuning import finetune
 from heirloom.models import PromptTemplate
 from heirloom.sources import locate, trusts_code
+from heirloom.training import Recipe
 
 manifest = finetune(
     locate(snakemake.input.base),
@@ -24,6 +25,9 @@ manifest = finetune(
     work=Path(params.work),
     output=Path(snakemake.output.weights).parent,
     trust_remote_code=trusts_code(snakemake.input.base),
+    # The machine's business, so from the profile, and no parameter of the result.
+    processes=max(1, snakemake.resources.get("gpu", 1)),
+    launch=Path(config) if (config := snakemake.resources.get("accelerate")) else None,
 )
 inputs = {
     "base": read_json(snakemake.input.base)["sha256"],

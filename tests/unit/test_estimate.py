@@ -12,10 +12,10 @@ import yaml
 
 from heirloom.config import parse_study
 from heirloom.estimate import OTHER, RATES, START, estimate, measure, seconds
-from heirloom.estimate.__main__ import count_parameters
 from heirloom.estimate.work import PROMPT, READ, Work, work_of
 from heirloom.files import Record, write_json
 from heirloom.plan import make_plan, plan_record
+from heirloom.resources import count_parameters
 from heirloom.tables.costs import COSTS
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -14,14 +14,11 @@ import torch
 
 from heirloom.errors import HeirloomError
 from heirloom.files import Record, read_json, write_json
-from heirloom.finetuning import (
-    IGNORED,
-    CompletionTrainer,
-    Recipe,
-    encode_example,
-    finetune,
-)
+from heirloom.finetuning import encode_example, finetune
+from heirloom.lora import cross_entropy, fuse_adapters
 from heirloom.models import PromptTemplate, load_tokenizer
+from heirloom.packing import IGNORED, pack, use_packing
+from heirloom.training import Recipe, completion_loss
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,7 +36,11 @@ RECIPE = Recipe(seed=1, epochs=2, batch_size=4, lora_rank=4, checkpoint_steps=2,
 
 
 def train(
-    base: Path, folder: Path, recipe: Recipe = RECIPE, examples: list[Record] = EXAMPLES
+    base: Path,
+    folder: Path,
+    recipe: Recipe = RECIPE,
+    examples: list[Record] = EXAMPLES,
+    processes: int = 1,
 ) -> Record:
     return finetune(
         base,
@@ -49,6 +50,7 @@ def train(
         recipe=recipe,
         work=folder / "work",
         output=folder / "adapter",
+        processes=processes,
     )
 
 
@@ -112,89 +114,215 @@ def test_loss_is_on_the_completion_and_on_its_end(
     assert all(carries[carries.index(True) :])
 
 
-def batch_of(base: Path, rows: list[Record]) -> dict[str, torch.Tensor]:
-    """Rows padded on the right by hand."""
-    tokenizer = load_tokenizer(base)
-    encoded = [encode_example(tokenizer, PromptTemplate(), row, "instruction") for row in rows]
-    width = max(len(row["input_ids"]) for row in encoded)
-    fills = {"input_ids": tokenizer.pad_token_id, "labels": IGNORED}
-    batch = {
-        key: torch.tensor([row[key] + [fill] * (width - len(row[key])) for row in encoded])
-        for key, fill in fills.items()
+def packed(*rows: tuple[list[int], list[int]]) -> dict[str, Any]:
+    batch = pack([{"input_ids": ids, "labels": labels} for ids, labels in rows])
+    return {key: v.tolist() if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
+
+
+def test_a_packed_row() -> None:
+    """The last example begins with a token that would carry loss if anything preceded it."""
+    assert packed(([5, 6, 7], [IGNORED, 6, 7]), ([8], [IGNORED]), ([9, 10], [9, 10])) == {
+        "input_ids": [[5, 6, 7, 8, 9, 10]],
+        "position_ids": [[0, 1, 2, 0, 0, 1]],
+        "labels": [[IGNORED, 6, 7, IGNORED, IGNORED, 10]],
+        "logits_to_keep": [0, 1, 4],  # the place before each token with loss
+        "lengths": (0, 3, 1, 2),
+        "use_cache": False,
     }
-    lengths = [len(row["input_ids"]) for row in encoded]
-    batch["attention_mask"] = torch.tensor([[1] * n + [0] * (width - n) for n in lengths])
-    return batch
 
 
-def losses(network: Any, batch: dict[str, torch.Tensor], folder: Path) -> tuple[float, float]:
-    """The trainer's loss and the model's own, both with a random adapter."""
+def test_a_common_beginning_comes_once() -> None:
+    row = packed(
+        ([1, 2, 3, 4, 5], [IGNORED] * 4 + [5]), ([1, 2, 6, 7], [IGNORED, IGNORED, IGNORED, 7])
+    )
+    assert row["input_ids"] == [[1, 2, 3, 4, 5, 6, 7]]
+    assert row["position_ids"] == [[0, 1, 2, 3, 4, 2, 3]]
+    assert row["lengths"] == (2, 3, 2)
+    assert row["labels"] == [[IGNORED] * 4 + [5, IGNORED, 7]]
+
+
+def test_what_predicts_a_token_with_loss_is_not_shared() -> None:
+    """The same prompt, 1 2 3, twice: its last token predicts another one in each example."""
+    row = packed(
+        ([1, 2, 3, 4], [IGNORED] * 3 + [4]),
+        ([1, 2, 3, 5], [IGNORED] * 3 + [5]),
+    )
+    assert row["input_ids"] == [[1, 2, 3, 4, 3, 5]]
+    assert row["lengths"] == (2, 2, 2)
+    assert row["logits_to_keep"] == [2, 4]
+    alone = packed(([1, 2, 3, 4], [IGNORED] * 3 + [4]))
+    assert alone["lengths"] == (0, 4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_cross_entropy_and_its_gradient(dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    # 130 rows: two whole parts and the rest of one.
+    logits = (3 * torch.randn(130, 50, generator=generator)).to(dtype)
+    targets = torch.randint(50, (130,), generator=generator)
+    reference = logits.float().requires_grad_()
+    expected = torch.nn.functional.cross_entropy(reference, targets, reduction="sum")
+    (0.5 * expected).backward()
+    ours = logits.detach().clone().requires_grad_()
+    total = cross_entropy(ours * 1, targets)  # a copy, because it is overwritten
+    assert total.item() == pytest.approx(expected.item(), rel=1e-6)
+    (0.5 * total).backward()
+    tolerance = 1e-6 if dtype == torch.float32 else 4e-3  # bfloat16 has 8 bits
+    torch.testing.assert_close(ours.grad.float(), reference.grad, atol=tolerance, rtol=0)
+
+
+def test_the_cross_entropy_of_nothing() -> None:
+    logits = torch.empty(0, 50, requires_grad=True)
+    total = cross_entropy(logits * 1, torch.empty(0, dtype=torch.long))
+    total.backward()
+    assert total.item() == 0 and logits.grad.shape == (0, 50)
+
+
+def encoded(base: Path, rows: list[Record]) -> list[dict[str, list[int]]]:
+    tokenizer = load_tokenizer(base)
+    return [encode_example(tokenizer, PromptTemplate(), row, "instruction") for row in rows]
+
+
+def adapted(network: Any, *, fused: bool = False) -> Any:
+    """With an adapter of random weights, the same each time."""
     from peft import LoraConfig, get_peft_model
-    from transformers import TrainingArguments
 
     torch.manual_seed(0)
-    adapted = get_peft_model(
-        network, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
-    ).eval()
-    arguments = TrainingArguments(output_dir=str(folder), use_cpu=True, report_to=[])
-    trainer = CompletionTrainer(adapted, args=arguments)
-    with torch.no_grad():
-        own = adapted(**batch).loss.item()
-        return trainer.compute_loss(adapted, dict(batch)).item(), own
+    config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
+    student = get_peft_model(network, config).eval()
+    if fused:
+        assert fuse_adapters(student) == 14  # 7 linear layers in each of two
+    return student
 
 
-def test_the_loss_is_the_models_own(tiny_model: Path, tmp_path: Path) -> None:
+def load(base: Path) -> Any:
     from transformers import AutoModelForCausalLM
 
-    batch = batch_of(tiny_model, EXAMPLES[:4])
-    assert (batch["attention_mask"] == 0).any()
-    network = AutoModelForCausalLM.from_pretrained(tiny_model)
-    loss, expected = losses(network, batch, tmp_path)
+    return AutoModelForCausalLM.from_pretrained(base)
+
+
+def own_gradients(student: Any, rows: list[dict[str, list[int]]]) -> tuple[float, list[Any]]:
+    """The model's own loss, mean over tokens of all rows, each computed alone; its gradients."""
+    count = sum(label != IGNORED for row in rows for label in row["labels"])
+    total = 0.0
+    for row in rows:
+        n = sum(label != IGNORED for label in row["labels"])
+        loss = student(**{key: torch.tensor([ids]) for key, ids in row.items()}).loss * n / count
+        loss.backward()
+        total += loss.item()
+    return total, [p.grad for p in student.parameters() if p.requires_grad]
+
+
+def packed_gradients(student: Any, rows: list[dict[str, list[int]]]) -> tuple[float, list[Any]]:
+    """The loss of training, of all rows in one, and its gradients."""
+    batch = pack(rows)
+    labels = batch.pop("labels")
+    loss = completion_loss(student(**batch), labels)
+    loss.backward()
+    return loss.item(), [p.grad for p in student.parameters() if p.requires_grad]
+
+
+def test_packed_and_fused_it_is_the_models_own_loss_and_gradient(tiny_model: Path) -> None:
+    rows = encoded(tiny_model, EXAMPLES[:4])
+    expected, gradients = own_gradients(adapted(load(tiny_model)), rows)
+    network = load(tiny_model)
+    assert use_packing(network)
+    assert pack(rows)["lengths"][0] > 3  # of the chat template
+    loss, ours = packed_gradients(adapted(network, fused=True), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     assert loss > 1
+    assert len(ours) == len(gradients) == 28
+    for gradient, reference in zip(ours, gradients, strict=True):
+        assert reference.abs().max() > 1e-4
+        torch.testing.assert_close(gradient, reference, atol=1e-5, rtol=1e-3)
 
 
-def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path, tmp_path: Path) -> None:
-    """Gemma 2 squeezes its logits after the head; others scale them there."""
+def gemma(**options: Any) -> Any:
     from transformers import Gemma2Config, Gemma2ForCausalLM
 
     torch.manual_seed(0)
-    network = Gemma2ForCausalLM(
-        Gemma2Config(
-            vocab_size=300,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=16,
-            max_position_embeddings=256,
-            initializer_range=0.2,
-            final_logit_softcapping=2.0,
-            pad_token_id=0,
-        )
-    )
-    loss, expected = losses(network, batch_of(tiny_model, EXAMPLES[:4]), tmp_path)
+    config = {
+        "vocab_size": 300,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "head_dim": 16,
+        "max_position_embeddings": 256,
+        "initializer_range": 0.2,
+        "pad_token_id": 0,
+    }
+    return Gemma2ForCausalLM(Gemma2Config(**config, **options)).eval()
+
+
+def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path) -> None:
+    """Gemma 2 squeezes its logits after the head; others scale them there."""
+    rows = encoded(tiny_model, EXAMPLES[:4])
+    options = {"final_logit_softcapping": 2.0, "attn_logit_softcapping": None}
+    expected, gradients = own_gradients(adapted(gemma(**options)), rows)
+    network = gemma(**options)
+    assert use_packing(network)
+    loss, ours = packed_gradients(adapted(network, fused=True), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
 
 
-def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_sliding_window_ends_in_each_example(tiny_model: Path, shared: bool) -> None:
+    """Every other layer of Gemma 2 sees only the last few tokens, here 6 of some 20."""
+    rows = encoded(tiny_model, EXAMPLES[:4])
+    if not shared:
+        rows[1]["input_ids"][0] = 7
+    assert (pack(rows)["lengths"][0] > 3) == shared
+    assert min(len(row["input_ids"]) for row in rows) > 6
+    options = {"sliding_window": 6, "attn_logit_softcapping": None}
+    expected, gradients = own_gradients(adapted(gemma(**options)), rows)
+    network = gemma(**options)
+    assert use_packing(network)
+    loss, ours = packed_gradients(adapted(network), rows)
+    assert loss == pytest.approx(expected, abs=1e-5)
+    torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
+    wide, _ = packed_gradients(adapted(gemma(attn_logit_softcapping=None)), rows[:1])
+    narrow, _ = packed_gradients(adapted(gemma(**options)), rows[:1])
+    assert wide != pytest.approx(narrow, abs=1e-4)
+
+
+def mamba() -> Any:
+    from transformers import MambaConfig, MambaForCausalLM
+
+    torch.manual_seed(0)
+    config = MambaConfig(vocab_size=300, hidden_size=32, num_hidden_layers=2, initializer_range=0.5)
+    return MambaForCausalLM(config).eval()
+
+
+@pytest.mark.parametrize("why", ["capped attention", "a recurrent layer"])
+def test_what_cannot_be_packed_is_left_as_it_was(tiny_model: Path, why: str) -> None:
+    network = gemma(attn_logit_softcapping=5.0) if why == "capped attention" else mamba()
+    before = network.config._attn_implementation
+    tokens = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        logits = network(tokens).logits
+        assert not use_packing(network)
+        assert network.config._attn_implementation == before
+        torch.testing.assert_close(network(tokens).logits, logits, atol=0, rtol=0)
+
+
+def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path) -> None:
     """sum of n_i * loss_i / sum of n_i, from each example alone."""
-    from transformers import AutoModelForCausalLM
-
-    rows = [example("Which?", "A wren."), example("And which else?", "Robins, and a swift too.")]
-    alone = []
-    for row in rows:
-        batch = batch_of(tiny_model, [row])
-        network = AutoModelForCausalLM.from_pretrained(tiny_model)
-        n = int((batch["labels"] != IGNORED).sum())
-        alone.append((n, losses(network, batch, tmp_path)[0]))
-    assert alone[0][0] != alone[1][0]
-    network = AutoModelForCausalLM.from_pretrained(tiny_model)
-    together, _ = losses(network, batch_of(tiny_model, rows), tmp_path)
-    expected = sum(n * loss for n, loss in alone) / sum(n for n, _ in alone)
+    rows = encoded(
+        tiny_model, [example("Which?", "A wren."), example("And which?", "Robins, and a swift.")]
+    )
+    network = load(tiny_model)
+    assert use_packing(network)
+    student = adapted(network)
+    alone = [packed_gradients(student, [row])[0] for row in rows]
+    counts = [sum(label != IGNORED for label in row["labels"]) for row in rows]
+    assert counts[0] != counts[1]
+    together, _ = packed_gradients(student, rows)
+    expected = sum(n * loss for n, loss in zip(counts, alone, strict=True)) / sum(counts)
     assert together == pytest.approx(expected, abs=1e-5)
-    assert together != pytest.approx(sum(loss for _, loss in alone) / 2, abs=1e-3)
+    assert together != pytest.approx(sum(alone) / 2, abs=1e-3)
 
 
 # A run
@@ -290,17 +418,111 @@ def test_an_example_with_nothing_to_learn_does_no_harm(tiny_model: Path, tmp_pat
     assert all(tensor.isfinite().all() for tensor in tensors(tmp_path).values())
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"micro_batch_size": 1}, {"micro_batch_size": 4}, {"gradient_checkpointing": True}],
+    ids=str,
+)
+def test_how_it_is_computed_changes_nothing_but_rounding(
+    tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path, change: dict[str, Any]
+) -> None:
+    other = train(tiny_model, tmp_path, replace(RECIPE, **change))
+    assert other["losses"] == pytest.approx(trained[1]["losses"], rel=1e-5)
+    torch.testing.assert_close(tensors(tmp_path), tensors(trained[0]), atol=1e-5, rtol=0)
+
+
+def test_what_cannot_be_packed_learns_an_example_at_a_time(
+    tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("heirloom.training.use_packing", lambda network: False)
+    other = train(tiny_model, tmp_path)
+    assert other["losses"] == pytest.approx(trained[1]["losses"], rel=1e-5)
+
+
+def test_in_bfloat16(tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path) -> None:
+    other = train(tiny_model, tmp_path, replace(RECIPE, dtype="bfloat16"))
+    assert other["losses"] == pytest.approx(trained[1]["losses"], rel=0.02)
+    assert other["losses"] != trained[1]["losses"]
+    assert all(tensor.dtype == torch.float32 for tensor in tensors(tmp_path).values())
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_four_bits_need_a_gpu(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeirloomError, match="quantization: 4bit needs a GPU of NVIDIA's"):
+        train(tiny_model, tmp_path, replace(RECIPE, quantization="4bit"))
+
+
+# Several processes
+
+
+def test_a_step_that_processes_cannot_share(tiny_model: Path, tmp_path: Path) -> None:
+    with pytest.raises(HeirloomError, match="batch_size, 4, cannot be shared by 3 processes"):
+        train(tiny_model, tmp_path, processes=3)
+
+
+def test_an_error_in_one_of_several_processes(tiny_model: Path, tmp_path: Path) -> None:
+    recipe = replace(RECIPE, learning_rate=1e30, epochs=4)
+    with pytest.raises(HeirloomError, match=r"the loss is not a number.*finetuning\.learning_rate"):
+        train(tiny_model, tmp_path, recipe, processes=2)
+
+
+def test_two_killed_processes_go_on_to_the_weights_of_one(tiny_model: Path, tmp_path: Path) -> None:
+    """Shared by DDP over gloo; 3 steps an epoch, the last of 2 examples, which is one for each."""
+    recipe = replace(RECIPE, epochs=20)
+    unbroken = train(tiny_model, tmp_path / "one", recipe)
+
+    folder = tmp_path / "two"
+    kill_at_step_4(tiny_model, folder, "replace(RECIPE, epochs=20), processes=2")
+    deadline = time.monotonic() + 60
+    while processes_of(folder) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not processes_of(folder)
+
+    resumed = train(tiny_model, folder, recipe, processes=2)
+    assert resumed["losses"] == pytest.approx(unbroken["losses"], rel=1e-4)
+    assert resumed["n_steps"] == unbroken["n_steps"] == 60
+    torch.testing.assert_close(tensors(folder), tensors(tmp_path / "one"), atol=1e-4, rtol=0)
+
+
+def processes_of(folder: Path) -> list[str]:
+    """The command lines of all processes that name `folder`."""
+    import psutil
+
+    lines = [" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])]
+    return [line for line in lines if str(folder) in line]
+
+
 # Going on after a kill
 
 # Long enough that the kill comes before the end: 40 epochs of 3 steps.
 LONG = replace(RECIPE, epochs=40)
 CHILD = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from test_finetuning import LONG, train
-train(Path({base!r}), Path({folder!r}), LONG)
+from test_finetuning import LONG, RECIPE, train
+train(Path({base!r}), Path({folder!r}), {arguments})
 """
+
+
+def kill_at_step_4(base: Path, folder: Path, arguments: str) -> None:
+    """Call `train` in a process of its own, which is killed once checkpoint 4 is there."""
+    code = CHILD.format(
+        tests=str(Path(__file__).parent), base=str(base), folder=str(folder), arguments=arguments
+    )
+    said = folder.with_suffix(".log")
+    with said.open("w") as log:
+        child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=log)
+        deadline = time.monotonic() + 240
+        while child.poll() is None and time.monotonic() < deadline:
+            if (folder / "work" / "checkpoint-4" / "trainer_state.json").exists():
+                break
+            time.sleep(0.005)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    assert child.returncode == -signal.SIGKILL, said.read_text()
+    assert not (folder / "adapter").exists()
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
@@ -308,18 +530,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Pa
     unbroken = train(tiny_model, tmp_path / "unbroken", LONG)
 
     folder = tmp_path / "broken"
-    code = CHILD.format(tests=str(Path(__file__).parent), base=str(tiny_model), folder=str(folder))
-    with (tmp_path / "child.log").open("w") as log:
-        child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=log)
-        deadline = time.monotonic() + 120
-        while child.poll() is None and time.monotonic() < deadline:
-            if (folder / "work" / "checkpoint-4" / "trainer_state.json").exists():
-                break
-            time.sleep(0.005)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-    assert child.returncode == -signal.SIGKILL, (tmp_path / "child.log").read_text()
-    assert not (folder / "adapter").exists()
+    kill_at_step_4(tiny_model, folder, "LONG")
     steps = [int(p.name.split("-")[1]) for p in (folder / "work").glob("checkpoint-*")]
     assert steps and max(steps) < 120
 

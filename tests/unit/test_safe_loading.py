@@ -15,9 +15,10 @@ from heirloom.config import Model
 from heirloom.conversion import prepare_model
 from heirloom.errors import HeirloomError
 from heirloom.files import Record, read_json, write_json
-from heirloom.finetuning import Recipe, finetune
+from heirloom.finetuning import finetune
 from heirloom.models import PromptTemplate, load_model
 from heirloom.sources import trusts_code, write_note
+from heirloom.training import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

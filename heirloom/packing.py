@@ -1,0 +1,147 @@
+"""Train on several examples in one row, none of which sees another: no padding, and no mask."""
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+IGNORED = -100  # label of a token that carries no loss
+_PACKED = "heirloom_packed"
+
+
+def pack(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
+    """One row of all `rows`, end to end, as arguments of a model's `forward`.
+
+    Tokens that they all begin with, such as a chat template's, come once, in front.
+
+    Args:
+        rows: `input_ids` and `labels` of each example.
+
+    Returns:
+        `input_ids`, `position_ids`, as in each example alone, and `labels`, each of shape
+        (1, tokens); `logits_to_keep`, the places that predict a token with loss; `lengths`, the
+        tokens of the common beginning, which may be 0, and of the rest of each example.
+    """
+    shared = _shared(rows)
+    ids, labels = rows[0]["input_ids"][:shared], [IGNORED] * shared
+    positions = list(range(shared))
+    for row in rows:
+        ids += row["input_ids"][shared:]
+        positions += range(shared, len(row["input_ids"]))
+        # What comes before a rest in the row is the end of another.
+        labels += [IGNORED, *row["labels"][shared + 1 :]]
+    return {
+        "input_ids": torch.tensor([ids]),
+        "position_ids": torch.tensor([positions]),
+        "labels": torch.tensor([labels]),
+        "logits_to_keep": torch.tensor(
+            [i for i, label in enumerate(labels[1:]) if label != IGNORED], dtype=torch.long
+        ),
+        "lengths": (shared, *(len(row["input_ids"]) - shared for row in rows)),
+        "use_cache": False,
+    }
+
+
+def single(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
+    """What `pack` makes of one example, for a model that knows nothing about packed rows."""
+    return {key: v for key, v in pack(rows).items() if key not in ("position_ids", "lengths")}
+
+
+def _shared(rows: Sequence[dict[str, list[int]]]) -> int:
+    """How many tokens all `rows` begin with, short of those that predict one with loss."""
+    if len(rows) == 1:
+        return 0
+    same = takewhile(
+        lambda tokens: len(set(tokens)) == 1, zip(*(row["input_ids"] for row in rows), strict=False)
+    )
+    silent = (
+        sum(1 for _ in takewhile(lambda label: label == IGNORED, row["labels"])) for row in rows
+    )
+    return max(0, min(sum(1 for _ in same), *(n - 1 for n in silent)))
+
+
+def attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    lengths: Sequence[int],
+    sliding_window: int | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each example of a packed row, an attention function of transformers.
+
+    Args:
+        module: The attention layer.
+        query: Shape (1, heads, tokens, size); likewise `key` and `value`, of fewer heads perhaps.
+        attention_mask: None.
+        lengths: As `pack` gives them.
+        sliding_window: How many tokens back, its own included, a token sees.
+        options: For `sdpa_attention_forward`, which is used on one example at a time.
+
+    Returns:
+        Shape (1, tokens, heads, size).
+    """
+    parts = (torch.split(tensor, list(lengths), dim=2) for tensor in (query, key, value))
+    (_, first_key, first_value), *_ = segments = list(zip(*parts, strict=True))
+    outputs = []
+    for number, (own_query, own_key, own_value) in enumerate(segments):
+        n, before = own_query.shape[2], 0
+        if not n:
+            continue
+        if number and lengths[0]:
+            before = lengths[0]
+            own_key = torch.cat([first_key, own_key], dim=2)
+            own_value = torch.cat([first_value, own_value], dim=2)
+        mask = None  # which the fastest kernels take for causal
+        if before or (sliding_window and n > sliding_window):
+            seen = torch.ones(n, before + n, dtype=torch.bool, device=query.device).tril(before)
+            if sliding_window:
+                seen = seen.triu(before + 1 - sliding_window)
+            mask = seen[None, None]
+        output, _ = sdpa_attention_forward(module, own_query, own_key, own_value, mask, **options)
+        outputs.append(output)
+    return torch.cat(outputs, dim=1), None
+
+
+def use_packing(network: Any) -> bool:
+    """Switch `network` to `attend`, if it then computes for a packed row what it does for each.
+
+    Architectures that carry anything but attention from token to token (Mamba and other recurrent
+    layers, convolutions), or attention of another kind, cannot be packed so. Nothing about a model
+    says reliably which it is, so it is asked: with two short texts of random tokens.
+
+    Returns:
+        Whether it does; if not, `network` is as it was.
+    """
+    generator = torch.Generator().manual_seed(0)
+    texts = torch.randint(network.config.get_text_config().vocab_size, (2, 8), generator=generator)
+    batch = pack([{"input_ids": ids, "labels": ids} for ids in texts.tolist()])
+    before = network.config._attn_implementation
+    with torch.no_grad():
+        alone = network(input_ids=texts.to(network.device), use_cache=False).logits.float()
+        network.set_attn_implementation(_PACKED)
+        try:
+            packed = network(
+                input_ids=batch["input_ids"].to(network.device),
+                position_ids=batch["position_ids"].to(network.device),
+                lengths=batch["lengths"],
+                use_cache=False,
+            ).logits.float()
+        # Whatever an architecture raises that knows no such arguments: it cannot be packed.
+        except (TypeError, ValueError, RuntimeError, AttributeError):
+            packed = torch.full_like(alone, torch.inf)
+    # Rounding, in bfloat16 too, is far below; what the other text adds is far above.
+    if (packed.view_as(alone) - alone).abs().max() < 0.1 * alone.std():
+        return True
+    network.set_attn_implementation(before)
+    return False
+
+
+AttentionInterface.register(_PACKED, attend)
