@@ -134,7 +134,7 @@ def trl(
     ]
     set_seed(recipe.seed)
     trainer = SFTTrainer(
-        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True),
         args=SFTConfig(
             output_dir=str(work),
             seed=recipe.seed,
@@ -178,7 +178,9 @@ def held_out_loss(folder: Path, adapter: Path, rows: list[Row]) -> float:
     """Mean over the tokens with loss, computed by the model itself."""
     from peft import PeftModel
 
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    network = AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, use_safetensors=True
+    )
     student = PeftModel.from_pretrained(network, adapter).eval()
     total, count = 0.0, 0
     with torch.no_grad():
@@ -192,7 +194,7 @@ def held_out_loss(folder: Path, adapter: Path, rows: list[Row]) -> float:
 
 def least_flops(folder: Path, tokens: int, learnt: int) -> float:
     """Of the products with the weights, forward and back; the head's where there is loss."""
-    network = AutoModelForCausalLM.from_pretrained(folder)
+    network = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
     head = network.get_output_embeddings()
     linear = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]
     inner = sum(layer.weight.numel() for layer in linear if layer is not head)
