@@ -255,7 +255,9 @@ def completion_loss(
     targets = labels[0, 1:]  # the logits at a position predict the token after it
     targets = targets[targets != IGNORED]
     n = len(targets) if num_items_in_batch is None else num_items_in_batch
-    return cross_entropy(outputs.logits[0], targets) / max(n, 1)  # there may be nothing to learn
+    # A view: taking row 0 would fill a second such tensor with zeros on the way back.
+    logits = outputs.logits.flatten(0, 1)
+    return cross_entropy(logits, targets) / max(n, 1)  # there may be nothing to learn
 
 
 class CompletionTrainer(Trainer):  # type: ignore[misc]
