@@ -114,9 +114,15 @@ def finetuning(parameters: int, *, dtype: str, examples: int, length: int, token
 
 
 @cache
-def count_parameters(folder: Path) -> int:
-    """The parameters of a model, from the headers of its safetensors files."""
-    return sum(_parameters_in(file) for file in folder.glob("*.safetensors"))
+def count_parameters(folder: Path) -> int | None:
+    """The parameters of a model, from the headers of its safetensors files.
+
+    None where there are none, or one is damaged: the job that loads it says which.
+    """
+    try:
+        return sum(_parameters_in(file) for file in folder.glob("*.safetensors")) or None
+    except ValueError:
+        return None
 
 
 def _parameters_in(file: Path) -> int:

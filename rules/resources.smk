@@ -14,15 +14,13 @@ def stated_by_profile(resource):
 
 def parameters_of(artefact):
     """How many parameters a model has: as the study says, or as its files do once they are there."""
-    stated, note = (
-        STUDY.models[artefact].parameters,
-        f"{RESULTS}/models/{artefact}.json",
-    )
-    if stated:
-        return int(stated)
-    if Path(note).exists():
-        return resources.count_parameters(locate(note))
-    return resources.DEFAULT_PARAMETERS
+    model, note = STUDY.models[artefact], Path(f"{RESULTS}/models/{artefact}.json")
+    if model.endpoint:
+        return 0  # it is not here
+    if model.parameters:
+        return int(model.parameters)
+    counted = resources.count_parameters(locate(note)) if note.exists() else None
+    return counted or resources.DEFAULT_PARAMETERS
 
 
 def model_resources(need):

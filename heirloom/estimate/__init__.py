@@ -100,7 +100,8 @@ def measure(results: str | Path, sizes: Mapping[str, float | None]) -> Measured:
                 complete = row["tokens_per_second"] or row["stage"] not in ("generate", "finetune")
                 if not complete:  # the rest came out of a cache
                     continue
-                work = replace(work, jobs=int(row["jobs"]))
+                if work.stage != "generate":  # into how many shards it was cut is in its seconds
+                    work = replace(work, jobs=int(row["jobs"]))
                 total = sums[work.stage, work.model]
                 total[0] += float(row["seconds"])
                 total[1] += seconds(work, size, RATES["cpu"])

@@ -161,7 +161,8 @@ def test_a_fault_that_passes_changes_nothing(
     unbroken = write(model_at(server.url, tmp_path / "unbroken"))
     server.faults.extend([fault] * 3)
     assert write(model_at(server.url, tmp_path / "broken", timeout=0.5)) == unbroken
-    assert len(server.asked) == 2 * 12 + 3
+    # More where the machine is so busy that a good answer takes half a second.
+    assert len(server.asked) >= 2 * 12 + 3
     assert len(server.answered) == 2 * 12
 
 

@@ -205,7 +205,11 @@ def test_a_new_teacher_adds_jobs_and_repeats_none(copied: Workshop) -> None:
 
     copied.edit_study(add)
     new = {f"generate cat instructions {n}-of-2" for n in (1, 2)}
-    new |= {f"score cat instructions {metric}" for metric in ("length", "mtld", "toxicity")}
+    for metric in ("length", "mtld", "toxicity"):
+        new |= {
+            f"score cat instructions {metric} 1-of-1",
+            f"gather_scores cat instructions {metric}",
+        }
     new |= {"fetch_model cat", "gather_candidates cat instructions", "profile cat"}
     assert names(copied.plan()) == new | trained(["passive-cat"]) | {"plan"} | TAIL
 

@@ -9,7 +9,7 @@ CANDIDATES = "generations/ant/instructions/candidates.jsonl"
 
 def test_a_second_study_takes_the_candidates_of_the_first(workshop: Workshop) -> None:
     def batches() -> dict[str, int]:
-        found = workshop.cache.glob("generations/*/*/part-*.jsonl")
+        found = workshop.cache.glob("generations/*/part-*.jsonl")
         return {str(path): path.stat().st_mtime_ns for path in found}
 
     def candidates(study: str) -> bytes:
