@@ -71,7 +71,7 @@ def main() -> None:
 
     peers = {
         "harness, same format": HFLM(pretrained=model.network, tokenizer=model.tokenizer),
-        "harness, its default format": HFLM(pretrained=str(folder)),
+        "harness, its default format": HFLM(pretrained=str(folder), device=str(model.device)),
     }
     for name, groups in sets.items():
         compare(name, model, groups, peers)
