@@ -104,7 +104,7 @@ def finetuning(parameters: int, *, dtype: str, examples: int, length: int, token
         length: Most tokens of one of them.
         tokens: Tokens in all, every epoch counted.
     """
-    numbers = parameters + 34 * examples * length * 128 * _layers(parameters) ** 2
+    numbers = parameters + 34 * examples * length * 128 * layers(parameters) ** 2
     return _need(
         cpu=numbers * 4,
         host=parameters * _BYTES[dtype],
@@ -132,13 +132,14 @@ def _parameters_in(file: Path) -> int:
     return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
 
 
-def _layers(parameters: int) -> float:
+def layers(parameters: float) -> float:
+    """The estimated number of layers L; each is 128 L wide."""
     return float((parameters / (12 * 128**2)) ** (1 / 3))
 
 
 def _cache_numbers(parameters: int) -> float:
     """Numbers in the cache for one token."""
-    return 2 * 8 * 128 * _layers(parameters)
+    return 2 * 8 * 128 * layers(parameters)
 
 
 def _need(*, cpu: float, host: float, gpu: float, operations: float) -> Need:

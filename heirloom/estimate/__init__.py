@@ -24,6 +24,7 @@ from pathlib import Path
 from heirloom.errors import HeirloomError
 from heirloom.estimate.work import SCORERS, Work, added, work_of
 from heirloom.files import Record, read_json
+from heirloom.resources import layers
 
 START = 10.0  # seconds until a job has loaded its model
 OTHER = 3.0  # seconds of a job without one
@@ -162,14 +163,12 @@ def _nearest(factors: Mapping[tuple[str, str], float], stage: str, model: str) -
 def _gigabytes(work: Work, size: float | None, rank: int) -> float | None:
     """What the jobs leave on disk; None where that depends on a size that is not known.
 
-    A model of N parameters has about L = (N / 196,608)^(1/3) layers of width d = 128 L, as a plain
-    transformer does, and an adapter of rank r 18 r L d numbers of 4 bytes.
+    An adapter of rank r on L layers of width d = 128 L has 18 r L d numbers of 4 bytes.
     """
     if work.stage == "finetune":
         if size is None:
             return None
-        layers = (size / 196_608) ** (1 / 3)
-        return float(work.jobs * 18 * rank * layers * 128 * layers * 4 / 1e9)
+        return work.jobs * 18 * rank * 128 * layers(size) ** 2 * 4 / 1e9
     # Candidates lie in the cache, in shards and gathered.
     copies = {"generate": 3, "judge": 1, "profile": 2}.get(work.stage, 0)
     return copies * work.written * _BYTES_A_TOKEN / 1e9
