@@ -183,7 +183,7 @@ def svg(figure: Any, name: str, title: str, description: str) -> str:
     from matplotlib import rc_context
 
     buffer = io.StringIO()
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with rc_context({"svg.fonttype": "none"}):
         figure.savefig(
             buffer,
             format="svg",
@@ -192,9 +192,14 @@ def svg(figure: Any, name: str, title: str, description: str) -> str:
         )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg ") :].replace(INK, "currentColor")
-    # Ids are only unique within a figure, and a page holds several.
-    svg = re.sub(r'\bid="', f'id="{name}-', svg)
-    svg = svg.replace("url(#", f"url(#{name}-").replace('href="#', f'href="#{name}-')
+    # Ids are only unique within a figure, and a page holds several. Matplotlib makes some of them
+    # of coordinates, whose last bits are not the same in every process: here they are numbered.
+    numbers: dict[str, int] = {}
+    svg = re.sub(
+        r'(\bid="|url\(#|href="#)([^")]+)',
+        lambda found: f"{found[1]}{name}-{numbers.setdefault(found[2], len(numbers))}",
+        svg,
+    )
     svg = re.sub(r"'DejaVu Sans'[^;\"]*", FONTS, svg)
     start = svg.index(">") + 1
     text = (
