@@ -226,6 +226,11 @@ class Objective(Section):
     prompts: Name | None = Field(
         None, description="Prompts of its own. Left out: `training_prompts`."
     )
+    pools: Annotated[Names, Field(min_length=1)] | None = Field(
+        None,
+        description="Whose candidates to choose from: pools, and bases for a set of their own "
+        "candidates. Left out: every pool, and every base that is a teacher.",
+    )
     measured_by: str = Field(
         ...,
         description="The profile metric that shows whether a student inherited it, "
@@ -557,6 +562,7 @@ def _reference_problems(raw: dict[str, Any]) -> list[str]:
             except HeirloomError as error:
                 problems.append(f"metrics.{name}.function: {error}")
     measured = _profile_metrics(section("benchmarks"))
+    own = [name for name in names(raw.get("bases")) if name in teachers]
     for name, objective in section("objectives").items():
         if name in ("passive", "random"):
             problems.append(f"objectives.{name}: this name is taken by the {name} training sets.")
@@ -567,11 +573,21 @@ def _reference_problems(raw: dict[str, Any]) -> list[str]:
                 for metric in entries if isinstance(entries, dict) else ():
                     check(f"objectives.{name}.{key}", metric, list(metrics), "metrics")
             check(f"objectives.{name}.prompts", objective.get("prompts"), prompts, "prompts")
+            for index, pool in enumerate(names(objective.get("pools"))):
+                path = f"objectives.{name}.pools[{index}]"
+                check(path, pool, [*section("pools"), *own], "pools or bases that are teachers")
             path = f"objectives.{name}.measured_by"
             check(path, objective.get("measured_by"), measured, "what the benchmarks measure")
     ablation = section("ablation")
     for index, name in enumerate(names(ablation.get("objectives"))):
         check(f"ablation.objectives[{index}]", name, list(section("objectives")), "objectives")
+        objective, chosen = section("objectives").get(str(name)), ablation.get("pool")
+        listed = names(objective.get("pools")) if isinstance(objective, dict) else []
+        if listed and chosen not in listed:
+            problems.append(
+                f"ablation.objectives[{index}]: {name!r} is not chosen from {chosen!r}; add that to "
+                f"objectives.{name}.pools."
+            )
     check("ablation.pool", ablation.get("pool"), list(section("pools")), "pools")
     k = section("generation").get("k", Generation().k)
     for index, fewer in enumerate(names(ablation.get("candidates"))):

@@ -71,11 +71,13 @@ def make_plan(study: Study) -> Plan:
 
     - passive, for every teacher;
     - best, for every objective: single-source from each base that is a teacher, and multi-source
-      from each pool; and, for an ablation, from fewer candidates of its pool;
-    - random, the control, for every pool, prompt set and number of candidates that an objective
-      uses. A random draw from a pool of one teacher is that teacher's passive set, so it is not
-      made twice. An objective that may leave out prompts has controls of its own on the prompts
-      that were kept: of fewer prompts, a student learns less, whatever the completions are.
+      from each pool, but for those that it leaves out; and, for an ablation, from fewer candidates
+      of its pool;
+    - random, the control, for every pool and prompt set that an objective uses. A random draw from
+      a pool of one teacher is that teacher's passive set, so it is not made twice; nor does it
+      matter among how many candidates of each teacher one is drawn, so that sets of fewer
+      candidates share it. An objective that may leave out prompts has controls of its own on the
+      prompts that were kept: of fewer prompts, a student learns less, whatever the completions are.
 
     Every base learns every set, but for single-source sets, which only the teacher itself learns.
     """
@@ -109,22 +111,20 @@ def make_plan(study: Study) -> Plan:
         best = f"{name}-{pool}{tail}"
         source = (pool, tuple(teachers), prompts)
         if objective.own_prompts:
-            control = Dataset(
-                f"random-{pool}-{name}{tail}", "random", *source, prompts_of=best, k=k
-            )
+            control = Dataset(f"random-{pool}-{name}{tail}", "random", *source, prompts_of=best)
         elif single:
             control = Dataset(f"passive-{suffix(prompts, pool)}", "passive", *source)
         else:
-            control = Dataset(f"random-{suffix(prompts, pool)}{tail}", "random", *source, k=k)
+            control = Dataset(f"random-{suffix(prompts, pool)}", "random", *source)
         return [add(control), add(Dataset(best, "best", *source, name, control.id, k=k))]
 
-    for name in study.objectives:
-        for base in study.bases:
-            if base in study.teachers:
-                new = set(add_best(name, base, [base])) - passive
-                only_for |= dict.fromkeys(new, base)
-        for pool, teachers in study.pools.items():
-            add_best(name, pool, teachers)
+    own = {base: [base] for base in study.bases if base in study.teachers}
+    for name, objective in study.objectives.items():
+        for pool, teachers in {**own, **study.pools}.items():
+            if objective.pools is None or pool in objective.pools:
+                new = add_best(name, pool, teachers)
+                if pool in own:
+                    only_for |= dict.fromkeys(set(new) - passive, pool)
     if study.ablation:
         for k in study.ablation.candidates:
             for name in study.ablation.objectives:

@@ -53,8 +53,9 @@ def figure5(changes: pd.DataFrame, plan: Record) -> str:
     """How much the number of candidates matters, the paper's figure 5.
 
     One panel per objective and base: change of the metric it is measured by against the base, for
-    students of the best of the first candidates of every teacher, more and more of them, and beside
-    each the student of one of the same candidates at random.
+    students of the best of the first candidates of every teacher, more and more of them. The
+    student of a candidate at random stands in front of those that it is the control of: of all, but
+    for an objective whose sets have prompts of their own.
     """
     sets = plan["datasets"]
     fewer = [data for data in sets.values() if data["k"] and data["objective"]]
@@ -66,14 +67,18 @@ def figure5(changes: pd.DataFrame, plan: Record) -> str:
         bases = _by_base(rows, plan)
         for base, own in bases.items():
             groups: list[_Group] = []
+            shown: set[str] = set()
             for row in sorted(own, key=lambda row: _data(plan, row)["k"] or plan["k"]):
                 k = _data(plan, row)["k"] or plan["k"]
-                bars = [("", drawing.row_of(row, "base", f"best of k = {k}", "multi"))]
-                for control in _measured(changes, plan, name, column="student", value=row.control):
-                    bars.append(
-                        ("", drawing.row_of(control, "base", f"random, k = {k}", "control"))
-                    )
-                groups.append((f"{k}", bars))
+                if row.control not in shown:
+                    shown.add(row.control)
+                    for control in _measured(
+                        changes, plan, name, column="student", value=row.control
+                    ):
+                        bar = drawing.row_of(control, "base", "random", "control")
+                        groups.append(("random", [("", bar)]))
+                best = drawing.row_of(row, "base", f"best of k = {k}", "multi")
+                groups.append((f"{k}", [("", best)]))
             heading = objective_label(name, plan) + (f"\n{base}" if len(bases) > 1 else "")
             panels.append((heading, groups))
     return _drawn(

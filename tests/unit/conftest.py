@@ -63,8 +63,7 @@ DATASETS = {
 
 # The wide study alone: from the first candidate of each teacher.
 ABLATION = {
-    "random-multi-k1": _dataset("random", "multi", "instructions") | {"k": 1},
-    "length-multi-k1": _dataset("best", "multi", "instructions", "length", "random-multi-k1")
+    "length-multi-k1": _dataset("best", "multi", "instructions", "length", "random-multi")
     | {"k": 1},
 }
 
@@ -80,7 +79,6 @@ RECORDS = {
     "alpha.toxicity-multi.s1": ([10, 20, 30, 40], [50.0, 60.0, 70.0, 80.0], [0.2, 0.4]),
 }
 ABLATION_RECORDS = {
-    "alpha.random-multi-k1.s1": ([10, 20, 35, 45], [50.0, 60.0, 70.0, 80.0], [0.4, 0.6]),
     "alpha.length-multi-k1.s1": ([15, 25, 30, 50], [50.0, 60.0, 70.0, 80.0], [0.4, 0.6]),
 }
 
@@ -110,7 +108,6 @@ CHOSEN = {
     "random-multi": {"p1": ("alpha", 1), "p2": ("beta", 1)},
     "length-alpha": {"p1": ("alpha", 1), "p2": ("alpha", 0)},
     "length-multi": {"p1": ("beta", 0), "p2": ("alpha", 0)},
-    "random-multi-k1": {"p1": ("alpha", 0), "p2": ("alpha", 0)},
     "length-multi-k1": {"p1": ("beta", 0), "p2": ("alpha", 0)},
     "random-provoking-multi": {"q1": ("alpha", 0), "q2": ("beta", 0)},
     "toxicity-multi": {"q1": ("alpha", 1), "q2": ("beta", 1)},

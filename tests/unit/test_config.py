@@ -398,12 +398,26 @@ def test_several_metrics_are_checked(raw: dict[str, Any]) -> None:
         ({"objectives": []}, "ablation.objectives: "),
         ({"objectives": ["lenght"]}, "ablation.objectives[0]: 'lenght' is not in objectives."),
         ({"pool": "smollm2"}, "ablation.pool: 'smollm2' is not in pools."),
+        (
+            {"objectives": ["own"]},
+            "ablation.objectives[0]: 'own' is not chosen from 'multi'; add that to "
+            "objectives.own.pools.",
+        ),
     ],
 )
 def test_an_ablation_is_checked(raw: dict[str, Any], changes: dict[str, Any], message: str) -> None:
+    raw["objectives"]["own"] = {**raw["objectives"]["length"], "pools": ["smollm2"]}
     ablation = {"objectives": ["length"], "pool": "multi", "candidates": [1, 2], **changes}
     (problem,) = refusal({**raw, "ablation": ablation})
     assert problem.startswith(message)
+
+
+def test_the_pools_of_an_objective_are_checked(raw: dict[str, Any]) -> None:
+    # gemma3 is a teacher, but learns nothing itself.
+    (problem,) = refusal(objective_with(raw, pools=["multi", "gemma3"]))
+    assert problem.startswith(
+        "objectives.length.pools[1]: 'gemma3' is not in pools or bases that are teachers."
+    )
 
 
 def test_a_model_behind_an_endpoint_is_checked(raw: dict[str, Any]) -> None:

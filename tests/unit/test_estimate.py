@@ -46,37 +46,37 @@ def named(rows: list[Work]) -> dict[tuple[str, str], Work]:
 
 def test_teachers_write_k_completions_as_long_as_they_may_be(plan: Record) -> None:
     work = named(work_of(plan))["generate", "smollm2"]
-    # 64 instructions of 128 tokens and 24 provoking ones of 32, five of each.
-    assert work.written == 5 * (64 * 128 + 24 * 32)
-    assert work.read == PROMPT * (64 + 24)
+    # 52 instructions of 128 tokens and 24 provoking ones of 32, five of each.
+    assert work.written == 5 * (52 * 128 + 24 * 32)
+    assert work.read == PROMPT * (52 + 24)
     assert work.trained == 0
 
 
 def test_students_train_on_prompts_and_completions(plan: Record) -> None:
     work = named(work_of(plan))
-    assert work["finetune", "smollm2.length-multi.s1"].trained == 64 * (PROMPT + 128)
+    assert work["finetune", "smollm2.length-multi.s1"].trained == 52 * (PROMPT + 128)
     assert work["finetune", "smollm2.toxicity-multi.s1"].trained == 24 * (PROMPT + 32)
     assert work["finetune", "smollm2.length-multi.s1"].model == "smollm2"
 
 
 def test_longer_examples_than_max_length_are_counted_as_that_and_epochs_as_often() -> None:
     work = named(work_of(plan_of(finetuning={"max_length": 100, "epochs": 3})))
-    assert work["finetune", "smollm2.length-multi.s1"].trained == 3 * 64 * 100
+    assert work["finetune", "smollm2.length-multi.s1"].trained == 3 * 52 * 100
 
 
 def test_profiles_write_answers_and_read_benchmarks(plan: Record) -> None:
     work = named(work_of(plan))["profile", "gemma3"]
-    # One answer to each of 52 instructions, 25 continuations of 8 toxic prompts.
-    assert work.written == 52 * 128 + 8 * 25 * 20
+    # One answer to each of 60 instructions, 25 continuations of 8 toxic prompts.
+    assert work.written == 60 * 128 + 8 * 25 * 20
     tokens = {name: tokens for name, (_, tokens) in READ.items()}
     assert work.read == (
-        PROMPT * (52 + 8)
-        + 40 * tokens["stereoset"]
-        + 40 * tokens["crows_pairs"]
+        PROMPT * (60 + 8)
+        + 32 * tokens["stereoset"]
+        + 32 * tokens["crows_pairs"]
         + READ["seat"][0] * tokens["seat"]
         + 4 * 16 * tokens["bbq"]  # four data sets
-        + 2 * 10 * tokens["calibration"]  # HellaSwag and OpenBookQA
-        + 10 * tokens["judge"]  # the pool's own pairs
+        + 2 * 8 * tokens["calibration"]  # HellaSwag and OpenBookQA
+        + 8 * tokens["judge"]  # the pool's own pairs
         + 5 * 3 * tokens["general"]  # five tasks
     )
 
@@ -84,14 +84,14 @@ def test_profiles_write_answers_and_read_benchmarks(plan: Record) -> None:
 def test_every_model_and_student_has_its_line(plan: Record) -> None:
     work = named(work_of(plan))
     assert {name for stage, name in work if stage == "profile"} == set(plan["models"])
-    assert sum(stage == "finetune" for stage, _ in work) == 13
+    assert sum(stage == "finetune" for stage, _ in work) == 10
 
 
 def test_a_scorer_that_is_a_model_is_work(plan: Record) -> None:
     toxicity = {"toxicity": {"function": "detoxify"}}
     work = named(work_of(plan_of(metrics=toxicity)))["score", "toxicity"]
     assert (work.model, work.jobs) == ("detoxify", 4)  # two teachers, two prompt sets
-    assert work.read == 2 * 5 * (64 * 128 + 24 * 32)
+    assert work.read == 2 * 5 * (52 * 128 + 24 * 32)
 
 
 # Formula
@@ -110,9 +110,9 @@ def test_without_measurements_the_formula_decides(plan: Record) -> None:
     line = lines["generate", "gemma3"]
     assert line.hours == pytest.approx(seconds(line.work, SIZES["gemma3"], RATES["cpu"]) / 3600)
     assert not line.measured
-    # 13 adapters of rank 16: 18 r L d numbers of 4 bytes, L = (134.5e6 / 196,608)^(1/3) = 8.81.
+    # 10 adapters of rank 16: 18 r L d numbers of 4 bytes, L = (134.5e6 / 196,608)^(1/3) = 8.81.
     assert lines["finetune", "smollm2"].gigabytes == pytest.approx(
-        13 * 18 * 16 * 8.811 * 128 * 8.811 * 4 / 1e9, rel=1e-3
+        10 * 18 * 16 * 8.811 * 128 * 8.811 * 4 / 1e9, rel=1e-3
     )
 
 
@@ -123,7 +123,7 @@ def test_of_a_model_of_unknown_size_only_tokens_are_said(plan: Record) -> None:
     }
     unknown = lines["generate", "gemma3"]
     assert unknown.hours is None and unknown.size is None
-    assert unknown.work.written == 5 * (64 * 128 + 24 * 32)
+    assert unknown.work.written == 5 * (52 * 128 + 24 * 32)
     assert lines["generate", "smollm2"].hours
 
 

@@ -15,10 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def study(**changes: Any) -> Study:
-    """The default study with other values under some of its keys, and without an ablation."""
+    """The default study with other values under some of its keys; all pools, and no ablation."""
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     # They name a pool, and some studies here have none.
-    del raw["benchmarks"]["judge"], raw["ablation"]
+    del raw["benchmarks"]["judge"], raw["ablation"], raw["objectives"]["toxicity"]["pools"]
     return parse_study({**raw, **changes}, root=ROOT)
 
 
@@ -239,6 +239,19 @@ def test_the_record_is_json_and_has_what_the_report_reads() -> None:
 
 
 LENGTH = {"metric": "length", "direction": "maximise", "measured_by": "text.length"}
+
+
+def test_an_objective_may_leave_out_pools() -> None:
+    def sets(**pools: list[str]) -> list[str]:
+        objectives = {"length": {**LENGTH, **pools}}
+        plan = make_plan(study(objectives=objectives, bases=["smollm2", "gemma3"]))
+        return [name for name, dataset in plan.datasets.items() if dataset.objective]
+
+    assert sets() == ["length-smollm2", "length-gemma3", "length-multi"]
+    assert sets(pools=["multi"]) == ["length-multi"]
+    assert sets(pools=["multi", "gemma3"]) == ["length-gemma3", "length-multi"]
+
+
 ABLATION = {"objectives": ["length"], "pool": "multi", "candidates": [1, 2]}
 
 
@@ -255,28 +268,15 @@ def test_an_ablation_adds_sets_of_fewer_candidates() -> None:
     expected = []
     for k in (1, 2):
         for name, prompts, control in (
-            ("length", "instructions", f"random-multi-k{k}"),
-            ("toxicity", "provoking", f"random-provoking-multi-k{k}"),
+            ("length", "instructions", "random-multi"),
+            ("toxicity", "provoking", "random-provoking-multi"),
         ):
-            expected += [
-                Dataset(control, "random", "multi", BOTH, prompts, k=k),
-                Dataset(f"{name}-multi-k{k}", "best", "multi", BOTH, prompts, name, control, k=k),
-            ]
+            best = f"{name}-multi-k{k}"
+            expected.append(Dataset(best, "best", "multi", BOTH, prompts, name, control, k=k))
     assert list(added.values()) == expected
-    # Every base learns them, and a student is compared with the control of as many candidates.
-    assert plan.students["smollm2.length-multi-k2.s1"].control == "smollm2.random-multi-k2.s1"
-    assert len(plan.students) == len(ordinary.students) + 8
-
-
-def test_a_control_of_an_ablation_serves_several_objectives() -> None:
-    objectives = {"length": LENGTH, "short": {**LENGTH, "direction": "minimise"}}
-    ablation = {**ABLATION, "objectives": ["length", "short"], "candidates": [1]}
-    plan = make_plan(study(objectives=objectives, ablation=ablation))
-    assert [name for name in plan.datasets if name.endswith("-k1")] == [
-        "random-multi-k1",
-        "length-multi-k1",
-        "short-multi-k1",
-    ]
+    # Every base learns them, and the control is that of all candidates.
+    assert plan.students["smollm2.length-multi-k2.s1"].control == "smollm2.random-multi.s1"
+    assert len(plan.students) == len(ordinary.students) + 4
 
 
 def test_both_directions_of_a_metric() -> None:
@@ -297,14 +297,14 @@ def test_a_set_of_fewer_prompts_has_a_control_of_the_same(limits: dict[str, Any]
     objectives = {"length": LENGTH, "top": {**LENGTH, **limits}}
     plan = make_plan(study(objectives=objectives, ablation={**ABLATION, "objectives": ["top"]}))
     assert plan.datasets["length-multi"].control == "random-multi"
-    for best, control, pool, teachers, k in (
-        ("top-multi", "random-multi-top", "multi", BOTH, None),
-        ("top-smollm2", "random-smollm2-top", "smollm2", ONE, None),
-        ("top-multi-k2", "random-multi-top-k2", "multi", BOTH, 2),
+    for best, control, pool, teachers in (
+        ("top-multi", "random-multi-top", "multi", BOTH),
+        ("top-smollm2", "random-smollm2-top", "smollm2", ONE),
+        ("top-multi-k2", "random-multi-top-k2", "multi", BOTH),  # the prompts are its own
     ):
         assert plan.datasets[best].control == control
         assert plan.datasets[control] == Dataset(
-            control, "random", pool, teachers, "instructions", prompts_of=best, k=k
+            control, "random", pool, teachers, "instructions", prompts_of=best
         )
     # Only the base that wrote the candidates learns the single-source set and its control.
     two = make_plan(study(objectives=objectives, bases=["smollm2", "gemma3"]))
