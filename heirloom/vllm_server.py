@@ -35,7 +35,6 @@ logger = logging.getLogger(__name__)
 #: The environment variable with the command that starts a server; the model's folder and further
 #: options are put behind it.
 COMMAND = "HEIRLOOM_VLLM"
-_ANSWERS, _LOG = "answers.jsonl", "vllm.log"
 _START_SECONDS = 3600.0  # the largest models are read from slow disks
 _END_SECONDS = 30.0
 _ANSWER_SECONDS = 3600.0
@@ -67,9 +66,9 @@ def generate(
     Raises:
         HeirloomError: vLLM does not start, or ends too early; the message names its log.
     """
-    own = prompts[shard::shards]
-    work = work / f"{shard + 1}-of-{shards}"  # a shard's answers are its own
-    encoded = {prompt.id: model.encode_prompt(prompt.text, request.format) for prompt in own}
+    own, share = prompts[shard::shards], f"{shard + 1}-of-{shards}"
+    file, log = work / f"answers-{share}.jsonl", work / f"vllm-{share}.log"
+    encoded = {prompt.id: model.encode_prompt(prompt.text, request.format) for prompt in prompts}
     room = model.context_length - request.max_new_tokens
     identity = {
         "code": [sha256(str(module)) for module in (__file__, answers.__file__)],
@@ -82,8 +81,8 @@ def generate(
     }
     made: dict[answers.Key, Answer] = {}
     asked: dict[answers.Key, dict[str, Any]] = {}
-    with claimed(work, identity):
-        kept = answers.read_answers(work.glob(_ANSWERS))
+    with claimed(work, identity, share=share):
+        kept = answers.read_answers(sorted(work.glob("answers-*.jsonl")))
         for prompt in own:
             too_long = len(encoded[prompt.id]) > room
             if too_long:
@@ -97,7 +96,7 @@ def generate(
                     asked[key] = _body(model, encoded[prompt.id], key, request)
         if asked:
             longest = max(len(body["prompt"]) for body in asked.values()) + request.max_new_tokens
-            with _served_folder(model) as folder, _serving(folder, model, longest, work) as url:
+            with _served_folder(model) as folder, _serving(folder, model, longest, log) as url:
                 client = Client(
                     Endpoint(
                         url=url,
@@ -108,9 +107,9 @@ def generate(
                     )
                 )
                 try:
-                    made |= answers.ask(client, "completions", asked, work / _ANSWERS)
+                    made |= answers.ask(client, "completions", asked, file)
                 except HeirloomError as error:
-                    raise HeirloomError(f"{error} What vLLM says is in {work / _LOG}.") from error
+                    raise HeirloomError(f"{error} What vLLM says is in {log}.") from error
     return [
         _record(model, encoded[prompt.id], key, made[key], request)
         for prompt in own
@@ -180,14 +179,14 @@ def _served_folder(model: "LanguageModel") -> Iterator[Path]:
 
 
 @contextmanager
-def _serving(folder: Path, model: "LanguageModel", longest: int, work: Path) -> Iterator[str]:
+def _serving(folder: Path, model: "LanguageModel", longest: int, log: Path) -> Iterator[str]:
     """The address of a server of the model, which is gone when the block ends.
 
     Args:
         folder: Of the weights.
         model: What it is called in messages, and its number format.
         longest: Tokens of the longest prompt with its completion.
-        work: Folder of its log.
+        log: File of what it prints.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -203,18 +202,18 @@ def _serving(folder: Path, model: "LanguageModel", longest: int, work: Path) -> 
     }
     started = [*command(), str(folder), *(word for option in options.items() for word in option)]
     logger.info("starting %s", shlex.join(started))
-    with (work / _LOG).open("wb") as log:
+    with log.open("wb") as output:
         server = subprocess.Popen(
             started,
             stdin=subprocess.DEVNULL,
-            stdout=log,
+            stdout=output,
             stderr=subprocess.STDOUT,
             env={**os.environ, "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"},
             start_new_session=True,  # a process group to end as a whole
             preexec_fn=_end_with_parent,
         )
     try:
-        _wait_until_ready(url, server, model.name, work / _LOG)
+        _wait_until_ready(url, server, model.name, log)
         yield f"{url}/v1"
     finally:
         _end(server)

@@ -65,7 +65,7 @@ def test_a_server_is_there_while_texts_are_missing(
     assert [r["finish_reason"] for r in records] == ["stop"] * 8 + ["too_long"] * 2
     assert len({r["completion"] for r in records[:8]}) == 8
 
-    arguments = (tmp_path / "work/1-of-1/vllm.log").read_text()
+    arguments = (tmp_path / "work/vllm-1-of-1.log").read_text()
     assert arguments.startswith(str(model.network.name_or_path))
     assert "--dtype float32" in arguments and "--generation-config vllm" in arguments
     longest = max(len(model.encode_prompt(p.text, "instruction")) for p in PROMPTS)
@@ -74,6 +74,12 @@ def test_a_server_is_there_while_texts_are_missing(
     stand_in.unlink()
     again = generate(model, [*PROMPTS, TOO_LONG], SAMPLED, work=tmp_path / "work")
     assert again == records and not stand_in.exists()  # nothing was missing, nothing started
+    shares = [
+        generate(model, [*PROMPTS, TOO_LONG], SAMPLED, work=tmp_path / "work", shard=n, shards=2)
+        for n in (0, 1)
+    ]
+    assert len(shares[0]) == 6 and not stand_in.exists()  # nor for another number of shards
+    assert all(record in records for share in shares for record in share)
 
 
 def test_a_server_that_dies_leaves_what_it_wrote(
@@ -87,7 +93,7 @@ def test_a_server_that_dies_leaves_what_it_wrote(
     monkeypatch.setenv("DIES_AFTER", "3")
     with pytest.raises(HeirloomError, match="3 of 8 missing texts are kept now") as caught:
         generate(model, PROMPTS, SAMPLED, work=tmp_path / "work")
-    assert f"What vLLM says is in {tmp_path / 'work/1-of-1/vllm.log'}" in str(caught.value)
+    assert f"What vLLM says is in {tmp_path / 'work/vllm-1-of-1.log'}" in str(caught.value)
     assert gone(stand_in)
     monkeypatch.setenv("DIES_AFTER", "5")  # exactly those that are missing
     assert generate(model, PROMPTS, SAMPLED, work=tmp_path / "work") == unbroken
@@ -117,7 +123,7 @@ import time, types
 from pathlib import Path
 from heirloom import vllm_server
 model = types.SimpleNamespace(name="tiny", network=types.SimpleNamespace(dtype="torch.float32"))
-with vllm_server._serving(Path("folder"), model, 64, Path({str(tmp_path)!r})):
+with vllm_server._serving(Path("folder"), model, 64, Path({str(tmp_path)!r}, "log")):
     print("ready", flush=True)
     time.sleep(600)
 """
