@@ -348,13 +348,15 @@ def _inputs(config: Record, notes: Mapping[str, Iterable[str | Path]]) -> list[R
             note = read_json(file)
             artefact = config[kind][note["name"]]
             sources = _SOURCES.validate_python(artefact["sources"])
+            named = [name for source in sources for name in identifiers(source)]
+            endpoint = artefact.get("endpoint")  # a model has one, or sources
             checksum = {"sha256": note["sha256"]} if "sha256" in note else {}
             found.append(
                 {
                     "@id": f"#{kind}-{note['name']}",
                     "@type": "CreativeWork",
                     "name": f"{kind}: {note['name']}",
-                    "identifier": _compact([i for source in sources for i in identifiers(source)]),
+                    "identifier": _compact([endpoint["url"]] if endpoint else named),
                     **checksum,
                     "license": artefact["license"],
                 }

@@ -54,6 +54,9 @@ def test_a_teacher_behind_an_endpoint(tmp_path: Path, tiny_model: Path) -> None:
     assert "not applicable" in report
     card = (shop.results / "datasets/passive-remote/README.md").read_text(encoding="utf-8")
     assert f"`writer` behind the endpoint `{server.url}`" in card
+    crate = read_json(shop.results / "ro-crate-metadata.json")["@graph"]
+    (model,) = [entity for entity in crate if entity["@id"] == "#models-remote"]
+    assert model["identifier"] == server.url
 
     files = [path for path in shop.folder.parent.rglob("*") if path.is_file()]
     assert len(files) > 100
