@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -161,9 +162,11 @@ def _load(folder: Path, file: str, *, dtype: str) -> tuple[Any, Any]:
 
     Reading a GGUF header is slow, as it holds the whole vocabulary (12 s for that of Gemma), and
     left to themselves AutoTokenizer and AutoModelForCausalLM each read it once more for the
-    configuration. Here the model is handed that, and the tokenizer is loaded by its general class,
-    which takes everything from the file's own vocabulary.
+    configuration, and once for the weights. Here the model is handed the configuration, the
+    tokenizer is loaded by its general class, which takes everything from the file's own vocabulary,
+    and the reader's work is kept between the other two.
     """
+    import gguf
     from transformers import (
         AutoConfig,
         AutoModelForCausalLM,
@@ -175,16 +178,21 @@ def _load(folder: Path, file: str, *, dtype: str) -> tuple[Any, Any]:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(
         folder, gguf_file=file, local_files_only=True
     )
-    config = AutoConfig.from_pretrained(folder, gguf_file=file, local_files_only=True)
-    model, loaded = AutoModelForCausalLM.from_pretrained(
-        folder,
-        gguf_file=file,
-        config=config,
-        dtype=dtype,
-        quantization_config=GgufConfig(dequantize=True),
-        output_loading_info=True,
-        local_files_only=True,
-    )
+    reader = gguf.GGUFReader
+    gguf.GGUFReader = cache(reader)  # transformers looks it up there each time
+    try:
+        config = AutoConfig.from_pretrained(folder, gguf_file=file, local_files_only=True)
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            folder,
+            gguf_file=file,
+            config=config,
+            dtype=dtype,
+            quantization_config=GgufConfig(dequantize=True),
+            output_loading_info=True,
+            local_files_only=True,
+        )
+    finally:
+        gguf.GGUFReader = reader
     if loaded["missing_keys"]:
         raise ValueError(f"no weights for {', '.join(sorted(loaded['missing_keys'])[:5])}")
     return model, tokenizer
