@@ -21,8 +21,9 @@ OWNER = "owner.pid"
 PACKAGES = ["munge", "slurmctld", "slurmd", "slurm-client"]
 PROGRAMS = ["munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "setpriv"]
 
-# What a test needs. No accounting; memory is scheduled but not enforced; two device files stand
-# for GPUs, of which CUDA_VISIBLE_DEVICES gets the numbers.
+# What a test needs. No accounting; without control groups, which take a machine set up for them, a
+# job that takes more memory than it asked for is found within a second or two, and killed; two
+# device files stand for GPUs, of which CUDA_VISIBLE_DEVICES gets the numbers.
 SETTINGS = """
 ClusterName=heirloom
 SlurmctldHost={host}(127.0.0.1)
@@ -45,7 +46,9 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 MpiDefault=none
 SwitchType=switch/none
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=1
+JobAcctGatherParams=OverMemoryKill
 AccountingStorageType=accounting_storage/none
 ReturnToService=2
 SlurmdParameters=config_overrides

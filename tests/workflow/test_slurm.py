@@ -1,4 +1,4 @@
-"""The tiny study as jobs of a real Slurm: one is cancelled, and a daemon is killed."""
+"""The tiny study as jobs of a real Slurm: one is cancelled, one out of memory, a daemon killed."""
 
 import shutil
 import signal
@@ -105,4 +105,16 @@ def test_a_daemon_that_is_killed_costs_nothing(
     slurm.daemons["slurmd"].wait()
     slurm.start_slurmd()
     assert "Trying to restart job" not in finish(run, log, 300)
+    assert copied.bytes_of(*TRAINED) == finished.bytes_of(*TRAINED)
+
+
+def test_a_job_out_of_memory_gets_more(finished: Workshop, copied: Workshop, slurm: Slurm) -> None:
+    """Somebody overruled the formula with too little: Slurm kills it, the next attempt has more."""
+    shutil.rmtree(copied.results / STUDENT)
+    log = copied.folder.parent / "started.log"
+    before = slurm.jobs("F", "OOM", "CA")
+    too_little = ("--set-resources", "finetune:mem_mb=400*attempt")
+    run = copied.start(str(RESULTS / STUDENT / "manifest.json"), *IMPATIENT, *too_little)
+    assert "Trying to restart job" in finish(run, log, 300)
+    assert len(slurm.jobs("F", "OOM", "CA")) > len(before)
     assert copied.bytes_of(*TRAINED) == finished.bytes_of(*TRAINED)
