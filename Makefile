@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 VENV := .venv
-DATA ?= ../shared/data
+DATA ?= data
 CONFIG ?= config/config.yaml
 CHECKS := .venv-checks
 PIP_OPTIONS := --quiet --disable-pip-version-check
@@ -19,8 +19,11 @@ $(BIN)/snakemake: requirements.lock
 		|| { echo "heirloom needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install $(PIP_OPTIONS) --no-compile -r requirements.lock
-	@# On all cores, unlike pip. Packages carry templates that do not compile; they are none of ours.
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
+	@# What jobs import is compiled here, also where Python is told to write no bytecode; all that
+	@# pip would compile is four times as much.
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import heirloom.report, heirloom.training, \
+		lm_eval.evaluator, matplotlib.pyplot, openvino, profanity_check, snakemake.cli, snakemake.script, \
+		transformers.models.gemma3.modeling_gemma3, transformers.models.llama.modeling_llama'
 	@touch $@
 
 $(VENV)/.dev: $(BIN)/snakemake requirements-dev.lock
@@ -59,6 +62,7 @@ parity: $(VENV)/.dev ## Compare with the reference implementations; DATA: the be
 
 bench: $(VENV)/.dev ## Measure speed beside other implementations, in one run
 	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.likelihood
 	$(BIN)/python -m benchmarks.finetuning
 	$(BIN)/python -m benchmarks.text_metrics

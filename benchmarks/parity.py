@@ -5,7 +5,7 @@ BBQ categories, and on the first 500 rows of HellaSwag (validation) and of OpenB
 data are the authors' own files, which are not part of this repository. Run from its folder, some
 ten minutes on two cores:
 
-    .venv/bin/python -m benchmarks.parity ../shared/data
+    .venv/bin/python -m benchmarks.parity data
 """
 
 import gzip
@@ -40,7 +40,7 @@ ROWS = 500
 
 def main() -> None:
     """Print one table."""
-    data = Path(sys.argv[1] if len(sys.argv) > 1 else "../shared/data")
+    data = Path(sys.argv[1] if len(sys.argv) > 1 else "data")
     if not data.is_dir():
         sys.exit(f"There is no folder {data}: name the one that has the benchmarks' files.")
     _, folder = fetch_model(default_study())

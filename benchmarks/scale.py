@@ -1,0 +1,69 @@
+"""Whether rate and memory of generation stay flat as prompts become many.
+
+SmolLM2-135M-Instruct and one sample of at most 16 tokens a prompt, as the default study writes
+them, for 100, 1,000 and 5,000 prompts, each in a process of its own. The prompts are our 640
+instructions, over and over. The rate is in tokens a processor second, prompts counted too, without
+loading and conversion; the memory is the most that the process ever held. Run from the repository's
+folder:
+
+    .venv/bin/python -m benchmarks.scale
+"""
+
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+from benchmarks.smollm2 import default_study, fetch_model
+from heirloom.generation import Prompt, Request, generate
+from heirloom.models import PromptTemplate, load_model
+from heirloom.prompts import read_prompts
+from heirloom.sampling import Sampling
+
+SIZES = (100, 1000, 5000)
+REQUEST = Request(1, 16, Sampling(1.0, 50), seed=17, batch_size=80)
+
+
+def main() -> None:
+    """Print a table; with a number, print the rate and the memory for that many prompts."""
+    if len(sys.argv) > 1:
+        print(*measure(int(sys.argv[1])))
+        return
+    print("| prompts | tokens/s | peak memory, MB |")
+    print("|---|---|---|")
+    for size in SIZES:
+        command = [sys.executable, "-m", "benchmarks.scale", str(size)]
+        printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        rate, memory = printed.split()
+        print(f"| {size:,} | {float(rate):.0f} | {float(memory):.0f} |", flush=True)
+
+
+def measure(size: int) -> tuple[float, float]:
+    """Tokens a processor second and peak memory in MB, for so many prompts."""
+    study = default_study()
+    _, folder = fetch_model(study)
+    model = load_model(
+        folder,
+        name="smollm2",
+        prompt_template=PromptTemplate(),
+        dtype="float32",
+        weights=study.generation.weights,
+    )
+    rows = read_prompts("resources/prompts/instructions.jsonl", text="instruction", input="input")
+    texts = islice(cycle(row["text"] for row in rows), size)
+    prompts = [Prompt(str(number), text) for number, text in enumerate(texts)]
+    _ = model.decoder  # made when first asked for
+    with tempfile.TemporaryDirectory() as work:
+        start = time.process_time()
+        records = generate(model, prompts, REQUEST, work=Path(work) / "parts")
+        seconds = time.process_time() - start
+    n_tokens = sum(len(model.encode_prompt(p.text, REQUEST.format)) for p in prompts)
+    n_tokens += sum(record["n_tokens"] for record in records)
+    return n_tokens / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
