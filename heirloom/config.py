@@ -585,8 +585,8 @@ def _reference_problems(raw: dict[str, Any]) -> list[str]:
         listed = names(objective.get("pools")) if isinstance(objective, dict) else []
         if listed and chosen not in listed:
             problems.append(
-                f"ablation.objectives[{index}]: {name!r} is not chosen from {chosen!r}; add that to "
-                f"objectives.{name}.pools."
+                f"ablation.objectives[{index}]: {name!r} is not chosen from {chosen!r}; add that "
+                f"to objectives.{name}.pools."
             )
     check("ablation.pool", ablation.get("pool"), list(section("pools")), "pools")
     k = section("generation").get("k", Generation().k)
