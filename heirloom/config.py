@@ -280,7 +280,7 @@ class Objective(Section):
 
 
 class Ablation(Section):
-    """Best-of sets and their controls from fewer candidates, the first of those that there are."""
+    """Best-of sets from fewer candidates, the first of those that there are."""
 
     objectives: Annotated[Names, Field(min_length=1)] = Field(
         ..., description="Objectives to choose for."
