@@ -11,6 +11,7 @@ import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,7 @@ def generate(
     progress = Progress(
         sum(len(samples) for _, part in parts for _, samples in part), "completions"
     )
+    longest = _longest([part for _, part in parts], fitting, request.batch_size)
     generated = False  # to ask for the decoder is to make it, which takes seconds
     with claimed(work, _identity(model, fitting, request), share=f"{shard + 1}-of-{shards}"):
         for number, part in parts:
@@ -131,7 +133,7 @@ def generate(
             if file.exists():
                 progress.update(sum(len(samples) for _, samples in part))
             else:
-                write_jsonl(file, _complete(model, part, fitting, request, progress))
+                write_jsonl(file, _complete(model, part, fitting, longest, request, progress))
                 generated = True
             records.update({(r["prompt_id"], r["sample"]): r for r in read_jsonl(file)})
     if generated:
@@ -178,6 +180,18 @@ def _parts(encoded: dict[str, list[int]], request: Request) -> list[list[_Group]
     return [groups[part::number] for part in range(number)]
 
 
+def _longest(parts: list[list[_Group]], encoded: dict[str, list[int]], n: int) -> list[int]:
+    """Lengths of n prompts that are no shorter than the n longest of any part.
+
+    So that all parts fit one cache: one after another, each a little larger, leave gaps in memory.
+    """
+    lengths = (
+        sorted((len(encoded[i]) for i, samples in part for _ in samples), reverse=True)[:n]
+        for part in parts
+    )
+    return [max(together) for together in zip_longest(*lengths, fillvalue=0)]
+
+
 @dataclass
 class _Sequence:
     """One completion in the making."""
@@ -193,13 +207,13 @@ def _complete(
     model: LanguageModel,
     part: list[_Group],
     encoded: dict[str, list[int]],
+    longest: list[int],
     request: Request,
     progress: Progress,
 ) -> list[Record]:
     """Generate one part: compute each prompt once, and all sequences that go on together."""
     decoder = model.decoder
-    longest = sorted((len(encoded[i]) for i, samples in part for _ in samples), reverse=True)
-    decoder.reserve(longest[: request.batch_size], request.max_new_tokens)
+    decoder.reserve(longest, request.max_new_tokens)
     waiting = deque(part)
     going: list[_Sequence] = []
     kept = tokens = torch.empty(0, dtype=torch.long)
