@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from heirloom.decoding import TransformersDecoder, Weights
-from heirloom.openvino_graph import BLOCK, UnconvertibleError, compile_network, import_openvino
+from heirloom.openvino_graph import (
+    BLOCK,
+    UnconvertibleError,
+    compile_network,
+    import_openvino,
+    return_memory,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +81,7 @@ class OpenVinoDecoder:
 
     def reserve(self, prompts: Sequence[int], new_tokens: int) -> None:
         """See `Decoder.reserve`."""
+        return_memory()  # what the part before left, or many parts take more and more
         self._new_tokens = new_tokens
         self._past = np.empty(0, dtype=np.int64)  # tokens of each sequence that the cache has
         self._tables: list[NDArray[Any]] = []  # its blocks, those that it will need included
