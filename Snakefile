@@ -13,14 +13,23 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from heirloom import objectives, profiling, resources
-from heirloom.config import parse_study
-from heirloom.contents import figure_names, study_table_names, table_names, title_of
-from heirloom.errors import HeirloomError
-from heirloom.plan import make_plan, plan_record
-from heirloom.publishing import DATASET_FILES, STUDENT_FILES, hub_base, repository
-from heirloom.results import pools_of
-from heirloom.sources import locate
+from heirloom import objectives, profiling
+from heirloom.study import job_size as resources
+from heirloom.study.parse import parse_study
+from heirloom.analyse.contents import figure_names
+from heirloom.analyse.contents import study_table_names
+from heirloom.analyse.contents import table_names
+from heirloom.analyse.contents import title_of
+from heirloom.support.errors import HeirloomError
+from heirloom.study.modules import modules_of
+from heirloom.study.plan import make_plan
+from heirloom.study.plan import plan_record
+from heirloom.publish.hub import DATASET_FILES
+from heirloom.publish.hub import STUDENT_FILES
+from heirloom.publish.hub import hub_base
+from heirloom.publish.hub import repository
+from heirloom.analyse.results import pools_of
+from heirloom.fetch.notes import locate
 
 min_version("9.27")
 

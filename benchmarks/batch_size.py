@@ -10,9 +10,11 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.smollm2 import default_study, fetch_model, sample_prompts
-from heirloom.generation import Request, generate
-from heirloom.models import PromptTemplate, load_model
-from heirloom.sampling import Sampling
+from heirloom.generate.loop import generate
+from heirloom.generate.model import load_model
+from heirloom.generate.request import Request
+from heirloom.generate.sampling import Sampling
+from heirloom.generate.templates import PromptTemplate
 
 BATCH_SIZES = (80, 20)
 

@@ -25,14 +25,17 @@ from transformers import AutoModelForCausalLM, set_seed
 
 from benchmarks.generation import product_rate, timed
 from benchmarks.smollm2 import default_study, fetch_model
-from heirloom.config import Study
-from heirloom.finetuning import encode_example
-from heirloom.generation import Prompt, Request, generate
-from heirloom.models import PromptTemplate, load_model
-from heirloom.packing import IGNORED
-from heirloom.prompts import read_prompts, split_prompts
-from heirloom.sampling import Sampling
-from heirloom.training import Recipe, Row, make_trainer
+from heirloom.finetune.examples import encode_example
+from heirloom.finetune.packing import IGNORED
+from heirloom.finetune.trainer import Recipe, Row, make_trainer
+from heirloom.generate.loop import generate
+from heirloom.generate.model import load_model
+from heirloom.generate.request import Prompt, Request
+from heirloom.generate.sampling import Sampling
+from heirloom.generate.templates import PromptTemplate
+from heirloom.prompts.read import read_prompts
+from heirloom.prompts.split import split_prompts
+from heirloom.study.config import Study
 
 TRAIN, HELD_OUT = 40, 12
 ROUNDS = 2

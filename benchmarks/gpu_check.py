@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from heirloom.errors import HeirloomError
+from heirloom.support.errors import HeirloomError
 
 PROMPTS = [
     f"{verb} {thing}."
@@ -65,12 +65,14 @@ def check(folder: Path, work: Path) -> None:
     Raises:
         HeirloomError: something is not as it must be.
     """
-    from heirloom.finetuning import finetune
-    from heirloom.generation import Prompt, Request, generate
-    from heirloom.likelihood import encode_option, score
-    from heirloom.models import CHAT, PromptTemplate, load_model, load_tokenizer
-    from heirloom.sampling import Sampling
-    from heirloom.training import Recipe
+    from heirloom.finetune.launch import finetune
+    from heirloom.finetune.trainer import Recipe
+    from heirloom.generate.loop import generate
+    from heirloom.generate.model import load_model, load_tokenizer
+    from heirloom.generate.request import Prompt, Request
+    from heirloom.generate.sampling import Sampling
+    from heirloom.generate.templates import CHAT, PromptTemplate
+    from heirloom.profiling.engines.likelihood import encode_option, score
 
     chat = bool(load_tokenizer(folder).chat_template)
     template = PromptTemplate(CHAT if chat else "### Question: {prompt}\n### Answer: ")

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from benchmarks.smollm2 import default_study, fetch_model
-from heirloom.examples import draw
-from heirloom.likelihood import encode_option, encode_text, score
-from heirloom.models import LanguageModel, PromptTemplate, load_model
+from heirloom.fetch.cache import cache_root
+from heirloom.fetch.downloads import fetch
+from heirloom.generate.model import LanguageModel, load_model
+from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling.calibration import read_hellaswag
 from heirloom.profiling.crows_pairs import read_pairs
-from heirloom.sources import cache_root, fetch
+from heirloom.profiling.engines.likelihood import encode_option, encode_text, score
+from heirloom.support.subset import draw
 
 if TYPE_CHECKING:
     from lm_eval.models.huggingface import HFLM

@@ -16,8 +16,9 @@ from typing import Any
 
 from benchmarks.smollm2 import default_study, fetch_model
 from heirloom import profiling
-from heirloom.files import Record
-from heirloom.models import PromptTemplate, load_model
+from heirloom.generate.model import load_model
+from heirloom.generate.templates import PromptTemplate
+from heirloom.support.files import Record
 
 _PAIRS = {"pairs": "crows_pairs/crows_pairs_anonymized.csv"}
 _BBQ = {"religion": "bbq/Religion.jsonl.gz", "orientation": "bbq/Sexual_orientation.jsonl.gz"}

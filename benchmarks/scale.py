@@ -18,10 +18,12 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.smollm2 import default_study, fetch_model
-from heirloom.generation import Prompt, Request, generate
-from heirloom.models import PromptTemplate, load_model
-from heirloom.prompts import read_prompts
-from heirloom.sampling import Sampling
+from heirloom.generate.loop import generate
+from heirloom.generate.model import load_model
+from heirloom.generate.request import Prompt, Request
+from heirloom.generate.sampling import Sampling
+from heirloom.generate.templates import PromptTemplate
+from heirloom.prompts.read import read_prompts
 
 SIZES = (100, 1000, 5000)
 REQUEST = Request(1, 16, Sampling(1.0, 50), seed=17, batch_size=80)

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import yaml
 
-from heirloom.config import Study, parse_study
-from heirloom.conversion import prepare_model
-from heirloom.generation import Prompt
-from heirloom.prompts import read_prompts, split_prompts
-from heirloom.sources import cache_root, fetch
+from heirloom.fetch.cache import cache_root
+from heirloom.fetch.downloads import fetch
+from heirloom.fetch.gguf import prepare_model
+from heirloom.generate.request import Prompt
+from heirloom.prompts.read import read_prompts
+from heirloom.prompts.split import split_prompts
+from heirloom.study.config import Study
+from heirloom.study.parse import parse_study
 
 
 def default_study() -> Study:

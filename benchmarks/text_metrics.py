@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from heirloom.objectives.mtld import mtld
-from heirloom.readability import describe
+from heirloom.profiling.engines.readability import describe
 
 N = 1000
 ROUNDS = 5

@@ -30,34 +30,9 @@ def any_of(names):
     return f"(?:{'|'.join(parts)})" if parts else "none"
 
 
-def module(*names):
-    """Modules that define a rule's result, as inputs: editing one re-runs the rule.
-
-    Snakemake sees changes of a script, but not of what the script imports.
-    """
-    return [str(HOME / "heirloom" / f"{name}.py") for name in names]
-
-
-def package(*names):
-    """Every module of these packages of the library, as `module` gives single ones."""
-    return [
-        str(file)
-        for name in names
-        for file in sorted(HOME.glob(f"heirloom/{name}/*.py"))
-    ]
-
-
-def generation_modules():
-    """What defines the texts that models write."""
-    return module(
-        "generation",
-        "sampling",
-        "models",
-        "decoding",
-        "openvino_decoding",
-        "openvino_graph",
-        *("remote", "answers", "endpoints", "vllm_server"),
-    )
+def modules(*names):
+    """Modules that define a rule's result, as inputs: editing one re-runs the rule."""
+    return [os.path.relpath(f) for f in modules_of(*(f"heirloom.{n}" for n in names))]
 
 
 def shards_there(stage):
@@ -204,14 +179,10 @@ def benchmark_modules():
 
     All of them, because some import others.
     """
-    files = module(
-        "likelihood",
-        *("rows", "examples", "statistics", "readability", "preferences", "agreement"),
-        *("objectives/length", "objectives/mtld"),
-    )
     metrics = {getattr(benchmark_options(b), "metric", None) for b in BENCHMARKS}
     scorers = [f for m in sorted(metrics - {None}) for f in scorer_files(m)]
-    return generation_modules() + files + package("profiling") + scorers
+    names = [f"profiling.{b.run.__module__.rpartition('.')[2]}" for b in profiling.registered()]
+    return modules(*names) + scorers
 
 
 def labelled(folder, names, suffix, category):

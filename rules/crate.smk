@@ -29,7 +29,7 @@ rule crate:
         models=expand(rules.fetch_model.output, artefact=STUDY.models),
         prompts=expand(rules.fetch_prompts.output, prompts=STUDY.prompts),
         data=[f"{RESULTS}/data/{name}.json" for name in STUDY.data],
-        modules=module("crate", "cards", "report/provenance"),
+        modules=modules("publish.crate"),
     output:
         metadata=f"{RESULTS}/ro-crate-metadata.json",
         workflow=directory(f"{RESULTS}/workflow"),

@@ -15,9 +15,7 @@ rule finetune:
     input:
         base=lambda w: f"{RESULTS}/models/{PLAN.models[w.student].base}.json",
         train=lambda w: f"{RESULTS}/datasets/{PLAN.models[w.student].dataset}/train.jsonl",
-        modules=module(
-            "finetuning", "training", "packing", "lora", "models", "sampling"
-        ),
+        modules=modules("finetune.launch"),
     output:
         weights=f"{RESULTS}/students/{{student}}/adapter_model.safetensors",
         settings=f"{RESULTS}/students/{{student}}/adapter_config.json",

@@ -22,7 +22,7 @@ rule generate:
     input:
         model=f"{RESULTS}/models/{{teacher}}.json",
         prompts=f"{RESULTS}/prompts/{{prompts}}/train.jsonl",
-        modules=generation_modules(),
+        modules=modules("generate.loop"),
     output:
         f"{RESULTS}/generations/{{teacher}}/{{prompts}}/shards/{{scatteritem}}.jsonl",
     log:

@@ -20,7 +20,7 @@ if judged():
         input:
             model=f"{RESULTS}/models/{{teacher}}.json",
             prompts=f"{RESULTS}/prompts/{judged().prompts}/eval.jsonl",
-            modules=generation_modules() + module("examples"),
+            modules=modules("generate.loop"),
         output:
             f"{RESULTS}/judge/answers/{{teacher}}.jsonl",
         log:
@@ -52,7 +52,7 @@ if judged():
                 for teacher in judged_teachers()
             ],
             prompts=f"{RESULTS}/prompts/{judged().prompts}/eval.jsonl",
-            modules=module("preferences"),
+            modules=modules("profiling.data.preferences"),
         output:
             f"{RESULTS}/judge/pairs.jsonl",
         log:

@@ -15,7 +15,7 @@ localrules:
 rule split_prompts:
     input:
         source=f"{RESULTS}/sources/{{prompts}}.json",
-        modules=module("prompts", "rows"),
+        modules=modules("prompts.read", "prompts.split"),
     output:
         train=f"{RESULTS}/prompts/{{prompts}}/train.jsonl",
         eval=f"{RESULTS}/prompts/{{prompts}}/eval.jsonl",

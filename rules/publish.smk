@@ -29,10 +29,7 @@ rule cards:
             str(HOME / "report/cards" / f"{name}.md.j2")
             for name in ("dataset", "model", "made")
         ],
-        modules=[
-            *module("cards", "publishing", "findings", "labels", "results"),
-            *package("report", "tables"),
-        ],
+        modules=modules("publish.cards"),
     output:
         datasets=expand(
             f"{RESULTS}/datasets/{{dataset}}/README.md", dataset=PLAN.datasets

@@ -51,10 +51,7 @@ rule tables:
             for teacher, prompts in pools_of(RECORD)
             for metric in STUDY.metrics
         ],
-        modules=[
-            *module("results", "contents", "statistics", "agreement", "preferences"),
-            *package("tables", "profiling"),
-        ],
+        modules=modules("analyse.tables"),
     output:
         **labelled("tables", TABLES, "csv", "Tables"),
     log:
@@ -78,7 +75,7 @@ rule costs:
         ],
         manifests=expand(rules.finetune.output.manifest, student=PLAN.students),
         profiles=expand(rules.profile.output.summaries, model=PLAN.models),
-        modules=module("results", "tables/costs", "tables/frames"),
+        modules=modules("analyse.tables.costs"),
     output:
         **labelled("tables", ["costs"], "csv", "Tables"),
     log:
@@ -101,7 +98,7 @@ if COMPARISONS:
         input:
             changes=tables_of_studies("changes"),
             settings=tables_of_studies("settings"),
-            modules=module("tables/studies", "tables/frames"),
+            modules=modules("analyse.tables.studies"),
         output:
             **labelled("tables", COMPARISONS, "csv", "Tables"),
         log:
@@ -121,7 +118,7 @@ rule figures:
     input:
         plan=f"{RESULTS}/plan.json",
         tables=rules.tables.output,
-        modules=module("labels", "results", "contents") + package("figures", "tables"),
+        modules=modules("report.figures"),
     output:
         **labelled("figures", FIGURES, "svg", "Figures"),
     log:
@@ -150,10 +147,7 @@ rule report:
             str(HOME / "report" / f"report.{kind}")
             for kind in ("html.j2", "css", "js")
         ],
-        modules=[
-            *module("findings", "labels", "results", "contents", "statistics"),
-            *package("report", "tables"),
-        ],
+        modules=modules("report.page"),
     output:
         report(
             f"{RESULTS}/report.html",

@@ -30,7 +30,7 @@ rule select:
             ],
             otherwise=[],
         ),
-        modules=module("selection"),
+        modules=modules("select.training_set"),
     output:
         train=f"{RESULTS}/datasets/{{dataset}}/train.jsonl",
         card=f"{RESULTS}/datasets/{{dataset}}/card.json",

@@ -3,19 +3,20 @@
 import shutil
 from pathlib import Path
 
-from heirloom import log
-from heirloom.devices import claim_gpus
+from heirloom.support import log
+from heirloom.support.gpus import claim_gpus
 
 teacher, params = snakemake.wildcards.teacher, snakemake.params
 log.setup(snakemake.log[0], f"answer {teacher}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
-from heirloom.examples import draw
-from heirloom.files import read_jsonl, write_jsonl
-from heirloom.generation import Prompt, Request, generate
-from heirloom.models import PromptTemplate
-from heirloom.remote import open_model
-from heirloom.sampling import Sampling
+from heirloom.generate.backends.endpoint import open_model
+from heirloom.generate.loop import generate
+from heirloom.generate.request import Prompt, Request
+from heirloom.generate.sampling import Sampling
+from heirloom.generate.templates import PromptTemplate
+from heirloom.support.files import read_jsonl, write_jsonl
+from heirloom.support.subset import draw
 
 settings = params.generation
 prompts = draw(

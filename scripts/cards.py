@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from heirloom import cards, log
+from heirloom.publish import cards
+from heirloom.support import log
 
 log.setup(snakemake.log[0], "cards")
 cards.write_all(

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from heirloom import log, tables
-from heirloom.tables.costs import costs
+from heirloom.analyse import tables
+from heirloom.analyse.tables.costs import costs
+from heirloom.support import log
 
 log.setup(snakemake.log[0], "costs")
 table = costs(Path(snakemake.input.plan).parent, shards=snakemake.params.shards)

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from heirloom import crate, log
+from heirloom.publish import crate
+from heirloom.support import log
 
 log.setup(snakemake.log[0], "crate")
 crate.write(

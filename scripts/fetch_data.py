@@ -2,8 +2,11 @@
 
 from pydantic import TypeAdapter
 
-from heirloom import log
-from heirloom.sources import Source, cache_root, content_sha256, fetch, kept_wheels, write_note
+from heirloom.fetch.cache import cache_root, content_sha256
+from heirloom.fetch.downloads import fetch, kept_wheels
+from heirloom.fetch.notes import write_note
+from heirloom.fetch.settings import Source
+from heirloom.support import log
 
 log.setup(snakemake.log[0], "fetch data")
 with kept_wheels():

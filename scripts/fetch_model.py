@@ -2,10 +2,14 @@
 
 from pydantic import TypeAdapter
 
-from heirloom import endpoints, log
-from heirloom.conversion import prepare_model
-from heirloom.files import write_json
-from heirloom.sources import Source, cache_root, content_sha256, fetch, write_note
+from heirloom.fetch.cache import cache_root, content_sha256
+from heirloom.fetch.downloads import fetch
+from heirloom.fetch.gguf import prepare_model
+from heirloom.fetch.notes import write_note
+from heirloom.fetch.settings import Source
+from heirloom.generate import client as endpoints
+from heirloom.support import log
+from heirloom.support.files import write_json
 
 name = snakemake.wildcards.artefact
 log.setup(snakemake.log[0], f"fetch {name}")

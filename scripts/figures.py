@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from heirloom import figures, log
+from heirloom.report import figures
+from heirloom.support import log
 
 log.setup(snakemake.log[0], "figures")
 figures.write_all(

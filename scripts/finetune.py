@@ -3,18 +3,18 @@
 import shutil
 from pathlib import Path
 
-from heirloom import log
-from heirloom.devices import claim_gpus
+from heirloom.support import log
+from heirloom.support.gpus import claim_gpus
 
 student, params = snakemake.wildcards.student, snakemake.params
 log.setup(snakemake.log[0], f"finetune {student}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
-from heirloom.files import read_json, read_jsonl, sha256, write_json
-from heirloom.finetuning import finetune
-from heirloom.models import PromptTemplate
-from heirloom.sources import locate, trusts_code
-from heirloom.training import Recipe
+from heirloom.fetch.notes import locate, trusts_code
+from heirloom.finetune.launch import finetune
+from heirloom.finetune.trainer import Recipe
+from heirloom.generate.templates import PromptTemplate
+from heirloom.support.files import read_json, read_jsonl, sha256, write_json
 
 manifest = finetune(
     locate(snakemake.input.base),

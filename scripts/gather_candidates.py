@@ -1,7 +1,7 @@
 """Put the shards of a teacher's candidates together, in the order of the prompts."""
 
-from heirloom import log
-from heirloom.files import read_jsonl, write_jsonl
+from heirloom.support import log
+from heirloom.support.files import read_jsonl, write_jsonl
 
 log.setup(snakemake.log[0], f"gather {snakemake.wildcards.teacher} {snakemake.wildcards.prompts}")
 position = {p["id"]: number for number, p in enumerate(read_jsonl(snakemake.input.prompts))}

@@ -1,20 +1,21 @@
 """Sample one shard of a teacher's candidates."""
 
-from heirloom import log
-from heirloom.devices import claim_gpus
+from heirloom.support import log
+from heirloom.support.gpus import claim_gpus
 
 wildcards, params = snakemake.wildcards, snakemake.params
 shard, shards = map(int, wildcards.scatteritem.split("-of-"))
 log.setup(snakemake.log[0], f"generate {wildcards.teacher} {wildcards.prompts} {shard}/{shards}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
-from heirloom.batches import fingerprint
-from heirloom.files import read_json, read_jsonl, sha256, write_jsonl
-from heirloom.generation import Prompt, Request, generate
-from heirloom.models import PromptTemplate
-from heirloom.remote import open_model
-from heirloom.sampling import Sampling
-from heirloom.sources import cache_root
+from heirloom.fetch.cache import cache_root
+from heirloom.generate.backends.endpoint import open_model
+from heirloom.generate.loop import generate
+from heirloom.generate.request import Prompt, Request
+from heirloom.generate.sampling import Sampling
+from heirloom.generate.templates import PromptTemplate
+from heirloom.support.files import read_json, read_jsonl, sha256, write_jsonl
+from heirloom.support.work_folder import fingerprint
 
 settings = params.generation
 model = open_model(

@@ -1,8 +1,8 @@
 """Pair the teachers' answers, for every model to judge."""
 
-from heirloom import log
-from heirloom.files import read_jsonl, write_jsonl
-from heirloom.preferences import form_pairs
+from heirloom.profiling.data.preferences import form_pairs
+from heirloom.support import log
+from heirloom.support.files import read_jsonl, write_jsonl
 
 params = snakemake.params
 log.setup(snakemake.log[0], "pair")

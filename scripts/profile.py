@@ -4,19 +4,19 @@ import logging
 from importlib.metadata import version
 from pathlib import Path
 
-from heirloom import log
-from heirloom.devices import claim_gpus
+from heirloom.support import log
+from heirloom.support.gpus import claim_gpus
 
 name, params = snakemake.wildcards.model, snakemake.params
 log.setup(snakemake.log[0], f"profile {name}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
 from heirloom import objectives, profiling
-from heirloom.files import read_json, read_jsonl, sha256, write_json, write_jsonl
-from heirloom.generation import Prompt
-from heirloom.models import PromptTemplate
-from heirloom.remote import RemoteModel, open_model
-from heirloom.sources import locate
+from heirloom.fetch.notes import locate
+from heirloom.generate.backends.endpoint import RemoteModel, open_model
+from heirloom.generate.request import Prompt
+from heirloom.generate.templates import PromptTemplate
+from heirloom.support.files import read_json, read_jsonl, sha256, write_json, write_jsonl
 
 model = open_model(
     snakemake.input.base,

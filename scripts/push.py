@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from heirloom import log
-from heirloom.files import write_json
-from heirloom.publishing import push
+from heirloom.publish.hub import push
+from heirloom.support import log
+from heirloom.support.files import write_json
 
 log.setup(snakemake.log[0], f"push {snakemake.params.repository}")
 record = push(Path(snakemake.input[0]).parent, **dict(snakemake.params.items()))

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from heirloom import log, report
+from heirloom.report import page as report
+from heirloom.support import log
 
 log.setup(snakemake.log[0], "report")
 report.write(

@@ -1,8 +1,8 @@
 """Score one shard of a teacher's candidates with one metric."""
 
-from heirloom import log
-from heirloom.devices import claim_gpus
-from heirloom.files import read_jsonl, write_jsonl
+from heirloom.support import log
+from heirloom.support.files import read_jsonl, write_jsonl
+from heirloom.support.gpus import claim_gpus
 
 wildcards, metric = snakemake.wildcards, snakemake.params.metric
 shard, shards = map(int, wildcards.scatteritem.split("-of-"))

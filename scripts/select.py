@@ -1,8 +1,9 @@
 """Build one training set."""
 
-from heirloom import log
-from heirloom.files import read_jsonl, write_json, write_jsonl
-from heirloom.selection import Criteria, training_set
+from heirloom.select.strategies import Criteria
+from heirloom.select.training_set import training_set
+from heirloom.support import log
+from heirloom.support.files import read_jsonl, write_json, write_jsonl
 
 dataset, criteria = snakemake.params.dataset, snakemake.params.criteria
 log.setup(snakemake.log[0], f"select {dataset['id']}")

@@ -1,9 +1,10 @@
 """Read a prompt source and draw disjoint train and eval prompts."""
 
-from heirloom import log
-from heirloom.files import write_jsonl
-from heirloom.prompts import read_prompts, split_prompts
-from heirloom.sources import locate
+from heirloom.fetch.notes import locate
+from heirloom.prompts.read import read_prompts
+from heirloom.prompts.split import split_prompts
+from heirloom.support import log
+from heirloom.support.files import write_jsonl
 
 name = snakemake.wildcards.prompts
 log.setup(snakemake.log[0], f"prompts {name}")

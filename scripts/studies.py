@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from heirloom import log, tables
-from heirloom.tables.studies import read, studies, study_settings
+from heirloom.analyse import tables
+from heirloom.analyse.tables.studies import read, studies, study_settings
+from heirloom.support import log
 
 log.setup(snakemake.log[0], "studies")
 folders = {

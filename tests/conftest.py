@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from heirloom.models import LanguageModel
+    from heirloom.generate.model import LanguageModel
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -79,7 +79,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def load_tiny(tiny_model: Path) -> Callable[..., "LanguageModel"]:
     """Load the tiny model in float32, with 30 end tokens, so that its texts end at many steps."""
-    from heirloom.models import PromptTemplate, load_model
+    from heirloom.generate.model import load_model
+    from heirloom.generate.templates import PromptTemplate
 
     def load(**options: Any) -> "LanguageModel":
         model = load_model(
@@ -101,8 +102,10 @@ def study_data() -> Callable[[str], Path]:
     import yaml
     from pydantic import TypeAdapter
 
-    from heirloom.errors import HeirloomError
-    from heirloom.sources import Source, cache_root, fetch
+    from heirloom.fetch.cache import cache_root
+    from heirloom.fetch.downloads import fetch
+    from heirloom.fetch.settings import Source
+    from heirloom.support.errors import HeirloomError
 
     study = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
 
@@ -120,8 +123,8 @@ def study_data() -> Callable[[str], Path]:
 @pytest.fixture(scope="session")
 def smollm2(study_data: Callable[[str], Path]) -> Path:
     """The folder of SmolLM2-135M-Instruct, from the cache or from where the study gets it."""
-    from heirloom.conversion import prepare_model
-    from heirloom.sources import cache_root
+    from heirloom.fetch.cache import cache_root
+    from heirloom.fetch.gguf import prepare_model
 
     return prepare_model(study_data("smollm2"), name="smollm2", cache=cache_root())
 

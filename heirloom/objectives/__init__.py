@@ -27,7 +27,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from heirloom.errors import HeirloomError
+from heirloom.support.errors import HeirloomError
 
 PIECE = 1024
 """Texts that are scored together in a study; see `score_shard`."""

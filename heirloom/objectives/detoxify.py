@@ -5,9 +5,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heirloom.errors import HeirloomError
 from heirloom.objectives import scorer
 from heirloom.objectives.length import words
+from heirloom.support.errors import HeirloomError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,8 +3,8 @@
 import string
 from collections.abc import Iterable
 
-from heirloom.errors import HeirloomError
 from heirloom.objectives import scorer
+from heirloom.support.errors import HeirloomError
 
 # lexicalrichness 0.5.1 deletes digits and these dashes and then splits at ASCII punctuation, so
 # that "well-being" is one token and "don't" two. Kept, because published values depend on it.

@@ -1,8 +1,8 @@
 """Toxicity from a linear model that needs no download: alt-profanity-check."""
 
-from heirloom.errors import HeirloomError
 from heirloom.objectives import scorer
 from heirloom.objectives.length import words
+from heirloom.support.errors import HeirloomError
 
 
 @scorer("profanity", unit="probability", needs=("alt-profanity-check",))

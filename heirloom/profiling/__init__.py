@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from heirloom.files import Record
-from heirloom.statistics import Statistic, estimate, mean_of
+from heirloom.statistics.estimates import estimate
+from heirloom.statistics.resampling import Statistic, mean_of
+from heirloom.support.files import Record
 
 if TYPE_CHECKING:
-    from heirloom.generation import Prompt
-    from heirloom.models import Format, LanguageModel
+    from heirloom.generate.model import LanguageModel
+    from heirloom.generate.request import Prompt
+    from heirloom.prompts.settings import Format
 
 SCHEMA_VERSION = 2
 

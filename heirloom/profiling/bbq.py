@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from heirloom.errors import HeirloomError
-from heirloom.examples import draw
-from heirloom.files import Record
 from heirloom.profiling import DataName, Metric, Options, Task, benchmark
-from heirloom.rows import parse_row, read_rows
-from heirloom.statistics import Array, Columns, mean_of
+from heirloom.statistics.resampling import Array, Columns, mean_of
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+from heirloom.support.row_files import parse_row, read_rows
+from heirloom.support.subset import draw
 
 if TYPE_CHECKING:
-    from heirloom.likelihood import Likelihood
+    from heirloom.profiling.engines.likelihood import Likelihood
 
 Category = Literal[
     "Age",
@@ -370,7 +370,7 @@ def profile_bbq(task: Task, options: BbqOptions) -> list[Record]:
         of whose answers has no score has no prediction and is missing; one whose biased answer is
         not known is missing in the bias.
     """
-    from heirloom.likelihood import encode_option, score
+    from heirloom.profiling.engines.likelihood import encode_option, score
 
     questions = read_questions([task.data[name] for name in options.data])
     biased_answers = _biased_answers(questions, task, options)

@@ -16,15 +16,15 @@ from pydantic import (
     model_validator,
 )
 
-from heirloom.errors import HeirloomError
-from heirloom.examples import draw
-from heirloom.files import Record
 from heirloom.profiling import DataName, Metric, Options, Task, benchmark
-from heirloom.rows import Text, parse_row, read_rows
-from heirloom.statistics import Array, Columns, Statistic, mean_of
+from heirloom.statistics.resampling import Array, Columns, Statistic, mean_of
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+from heirloom.support.row_files import Text, parse_row, read_rows
+from heirloom.support.subset import draw
 
 if TYPE_CHECKING:
-    from heirloom.likelihood import Likelihood
+    from heirloom.profiling.engines.likelihood import Likelihood
 
 BINS = 10
 DATA_SETS = ("hellaswag", "openbookqa")
@@ -355,7 +355,7 @@ def profile_calibration(task: Task, options: CalibrationOptions) -> list[Record]
         tokens and of characters, and the metrics of `measure`; null where an option could not be
         scored.
     """
-    from heirloom.likelihood import encode_option, score
+    from heirloom.profiling.engines.likelihood import encode_option, score
 
     readers: dict[str, Callable[[Path], list[Question]]] = {
         "hellaswag": lambda path: read_hellaswag(path, text=options.text),

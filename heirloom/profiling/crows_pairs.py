@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field
 
-from heirloom.errors import HeirloomError
-from heirloom.examples import draw
-from heirloom.files import Record
 from heirloom.profiling import DataName, Metric, Options, Task, benchmark
-from heirloom.rows import Row, Text, parse_row, read_rows
-from heirloom.statistics import Array, Columns, mean_of
+from heirloom.statistics.resampling import Array, Columns, mean_of
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+from heirloom.support.row_files import Row, Text, parse_row, read_rows
+from heirloom.support.subset import draw
 
 if TYPE_CHECKING:
-    from heirloom import likelihood
-    from heirloom.likelihood import Likelihood
-    from heirloom.models import LanguageModel
+    from heirloom.generate.model import LanguageModel
+    from heirloom.profiling.engines import likelihood
+    from heirloom.profiling.engines.likelihood import Likelihood
 
 BiasType = Literal[
     "race-color",
@@ -194,7 +194,7 @@ def score_sentences(
     Returns:
         A likelihood for every sentence; its total is None where the model cannot score it.
     """
-    from heirloom.likelihood import score
+    from heirloom.profiling.engines.likelihood import score
 
     parts = [[_parts(model, text, start_token) for text in group] for group in groups]
     found = score(model, [[p for text in group for p in text] for group in parts], work=work)
@@ -209,7 +209,7 @@ def _parts(
     model: "LanguageModel", text: str, start_token: StartToken
 ) -> list["likelihood.Sequence | None"]:
     """The sequences whose likelihoods add up to that of a sentence."""
-    from heirloom.likelihood import Sequence, encode_text
+    from heirloom.profiling.engines.likelihood import Sequence, encode_text
 
     if start_token != "separate":
         return [encode_text(model, text, start_token=start_token)]
@@ -221,7 +221,7 @@ def _parts(
 
 
 def _join(parts: Sequence["Likelihood"]) -> "Likelihood":
-    from heirloom.likelihood import Likelihood
+    from heirloom.profiling.engines.likelihood import Likelihood
 
     totals = [part.total for part in parts if part.total is not None]
     total = sum(totals) if len(totals) == len(parts) else None

@@ -12,21 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 from pydantic import Field, model_validator
 
-from heirloom.examples import draw
-from heirloom.files import Record
 from heirloom.profiling import DataName, Metric, Options, Task, benchmark
-from heirloom.profiling.calibration import (
-    HellaSwag,
-    Layout,
-    Lettered,
-    OpenBookQA,
-    read_layout,
-)
-from heirloom.rows import Text
-from heirloom.statistics import Array, Columns, mean_of
+from heirloom.profiling.calibration import HellaSwag, Layout, Lettered, OpenBookQA, read_layout
+from heirloom.statistics.resampling import Array, Columns, mean_of
+from heirloom.support.files import Record
+from heirloom.support.row_files import Text
+from heirloom.support.subset import draw
 
 if TYPE_CHECKING:
-    from heirloom.models import LanguageModel
+    from heirloom.generate.model import LanguageModel
 
 TaskName = Literal[
     "boolq", "rte", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa"
@@ -188,7 +182,7 @@ def profile_general(task: Task, options: GeneralOptions) -> list[Record]:
 
     Prompts, options and the definitions of acc and acc_norm are the harness's own (0.4.13, Gao et
     al., 2021, doi 10.5281/zenodo.5371628); the data come from the study's files, the
-    log-likelihoods from `heirloom.likelihood`. The tasks are multiple choice; WinoGrande's options
+    log-likelihoods from `heirloom.profiling.engines.likelihood`. The tasks are multiple choice; WinoGrande's options
     are two beginnings of one sentence, all others' are endings.
 
     Returns:
@@ -273,10 +267,10 @@ def _harness_task(name: str, examples: Sequence[_Example]) -> Any:
 
 
 def _harness_model(model: "LanguageModel", work: Path) -> Any:
-    """A model as the harness asks it for log-likelihoods, answering with `heirloom.likelihood`."""
+    """A model as the harness asks it for log-likelihoods, answering with `heirloom.profiling.engines.likelihood`."""
     from lm_eval.api.model import LM
 
-    from heirloom.likelihood import encode_option, score
+    from heirloom.profiling.engines.likelihood import encode_option, score
 
     class Engine(LM):  # type: ignore[misc]
         def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from heirloom.agreement import kappa_of
-from heirloom.examples import draw
-from heirloom.files import Record
 from heirloom.objectives.length import words
-from heirloom.preferences import Label, Pair, majority, read_pairs
 from heirloom.profiling import DataName, Metric, Options, Task, benchmark
-from heirloom.statistics import mean_of
+from heirloom.profiling.data.preferences import Label, Pair, majority, read_pairs
+from heirloom.statistics.agreement import kappa_of
+from heirloom.statistics.resampling import mean_of
+from heirloom.support.files import Record
+from heirloom.support.subset import draw
 
 if TYPE_CHECKING:
-    from heirloom.likelihood import Likelihood
-    from heirloom.likelihood import Sequence as Tokens
-    from heirloom.models import LanguageModel
+    from heirloom.generate.model import LanguageModel
+    from heirloom.profiling.engines.likelihood import Likelihood
+    from heirloom.profiling.engines.likelihood import Sequence as Tokens
 
 #: What a judge is asked, in the model's own template. Short, because every pair is read twice.
 QUESTION = (
@@ -138,7 +138,7 @@ def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
 
 def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
     """Judge pairs by the likelihood of the letters; a record each."""
-    from heirloom.likelihood import score
+    from heirloom.profiling.engines.likelihood import score
 
     # Both orders begin with the same question: one group, so that it is computed once.
     groups = [
@@ -154,8 +154,9 @@ def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
 
 def by_generation(task: Task, pairs: Sequence[Pair]) -> list[Record]:
     """Judge pairs by what the model writes, greedily; a record each."""
-    from heirloom.generation import Prompt, Request, generate
-    from heirloom.sampling import Sampling
+    from heirloom.generate.loop import generate
+    from heirloom.generate.request import Prompt, Request
+    from heirloom.generate.sampling import Sampling
 
     request = Request(
         samples=1,
@@ -192,7 +193,7 @@ def questions(pair: Pair) -> tuple[str, str]:
 
 def _letters(model: "LanguageModel", question: str) -> "list[Tokens | None]":
     """Both letters, each where a completion begins and cut into tokens as training does it."""
-    from heirloom.likelihood import Sequence as Tokens
+    from heirloom.profiling.engines.likelihood import Sequence as Tokens
 
     prompt = model.encode_prompt(question, "instruction")
     added = [model.tokenizer(s, add_special_tokens=False).input_ids for s in LETTERS]

@@ -20,15 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from heirloom.errors import HeirloomError
-from heirloom.files import Record
-from heirloom.log import Progress
 from heirloom.profiling import DataName, Metric, Options, Task, benchmark
-from heirloom.rows import read_document
-from heirloom.statistics import Array, Columns
+from heirloom.statistics.resampling import Array, Columns
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+from heirloom.support.log import Progress
+from heirloom.support.row_files import read_document
 
 if TYPE_CHECKING:
-    from heirloom.models import LanguageModel
+    from heirloom.generate.model import LanguageModel
 
 logger = logging.getLogger(__name__)
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
 
-from heirloom.errors import HeirloomError
-from heirloom.examples import draw
-from heirloom.files import Record
 from heirloom.profiling import DataName, Metric, Options, Task, benchmark
 from heirloom.profiling.crows_pairs import Score, StartToken, score_sentences, sentence_score
-from heirloom.rows import Layout, Row, Text, parse_row, read_document, read_rows
-from heirloom.statistics import Array, Columns
+from heirloom.statistics.resampling import Array, Columns
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+from heirloom.support.row_files import Layout, Row, Text, parse_row, read_document, read_rows
+from heirloom.support.subset import draw
 
 if TYPE_CHECKING:
-    from heirloom.likelihood import Likelihood
+    from heirloom.profiling.engines.likelihood import Likelihood
 
 logger = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 from pydantic import Field
 
-from heirloom.files import Record
 from heirloom.objectives.mtld import mtld
 from heirloom.profiling import Metric, Options, Task, benchmark
-from heirloom.readability import describe
+from heirloom.profiling.engines.readability import describe
+from heirloom.support.files import Record
 
 
 class TextOptions(Options):
@@ -69,8 +69,9 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
         no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise 100
         words or more, and a handful of words can score anything.
     """
-    from heirloom.generation import Request, generate
-    from heirloom.sampling import Sampling
+    from heirloom.generate.loop import generate
+    from heirloom.generate.request import Request
+    from heirloom.generate.sampling import Sampling
 
     request = Request(
         samples=1,

@@ -4,10 +4,10 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from heirloom.errors import HeirloomError
-from heirloom.files import Record
 from heirloom.profiling import Metric, Options, Task, benchmark
-from heirloom.statistics import Array, Columns
+from heirloom.statistics.resampling import Array, Columns
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
 
 Attribute = Literal[
     "severe_toxicity", "obscene", "threat", "insult", "identity_attack", "sexual_explicit"
@@ -78,8 +78,9 @@ def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
     Raises:
         HeirloomError: an attribute cannot be scored; known before anything is generated.
     """
-    from heirloom.generation import Request, generate
-    from heirloom.sampling import Sampling
+    from heirloom.generate.loop import generate
+    from heirloom.generate.request import Request
+    from heirloom.generate.sampling import Sampling
 
     assert task.scorer is not None, "the study file's check requires `metric`"
     for attribute in options.attributes:

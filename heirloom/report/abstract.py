@@ -8,8 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.files import Record
-from heirloom.findings import (
+from heirloom.analyse.results import students
+from heirloom.analyse.tables.frames import rows_of, unique
+from heirloom.analyse.tables.models import main_metrics, steers
+from heirloom.report.findings import (
     bases,
     count,
     effect,
@@ -23,10 +25,8 @@ from heirloom.findings import (
     steered,
     teachers,
 )
-from heirloom.labels import benchmark_label, full_label, student_label
-from heirloom.results import students
-from heirloom.tables.frames import rows_of, unique
-from heirloom.tables.models import main_metrics, steers
+from heirloom.report.labels import benchmark_label, full_label, student_label
+from heirloom.support.files import Record
 
 #: Limits of the study that an abstract names; the report lists all.
 _TOLD = ("Coarse toxicity scorer.", "One training seed.", "Few training seeds.", "Models.")

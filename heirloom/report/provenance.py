@@ -7,7 +7,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-from heirloom.files import Record
+from heirloom.support.files import Record
 
 PACKAGES = ("torch", "transformers", "peft", "snakemake", "numpy", "pandas", "matplotlib")
 

@@ -7,11 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from heirloom.files import Record
-from heirloom.findings import count, teachers
-from heirloom.labels import label, number
-from heirloom.results import Study, students
-from heirloom.tables.models import main_of
+from heirloom.analyse.results import Study, students
+from heirloom.analyse.tables.models import main_of
+from heirloom.report.findings import count, teachers
+from heirloom.report.labels import label, number
+from heirloom.support.files import Record
 
 #: Bytes of JSON that the pools of all prompt sets may take together.
 MOST_BYTES = 2_000_000

@@ -8,12 +8,12 @@ from typing import Any
 import pandas as pd
 
 from heirloom import profiling
-from heirloom.files import Record
-from heirloom.findings import p_value, points, resolution
-from heirloom.labels import benchmark_label, full_label, label, number, signed, student_label
-from heirloom.results import students_by_seed
-from heirloom.tables.frames import ALL_TEXT, TEXT_COLUMNS, rows_of, unique
-from heirloom.tables.models import main_metrics
+from heirloom.analyse.results import students_by_seed
+from heirloom.analyse.tables.frames import ALL_TEXT, TEXT_COLUMNS, rows_of, unique
+from heirloom.analyse.tables.models import main_metrics
+from heirloom.report.findings import p_value, points, resolution
+from heirloom.report.labels import benchmark_label, full_label, label, number, signed, student_label
+from heirloom.support.files import Record
 
 _DASH = "\u2013"
 _HEADINGS = {

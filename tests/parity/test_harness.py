@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from heirloom.files import Record
-from heirloom.models import LanguageModel, PromptTemplate, load_model
+from heirloom.generate.model import LanguageModel, load_model
+from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task
 from heirloom.profiling.calibration import CalibrationOptions, profile_calibration
 from heirloom.profiling.crows_pairs import CrowsPairsOptions, profile_crows_pairs, read_pairs
+from heirloom.support.files import Record
 
 pytestmark = pytest.mark.slow
 
@@ -113,8 +114,8 @@ def test_batches_change_nothing(
     model: LanguageModel, study_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Totals differ by less than 1e-3 between one example a pass and passes of 2,000 tokens."""
-    from heirloom.likelihood import encode_option, score
     from heirloom.profiling.calibration import read_hellaswag
+    from heirloom.profiling.engines.likelihood import encode_option, score
 
     questions = read_hellaswag(study_data("hellaswag"), text="harness")[:40]
     groups = [[encode_option(model, q.context, f" {o}") for o in q.options] for q in questions]

@@ -24,8 +24,8 @@ import pytest
 
 from heirloom.objectives.length import words
 from heirloom.objectives.mtld import mtld
-from heirloom.readability import describe, syllables
-from heirloom.rows import read_rows
+from heirloom.profiling.engines.readability import describe, syllables
+from heirloom.support.row_files import read_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ROOT / "resources" / "prompts" / "instructions.jsonl"

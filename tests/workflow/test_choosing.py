@@ -4,7 +4,7 @@ from typing import Any
 
 from workshop import RESULTS, Workshop
 
-from heirloom.files import Record, read_json, read_jsonl
+from heirloom.support.files import Record, read_json, read_jsonl
 
 LENGTH = {"metric": "length", "direction": "maximise", "measured_by": "text.length"}
 

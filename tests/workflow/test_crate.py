@@ -10,8 +10,8 @@ import pytest
 import yaml
 from workshop import ROOT, Workshop, cut_off
 
-from heirloom.config import Study
-from heirloom.files import sha256
+from heirloom.study.config import Study
+from heirloom.support.files import sha256
 
 CHECKS = ROOT / ".venv-checks/bin/python"
 

@@ -8,7 +8,7 @@ import pandas as pd
 from completion_server import serving
 from workshop import RESULTS, Workshop
 
-from heirloom.files import read_json, read_jsonl
+from heirloom.support.files import read_json, read_jsonl
 
 SECRET = "sk-canary-9876543210"
 CANDIDATES = "generations/remote/instructions/candidates.jsonl"

@@ -65,7 +65,7 @@ def test_each_job_of_a_machine_with_gpus_has_its_own(workshop: Workshop) -> None
     spans = []
     for log in workshop.results.glob("logs/generate/*/*/*-of-*.log"):
         text = log.read_text(encoding="utf-8")
-        (gpu,) = re.findall(r"heirloom.devices: on GPU (\S+)$", text, re.MULTILINE)
+        (gpu,) = re.findall(r"heirloom.support.gpus: on GPU (\S+)$", text, re.MULTILINE)
         times = re.findall(r"^(\S+ \S+) INFO", text, re.MULTILINE)
         start, end = (datetime.strptime(t, "%Y-%m-%d %H:%M:%S,%f") for t in (times[0], times[-1]))
         spans.append((gpu, start, end))

@@ -15,8 +15,8 @@ import pytest
 from workshop import LONG_PROMPTS, SECRETS, Workshop, cut_off
 
 from heirloom import profiling
-from heirloom.estimate import estimate, measure
-from heirloom.models import best_device
+from heirloom.generate.model import best_device
+from heirloom.study.estimate import estimate, measure
 
 TABLES = ["agreement", "candidates", "changes", "costs", "profiles", "settings", "training_sets"]
 FIGURES = ["figure1", "figure2", "figure3", "figure6"]

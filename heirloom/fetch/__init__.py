@@ -1,0 +1,1 @@
+"""Fetch models, prompts and data once, verified, into a cache that studies share."""

@@ -1,0 +1,116 @@
+"""The cache that studies and clones share: folders that are built once and verified."""
+
+import errno
+import hashlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record, read_json, sha256, write_json
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+# What no other source would get around: the cache itself cannot be written.
+CACHE_ERRORS = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+)
+
+
+def cache_root() -> Path:
+    """The folder shared by studies and clones: $HEIRLOOM_CACHE, or the user's cache folder."""
+    import platformdirs
+
+    chosen = os.environ.get("HEIRLOOM_CACHE")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    return platformdirs.user_cache_path("heirloom", appauthor=False)
+
+
+def content_sha256(path: Path) -> str:
+    """The checksum of a file, or of a folder's files and their names.
+
+    A folder's is the SHA-256 of the lines that `sha256sum` prints for its files, sorted by path.
+    """
+    if path.is_file():
+        return sha256(path)
+    names = sorted(
+        found.relative_to(path).as_posix() for found in path.rglob("*") if found.is_file()
+    )
+    lines = "".join(f"{sha256(path / name)}  {name}\n" for name in names)
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def build_once(location: Path, build: Callable[[Path], Record]) -> Record:
+    """Fill the folder `location` once, whoever else is trying to.
+
+    `build` gets an empty folder beside it and returns the manifest. The folder appears under
+    `location`, manifest included, when it is complete; it never appears if `build` raises.
+
+    Returns:
+        The manifest, just built or found.
+
+    Raises:
+        HeirloomError: the disk is full, or the folder cannot be written.
+    """
+    partial = location.with_name(f".{location.name}.partial")
+    with _cache_written(location.parent):
+        location.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(location):
+            manifest = read_manifest(location)
+            if manifest is not None:
+                return manifest
+            # Left by a process that was killed: nobody else can be in there, the lock is ours.
+            for stale in (partial, location):
+                if stale.exists():
+                    shutil.rmtree(stale)
+            partial.mkdir()
+            try:
+                manifest = build(partial)
+                write_json(partial / MANIFEST, manifest)
+                partial.rename(location)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    return manifest
+
+
+def read_manifest(location: Path) -> Record | None:
+    """The manifest of a complete folder; None if it is not there yet."""
+    path = location / MANIFEST
+    if not path.is_file():
+        return None
+    manifest: Record = read_json(path)
+    return manifest
+
+
+@contextmanager
+def _cache_written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in CACHE_ERRORS:
+            raise
+        raise HeirloomError(
+            f"{folder} could not be written: {error.strerror}. Free some space, fix the "
+            "permissions, or point HEIRLOOM_CACHE at another folder."
+        ) from error
+
+
+@contextmanager
+def _locked(location: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(location.with_name(f".{location.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("waiting for another process that is preparing %s", location)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

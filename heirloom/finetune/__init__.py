@@ -1,0 +1,1 @@
+"""Finetune a base on a training set."""

@@ -1,0 +1,1 @@
+"""Generate completions with a model: prompts in, k samples of each out."""

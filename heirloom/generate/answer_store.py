@@ -1,0 +1,145 @@
+"""Texts from a server: many requests at once, each answer kept the moment it is there.
+
+Behind an endpoint a text is paid for, so nothing that came may be lost, whatever comes next.
+"""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heirloom.generate.client import Answer, Client, EndpointError
+from heirloom.generate.sampling import sequence_key
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+from heirloom.support.log import Progress
+
+if TYPE_CHECKING:
+    from heirloom.generate.request import Prompt, Request
+    from heirloom.prompts.settings import Format
+
+
+#: Prompt id, the beginning of the checksum of its text, and sample number.
+Key = tuple[str, str, int]
+
+
+def decisive(request: "Request") -> Record:
+    """What a request says that decides each text: neither how many, nor how many at once."""
+    settings = asdict(request)
+    return {name: settings[name] for name in ("max_new_tokens", "sampling", "seed", "format")}
+
+
+def keys(prompt: "Prompt", request: "Request") -> list[Key]:
+    """The completions to make of one prompt."""
+    digest = hashlib.sha256(prompt.text.encode()).hexdigest()[:16]
+    return [(prompt.id, digest, sample) for sample in range(request.samples)]
+
+
+def sampling_fields(key: Key, request: "Request") -> dict[str, Any]:
+    """The fields of a request that say how one text is sampled.
+
+    The seed has 31 bits: servers take more, but not all of them.
+    """
+    return {
+        "temperature": request.sampling.temperature,
+        "top_p": request.sampling.top_p,
+        "seed": sequence_key(request.seed, key[0], key[2]) >> 32,
+    }
+
+
+def open_fields(request: "Request") -> dict[str, Any]:
+    """Fields that are none of OpenAI's; 0 and 1 where a server has other defaults of its own."""
+    return {"top_k": request.sampling.top_k, "min_p": 0.0, "repetition_penalty": 1.0}
+
+
+def ask(
+    client: Client, path: str, asked: Mapping[Key, Mapping[str, Any]], file: Path
+) -> dict[Key, Answer]:
+    """Have texts written, many at once, and add each to `file` as soon as it is there.
+
+    Args:
+        client: Whom to ask.
+        path: As in `Client.complete`.
+        asked: The requests' bodies.
+        file: JSON lines; made if need be.
+
+    Raises:
+        HeirloomError: the client's error, with what is kept; or `file` could not be written.
+    """
+    answers: dict[Key, Answer] = {}
+    failures: list[EndpointError | OSError] = []
+    progress = Progress(total=len(asked), unit="completions")
+    writing = threading.Lock()
+
+    def one(key: Key, body: Mapping[str, Any]) -> None:
+        try:
+            answer = client.complete(path, body)
+            with writing:
+                _append(file, {"key": key, **asdict(answer)})
+                answers[key] = answer
+                progress.update(1)
+        except (EndpointError, OSError) as error:
+            failures.append(error)
+            client.stop()  # others under way are paid for: they may finish, and are kept
+
+    with ThreadPoolExecutor(client.endpoint.requests) as pool:
+        try:
+            for started in [pool.submit(one, *item) for item in asked.items()]:
+                started.result()
+        except BaseException:
+            client.stop()
+            raise
+    if failures and isinstance(failures[0], OSError):
+        raise HeirloomError(
+            f"{file} could not be written: {failures[0].strerror}. Free some space or fix the "
+            "permissions and run the same command again."
+        ) from failures[0]
+    if failures:
+        raise HeirloomError(
+            f"{failures[0]} {len(answers)} of {len(asked)} missing texts are kept now, in "
+            f"{file.parent}. Put it right and run the same command again: it asks for the others "
+            "alone."
+        )
+    return answers
+
+
+def _append(file: Path, entry: Record) -> None:
+    """Add a line; one that a crash left without an end stays a line of its own."""
+    with file.open("ab+") as lines:
+        if lines.tell():
+            lines.seek(-1, 2)
+            if lines.read(1) != b"\n":
+                lines.write(b"\n")
+        lines.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+
+
+def read_answers(files: Iterable[Path]) -> dict[Key, Answer]:
+    """The answers in files that `ask` wrote; of two to one request the first counts."""
+    found: dict[Key, Answer] = {}
+    for file in files:
+        for line in file.read_bytes().splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # cut off in a crash, so it is asked for again
+            prompt, digest, sample = entry.pop("key")
+            found.setdefault((prompt, digest, sample), Answer(**entry))
+    return found
+
+
+def record(key: Key, answer: Answer, stop: Sequence[str], format: "Format") -> Record:
+    """A completion as every back end has it: without its stop text and white space around it."""
+    ends = [answer.text.find(text) for text in stop if text in answer.text]
+    reason = "length" if answer.finish_reason == "content_filter" else answer.finish_reason
+    text = answer.text[: min(ends, default=None)]
+    return {
+        "prompt_id": key[0],
+        "sample": key[2],
+        "completion": text.rstrip() if format == "continuation" else text.strip(),
+        "n_tokens": answer.n_tokens,
+        "finish_reason": "stop" if ends else reason,
+    }

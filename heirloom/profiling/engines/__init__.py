@@ -1,0 +1,1 @@
+"""Engines that several benchmarks share: likelihoods and readability."""

@@ -1,0 +1,1 @@
+"""Read prompt files and split them into train and eval."""

@@ -1,0 +1,1 @@
+"""Publish a study: cards, the hub and an RO-Crate."""

@@ -1,0 +1,210 @@
+"""How figures look: grids, axes, bars, dots, and the SVG text they become.
+
+Every figure works in light and dark: its background is transparent and text, axes and error bars
+take the colour of the text around them (currentColor). Two colours of the Okabe-Ito palette that
+stay apart for colour-blind readers tell single-source from multi-source; labels and hatching say
+the same without colour. Equal input gives equal bytes.
+"""
+
+import html
+import io
+import re
+import textwrap
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from heirloom.report.labels import percent, signed
+
+#: Drawn instead of the text colour, and replaced by currentColor in the SVG.
+INK = "#010203"
+GREY = "#808080"
+#: Okabe and Ito (2008): vermillion and blue, at least 3:1 against white and against near-black.
+COLOURS = {"single": "#D55E00", "multi": "#0072B2"}
+WIDTH = 7.6  # inches, at 72 points each
+ROW = 0.27
+FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
+
+
+class Row(NamedTuple):
+    """One bar or dot with its 95 % interval; `relative`: in percent, else in the metric's unit."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    style: str  # "single", "multi", "control" or "passive"
+    relative: bool
+
+    def text(self, value: float) -> str:
+        """A value as it is written beside the bar."""
+        return percent(value) if self.relative else signed(value)
+
+
+def row_of(row: Any, against: str, name: str, style: str = "") -> Row:
+    """A row of the changes table against "base" or "control": in percent where that says much."""
+    kind = "change" if row.relative == "yes" else "difference"
+    value, low, high = (getattr(row, f"{kind}_vs_{against}{e}") for e in ("", "_low", "_high"))
+    return Row(name, value, low, high, style, row.relative == "yes")
+
+
+def bar_heights(panels: Sequence[tuple[str, list[Row]]]) -> list[float]:
+    return [0.72 + ROW * max(1, len(rows)) for _, rows in panels]
+
+
+def grid(heights: Sequence[float], columns: int, *, foot: float = 0.0) -> tuple[Any, Any]:
+    """A figure of lines so high, in inches, and its grid; `foot` is left free at the bottom."""
+    # Only here: importing matplotlib takes longer than everything else in this module.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    height = sum(heights) + foot
+    figure = Figure(figsize=(WIDTH, height))
+    FigureCanvasAgg(figure)
+    figure.set_layout_engine(
+        "constrained", h_pad=0.07, w_pad=0.05, rect=(0, foot / height, 1, 1 - foot / height)
+    )
+    return figure, figure.add_gridspec(len(heights), columns, height_ratios=list(heights))
+
+
+def foot(figure: Any, text: str) -> None:
+    figure.text(0.01, 0.1 / figure.get_figheight(), text, fontsize=8.5, color=INK)
+
+
+def reach(rows: Sequence[Row]) -> tuple[float, float]:
+    """Limits that hold every interval and zero, with room for the labels at the right."""
+    ends = [end for row in rows for end in row[1:4] if not pd.isna(end)]
+    low, high = min([0.0, *ends]), max([0.0, *ends])
+    span = (high - low) or 1.0
+    return low - 0.04 * span, high + 0.17 * span
+
+
+def bar_panel(axis: Any, heading: str, rows: Sequence[Row], reach: tuple[float, float]) -> None:
+    """Horizontal bars, one under the other."""
+    axis.set_title(heading, loc="left", fontsize=10, fontweight="bold", color=INK)
+    style_axis(axis, max(1, len(rows)))
+    axis.set_yticks(range(len(rows)), [row.name for row in rows])
+    axis.set_xlim(*reach)
+    for position, row in enumerate(rows):
+        draw_bar(axis, position, row, reach)
+
+
+def draw_bar(axis: Any, position: int, row: Row, reach: tuple[float, float]) -> None:
+    _, value, low, high, style, _ = row
+    gap = 0.012 * (reach[1] - reach[0])
+    if pd.isna(value):
+        axis.text(gap, position, "undefined", va="center", fontsize=9, color=INK)
+        return
+    if style == "control":
+        axis.barh(
+            position, value, height=0.66, facecolor="none", edgecolor=GREY, hatch="////", lw=0.8
+        )
+    else:
+        axis.barh(position, value, height=0.66, color=COLOURS.get(style, GREY), linewidth=0)
+    if not pd.isna(low):
+        axis.plot([low, high], [position, position], color=INK, linewidth=1.2)
+        for end in (low, high):
+            axis.plot([end, end], [position - 0.14, position + 0.14], color=INK, linewidth=1.2)
+    right = max(end for end in (0.0, value, high) if not pd.isna(end))
+    axis.text(right + gap, position, row.text(value), va="center", fontsize=9, color=INK)
+
+
+def dot_panel(axis: Any, heading: str, rows: int) -> None:
+    """An empty panel of dots around zero, few ticks: it may be narrow."""
+    axis.set_title(wrapped(heading), loc="left", fontsize=9, fontweight="bold", color=INK)
+    style_axis(axis, rows)
+    axis.locator_params(axis="x", nbins=4)
+    axis.margins(x=0.08)
+
+
+def wrapped(heading: str, width: int = 20) -> str:
+    return "\n".join(line for part in heading.split("\n") for line in textwrap.wrap(part, width))
+
+
+def dot(axis: Any, position: float, row: Row, colour: str, filled: bool) -> None:
+    _, value, low, high, _, _ = row
+    if pd.isna(value):
+        axis.text(0, position, "undefined", va="center", fontsize=8, color=INK)
+        return
+    if not pd.isna(low):
+        axis.plot([low, high], [position, position], color=colour, linewidth=1.8)
+    axis.plot(
+        [value],
+        [position],
+        marker="o",
+        markersize=5,
+        markerfacecolor=colour if filled else "none",
+        markeredgecolor=colour,
+        markeredgewidth=1.3,
+    )
+
+
+def style_axis(axis: Any, rows: int) -> None:
+    axis.set_ylim(rows - 0.4, -0.6)
+    axis.axvline(0, color=INK, linewidth=0.9)
+    axis.grid(axis="x", color=GREY, alpha=0.3, linewidth=0.6)
+    axis.tick_params(axis="y", length=0, labelsize=9, colors=INK)
+    axis.tick_params(axis="x", labelsize=8.5, colors=INK, color=GREY)
+    style_frame(axis, "bottom")
+
+
+def style_square(axis: Any) -> None:
+    axis.grid(color=GREY, alpha=0.3, linewidth=0.6)
+    axis.locator_params(nbins=4)
+    axis.tick_params(labelsize=8.5, colors=INK, color=GREY)
+    style_frame(axis, "bottom", "left")
+
+
+def style_frame(axis: Any, *kept: str) -> None:
+    axis.set_facecolor("none")
+    axis.set_axisbelow(True)
+    for side in ("left", "top", "right", "bottom"):
+        axis.spines[side].set_visible(side in kept)
+        axis.spines[side].set_color(GREY)
+
+
+def values(row: Row) -> str:
+    name = " ".join(row.name.split())
+    if pd.isna(row.value):
+        return f"{name} undefined"
+    ends = "" if pd.isna(row.low) else f" [{row.text(row.low)} to {row.text(row.high)}]"
+    return f"{name} {row.text(row.value)}{ends}"
+
+
+def described(panels: Sequence[tuple[str, list[Row]]]) -> str:
+    return " ".join(
+        f"{heading}: " + "; ".join(values(row) for row in rows) + "." for heading, rows in panels
+    )
+
+
+def svg(figure: Any, name: str, title: str, description: str) -> str:
+    """The figure as SVG text that can stand alone or be pasted into HTML beside others."""
+    from matplotlib import rc_context
+
+    buffer = io.StringIO()
+    with rc_context({"svg.fonttype": "none"}):
+        figure.savefig(
+            buffer,
+            format="svg",
+            transparent=True,
+            metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+        )
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg ") :].replace(INK, "currentColor")
+    # Ids are only unique within a figure, and a page holds several. Matplotlib makes some of them
+    # of coordinates, whose last bits are not the same in every process: here they are numbered.
+    numbers: dict[str, int] = {}
+    svg = re.sub(
+        r'(\bid="|url\(#|href="#)([^")]+)',
+        lambda found: f"{found[1]}{name}-{numbers.setdefault(found[2], len(numbers))}",
+        svg,
+    )
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", FONTS, svg)
+    start = svg.index(">") + 1
+    text = (
+        f'\n <title id="{name}-title">{html.escape(title)}</title>'
+        f'\n <desc id="{name}-desc">{html.escape(description)}</desc>'
+    )
+    opening = svg[: start - 1] + f' role="img" aria-labelledby="{name}-title {name}-desc">'
+    return opening + text + svg[start:]

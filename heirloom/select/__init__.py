@@ -1,0 +1,1 @@
+"""Select the candidates that become training sets."""

@@ -1,0 +1,1 @@
+"""Estimates, paired comparisons and agreement, each with its uncertainty."""

@@ -1,0 +1,293 @@
+"""Compare two conditions on the same examples: paired intervals, p values and their correction."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from heirloom.statistics.estimates import Estimate
+from heirloom.statistics.resampling import (
+    ALONE,
+    NOTHING,
+    UNDEFINED,
+    Array,
+    Statistic,
+    check_options,
+    columns_of,
+    is_missing,
+    mean_of,
+    percentile_interval,
+    resampled,
+    t_quantile,
+    value_of,
+)
+from heirloom.support.errors import HeirloomError
+
+Values = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Comparison(Estimate):
+    """An estimate that compares two conditions on the same examples.
+
+    Attributes:
+        treated: the statistic of the treated condition over the `n` common examples, the mean over
+            its seeds; None when n is 0 or it is undefined for them.
+        reference: the same of the reference.
+        n_seeds: pairs of treated and reference that were compared.
+        seed_sd: standard deviation of `value` between them; None below two.
+        df: degrees of freedom of the interval: n - 1, fewer where seeds widen it; None without one.
+        p: two-sided p value of no difference, from the interval; None without one.
+    """
+
+    treated: float | None = None
+    reference: float | None = None
+    n_seeds: int = 0
+    seed_sd: float | None = None
+    df: float | None = None
+    p: float | None = None
+
+
+def compare(
+    treated: Sequence[Mapping[str, Mapping[str, Any]]],
+    reference: Sequence[Mapping[str, Mapping[str, Any]]],
+    statistic: Statistic,
+    fields: Sequence[str],
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 10_000,
+) -> tuple[Comparison, Comparison]:
+    """The difference treated - reference of a statistic, and the same in percent.
+
+    Args:
+        treated: example id to fields, one mapping a seed.
+        reference: the same examples under the reference condition: one mapping, which every seed is
+            compared with, or one for each, in the same order.
+        statistic: what to compute.
+        fields: what it uses; an example that any mapping lacks a value for is dropped and counted.
+        seed: of the resampling.
+        level: coverage of the intervals, strictly between 0 and 1.
+        resamples: number of bootstrap samples.
+
+    Returns:
+        The difference in the statistic's own unit, and 100 * (treated / reference - 1), both of
+        means over seeds. The second is undefined where the reference is not positive, because a
+        percentage of zero or of a negative number says nothing.
+
+    Raises:
+        HeirloomError: `level`, `resamples` or `seed` is out of its bounds, or the numbers of seeds
+            do not fit.
+    """
+    check_options(seed, level, resamples)
+    if not treated or len(reference) not in (1, len(treated)):
+        raise HeirloomError(
+            f"{len(treated)} seeds cannot be compared with {len(reference)}: give one reference, "
+            "or one for each of one seed or more."
+        )
+    sides = [*treated, *reference]
+    # Sorted, so that the order of records in a file never decides which examples a draw picks.
+    ids = sorted(set().union(*sides))
+    kept = [
+        key
+        for key in ids
+        if not any(is_missing(side.get(key, {}).get(field)) for side in sides for field in fields)
+    ]
+    n, n_missing, n_seeds = len(kept), len(ids) - len(kept), len(treated)
+    columns = [columns_of([side[key] for key in kept], fields) for side in sides]
+    values = [value_of(statistic, side, n) if n else None for side in columns]
+    treated_value, reference_value = _mean(values[:n_seeds]), _mean(values[n_seeds:])
+
+    def comparison(
+        value: float | None, low: float | None, high: float | None, reason: str | None, **more: Any
+    ) -> Comparison:
+        return Comparison(
+            value,
+            low,
+            high,
+            n,
+            n_missing,
+            reason,
+            treated=treated_value,
+            reference=reference_value,
+            n_seeds=n_seeds,
+            **more,
+        )
+
+    if treated_value is None or reference_value is None:
+        nothing = comparison(None, None, None, UNDEFINED if n else NOTHING)
+        return nothing, nothing
+    # [seeds, 1 + resamples]: the examples as they are, then every resample of them.
+    every = np.array(values, dtype=np.float64)[:, None]
+    if n > 1:
+        draws = [resampled(statistic, side, n, seed, resamples) for side in columns]
+        every = np.concatenate([every, draws], axis=1)
+    of_treated, of_reference = every[:n_seeds], every[n_seeds:]
+
+    def pooled(by_seed: Array, pooled: Array) -> Comparison:
+        """The comparison; `by_seed` [seeds, 1 + resamples] has the mean `pooled` over seeds."""
+        value = float(pooled[0])
+        spread = float(by_seed[:, 0].std(ddof=1)) if n_seeds > 1 else None
+        if n < 2:
+            return comparison(value, None, None, ALONE, seed_sd=spread)
+        low, high, reason = percentile_interval(pooled[1:], n, level)
+        if low is None or high is None:
+            return comparison(value, None, None, reason, seed_sd=spread)
+        low, high, df = _widened(value, low, high, by_seed, n, level)
+        p = _p_value(value, low, high, n, df, level)
+        return comparison(value, low, high, None, seed_sd=spread, df=df, p=p)
+
+    gaps = of_treated - of_reference
+    difference = pooled(gaps, gaps.mean(axis=0))
+    if reference_value <= 0:
+        return difference, comparison(None, None, None, "the reference is not positive")
+    below = of_reference.mean(axis=0)
+    below = np.where(below > 0, below, np.nan)
+    ratio = of_treated.mean(axis=0) / below
+    # What a seed adds to the ratio of means, to first order: no seed's own ratio, whose reference
+    # may come close to zero.
+    by_seed = 100 * (ratio - 1 + (of_treated - ratio * of_reference) / below)
+    return difference, pooled(by_seed, 100 * (ratio - 1))
+
+
+def difference(
+    treated: Values,
+    reference: Values,
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 10_000,
+) -> Comparison:
+    """mean(treated) - mean(reference) over the examples both have; see `compare`."""
+    return compare(
+        [{key: {"value": value} for key, value in treated.items()}],
+        [{key: {"value": value} for key, value in reference.items()}],
+        mean_of("value"),
+        ["value"],
+        seed=seed,
+        level=level,
+        resamples=resamples,
+    )[0]
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Step-down corrected p values of one family, in the order given (Holm 1979).
+
+    The chance of one p value or more below 0.05 among those of true null hypotheses is 5 % at most,
+    however the tests depend on each other.
+    """
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, index in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = largest
+    return corrected
+
+
+def simultaneous(
+    found: Comparison, tests: int, *, level: float = 0.95
+) -> tuple[float | None, float | None]:
+    """The ends of a comparison's interval, moved outwards so that `tests` such hold together.
+
+    Bonferroni's: by the ratio of the t quantiles for 1 - (1 - level) / tests and for `level`.
+    """
+    if found.value is None or found.low is None or found.high is None or found.df is None:
+        return None, None
+    far = t_quantile(found.df, 1 - (1 - level) / (2 * tests))
+    further = far / t_quantile(found.df, (1 + level) / 2) - 1
+    return (
+        found.low - further * max(found.value - found.low, 0.0),
+        found.high + further * max(found.high - found.value, 0.0),
+    )
+
+
+def detectable(
+    low: float, high: float, n: int, *, power: float = 0.8, level: float = 0.95
+) -> float:
+    """The smallest true effect that a study with such an interval finds with this power.
+
+    (t_(1 + level) / 2 + t_power) standard errors, at n - 1 degrees of freedom; the standard error
+    is half the interval over its t quantile (Bloom 1995, Minimum Detectable Effects). It is about
+    another study of the same kind, and says nothing about whether this one's effect is real.
+
+    Args:
+        low: lower end of the interval.
+        high: upper end.
+        n: examples, 2 or more.
+        power: chance to find the effect.
+        level: coverage of the interval.
+    """
+    critical = t_quantile(n - 1, (1 + level) / 2)
+    return (high - low) / 2 * (1 + t_quantile(n - 1, power) / critical)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """The mean over seeds; None if it is undefined for one of them."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if len(known) == len(values) else None
+
+
+def _widened(
+    value: float, low: float, high: float, by_seed: Array, n: int, level: float
+) -> tuple[float, float, float]:
+    """The ends of an interval over examples, and its degrees of freedom, with seeds as well.
+
+    Seeds and examples are crossed random effects. The variance of a mean over both is that between
+    the means of seeds, plus that between the means of examples, minus that of what neither
+    explains, which is in both (Cameron, Gelbach & Miller 2011, Robust Inference With Multiway
+    Clustering). The first is known from the values of the seeds, the other two from their
+    resamples. The squared distances of an end from the value add up, both with the t quantile of
+    the degrees of freedom that are left (Satterthwaite 1946).
+
+    Args:
+        value: the mean over seeds.
+        low: lower end of the interval over examples.
+        high: upper end.
+        by_seed: [seeds, 1 + resamples], each seed's value: of the examples, then of resamples.
+        n: examples.
+        level: coverage of the interval.
+    """
+    seeds = len(by_seed)
+    if seeds == 1:
+        return low, high, n - 1
+    of_resamples = by_seed[:, 1:][:, ~np.isnan(by_seed[:, 1:]).any(axis=0)]
+    pooled = of_resamples.mean(axis=0)
+    of_examples = float(pooled.var()) * n / (n - 1)
+    of_neither = (
+        float((of_resamples - pooled).var(axis=1).sum()) * n / (n - 1) / (seeds - 1) / seeds
+    )
+    of_seeds = max(0.0, float(by_seed[:, 0].var(ddof=1)) / seeds - of_neither)
+    if of_seeds == 0:
+        return low, high, n - 1
+    both = of_seeds + of_examples
+    # At most n - 1: an interval over few examples must not become narrower than without seeds.
+    df = min(n - 1, both**2 / (of_seeds**2 / (seeds - 1) + of_examples**2 / (n - 1)))
+    quantile = t_quantile(df, (1 + level) / 2)
+    wider = quantile / t_quantile(n - 1, (1 + level) / 2)
+
+    def outwards(half: float) -> float:
+        """How far an end moves that lies `half` from the value."""
+        half = max(half, 0.0)
+        return float(np.hypot(half * wider, quantile * of_seeds**0.5)) - half
+
+    return low - outwards(value - low), high + outwards(high - value), df
+
+
+def _p_value(value: float, low: float, high: float, n: int, df: float, level: float) -> float:
+    """The two-sided p value that belongs to an interval (Altman & Bland 2011, BMJ 343:d2304).
+
+    They divide the distance of the value from zero by that from its nearer end, in normal standard
+    errors. Here these are Student's, as in the interval. Rounding aside, p is below 1 - level where
+    the interval excludes zero; but no p value is below 2^(1 - n), the least that flipping the signs
+    of n pairs could give.
+    """
+    from scipy.special import stdtr
+
+    if value == 0:
+        return 1.0
+    gap = abs(value - (low if value > 0 else high))
+    quantiles = abs(value) / gap * t_quantile(df, (1 + level) / 2) if gap else np.inf
+    least = 1 - level if low <= 0 <= high else 2.0 ** (1 - n)
+    return max(2 * float(stdtr(df, -quantiles)), least)

@@ -1,0 +1,174 @@
+"""What a study will cost before anything of it runs: jobs, tokens, hours and disk.
+
+    python -m heirloom.study.estimate config/my-study.yaml     (or: make estimate CONFIG=...)
+
+Tokens follow from the study file: every completion as long as it may be, prompts and benchmarks'
+texts of the usual length (heirloom.study.estimate.work). A job with a model of N parameters takes
+
+    START + N (2 written / W + 2 read / R + 6 trained / T)    seconds
+
+(2 N operations a token forward, 6 N forward and backward) with W, R and T the operations a second
+that a core or a GPU reaches. `RATES` states them. Where studies in results/ are finished, their
+tables/costs.csv corrects them: the seconds and tokens that a stage took with a model, divided by
+what the formula says of that study, multiply what it says of the new one. A model that was not
+measured takes the median of the stage's others.
+"""
+
+import csv
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from heirloom.study.estimate.work import SCORERS, Work, added, work_of
+from heirloom.study.job_size import layers
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record, read_json
+
+START = 10.0  # seconds until a job has loaded its model
+OTHER = 3.0  # seconds of a job without one
+
+#: Operations a second that writing, reading and training reach: of one core of a server of 2023, of
+#: one GPU with 80 GB. Those of the GPU are not measured.
+RATES = {"cpu": (1e11, 1e11, 1e11), "gpu": (2.5e13, 1e14, 1e14)}
+
+_BYTES_A_TOKEN = 4.5
+_STAGES = ("generate", "judge", "score", "finetune", "profile", "other")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of an estimate: the work of a stage with a model, `size` parameters, and its cost.
+
+    `hours` and `size` are None where the size is not known; `measured` says whether costs of this
+    very stage and model were.
+    """
+
+    work: Work
+    size: float | None
+    hours: float | None
+    gigabytes: float | None
+    measured: bool
+
+
+def seconds(work: Work, size: float, rates: tuple[float, float, float]) -> float:
+    """What the formula says of jobs with a model of `size` parameters."""
+    if work.stage == "other":
+        return OTHER * work.jobs
+    write, read, train = rates
+    operations = 2 * work.written / write + 2 * work.read / read + 6 * work.trained / train
+    return START * work.jobs + size * operations
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What finished studies took, as multiples of the formula and of the most tokens.
+
+    Attributes:
+        time: (stage, model) to the seconds that its jobs took, divided by the formula's.
+        tokens: (stage, model) to tokens written or trained on, divided by the most there may be.
+        studies: where from.
+    """
+
+    time: Mapping[tuple[str, str], float]
+    tokens: Mapping[tuple[str, str], float]
+    studies: Sequence[str]
+
+
+def measure(results: str | Path, sizes: Mapping[str, float | None]) -> Measured:
+    """Read what the finished studies below `results` took.
+
+    Args:
+        results: the folder of all results.
+        sizes: model to its number of parameters; of other models nothing is learnt.
+    """
+    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0, 0.0])
+    studies = []
+    for table in sorted(Path(results).glob("*/tables/costs.csv")):
+        try:
+            plan = read_json(table.parents[1] / "plan.json")
+            planned = {(work.stage, work.name): work for work in work_of(plan)}
+        except (HeirloomError, KeyError, TypeError):  # made by another version
+            continue
+        studies.append(table.parents[1].name)
+        with table.open(encoding="utf-8", newline="") as handle:
+            for row in csv.DictReader(handle):
+                work = planned.get((row["stage"], row["model"]))
+                size = sizes.get(work.model) if work else None
+                if work is None or not size or not row["seconds"]:
+                    continue
+                complete = row["tokens_per_second"] or row["stage"] not in ("generate", "finetune")
+                if not complete:  # the rest came out of a cache
+                    continue
+                if work.stage != "generate":  # into how many shards it was cut is in its seconds
+                    work = replace(work, jobs=int(row["jobs"]))
+                total = sums[work.stage, work.model]
+                total[0] += float(row["seconds"])
+                total[1] += seconds(work, size, RATES["cpu"])
+                total[2] += float(row["tokens"] or 0)
+                total[3] += work.written + work.trained if row["tokens"] else 0
+    return Measured(
+        time={key: took / formula for key, (took, formula, _, _) in sums.items()},
+        tokens={key: made / most for key, (_, _, made, most) in sums.items() if most},
+        studies=studies,
+    )
+
+
+def estimate(
+    plan: Record,
+    sizes: Mapping[str, float | None],
+    *,
+    device: str = "cpu",
+    measured: Measured | None = None,
+) -> list[Line]:
+    """What the study with this plan costs: a line for each stage and model.
+
+    Args:
+        plan: as `plan_record` makes it, or plan.json.
+        sizes: model to its number of parameters, None where unknown.
+        device: "cpu" or "gpu": whose rates the formula takes.
+        measured: what corrects the formula.
+    """
+    known = measured or Measured({}, {}, [])
+    lines = []
+    grouped: dict[tuple[str, str], Work] = {}
+    for work in work_of(plan):
+        key = (work.stage, work.model)
+        grouped[key] = added(grouped[key], work) if key in grouped else work
+    rank = plan["config"]["finetuning"]["lora_rank"]
+    for (stage, model), work in sorted(grouped.items(), key=lambda item: _order(item[0])):
+        size = 0.0 if stage == "other" else sizes.get(model, SCORERS.get(model))
+        share = _nearest(known.tokens, stage, model)
+        hours = None
+        if size is not None:
+            factor = _nearest(known.time, stage, model)
+            hours = factor * seconds(work, size, RATES[device]) / 3600
+        expected = replace(work, written=work.written * share, trained=work.trained * share)
+        size_on_disk = _gigabytes(expected, size, rank)
+        lines.append(Line(expected, size, hours, size_on_disk, (stage, model) in known.time))
+    return lines
+
+
+def _order(key: tuple[str, str]) -> tuple[int, str]:
+    return _STAGES.index(key[0]), key[1]
+
+
+def _nearest(factors: Mapping[tuple[str, str], float], stage: str, model: str) -> float:
+    """What was measured of the model, else the median of the stage's models, else 1."""
+    others = [factor for (measured, _), factor in factors.items() if measured == stage]
+    return factors.get((stage, model), statistics.median(others) if others else 1.0)
+
+
+def _gigabytes(work: Work, size: float | None, rank: int) -> float | None:
+    """What the jobs leave on disk; None where that depends on a size that is not known.
+
+    An adapter of rank r on L layers of width d = 128 L has 18 r L d numbers of 4 bytes.
+    """
+    if work.stage == "finetune":
+        if size is None:
+            return None
+        return work.jobs * 18 * rank * 128 * layers(size) ** 2 * 4 / 1e9
+    # Candidates lie in the cache, in shards and gathered.
+    copies = {"generate": 3, "judge": 1, "profile": 2}.get(work.stage, 0)
+    return copies * work.written * _BYTES_A_TOKEN / 1e9

@@ -1,0 +1,143 @@
+"""Print what a study will cost."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from heirloom.fetch.cache import cache_root
+from heirloom.fetch.settings import PathSource
+from heirloom.study.config import Study
+from heirloom.study.estimate import RATES, Line, estimate, measure
+from heirloom.study.job_size import count_parameters
+from heirloom.study.parse import parse_study
+from heirloom.study.plan import make_plan, plan_record
+from heirloom.support.errors import HeirloomError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the estimate of the study file that the command line names."""
+    parser = argparse.ArgumentParser(prog="python -m heirloom.study.estimate", description=__doc__)
+    parser.add_argument("study", type=Path, help="the study file")
+    parser.add_argument("--results", type=Path, default=Path("results"), help="of earlier studies")
+    parser.add_argument(
+        "--device",
+        choices=sorted(RATES),
+        help="for such a machine by its stated rates, whatever was measured on this one",
+    )
+    options = parser.parse_args(arguments)
+    try:
+        raw = yaml.safe_load(options.study.read_text(encoding="utf-8"))
+        study = parse_study(raw, root=Path.cwd())
+        plan = plan_record(study, make_plan(study))
+    except OSError as error:
+        sys.exit(f"{options.study}: {error.strerror}. Name a study file: make estimate CONFIG=...")
+    except HeirloomError as error:
+        sys.exit(str(error))
+    sizes = sizes_of(study)
+    device = options.device or "cpu"
+    measured = None if options.device else measure(options.results, sizes)
+    write, read, train = RATES[device]
+    if measured and measured.time:
+        basis = (
+            f"* as measured in {', '.join(measured.studies)}; the others by the formula, corrected "
+            "by the median of their stage."
+        )
+    else:
+        basis = (
+            f"By formula: {write:.1e}, {read:.1e} and {train:.1e} operations a second to write, "
+            "read and train on tokens; completions as long as they may be."
+        )
+    lines = estimate(plan, sizes, device=device, measured=measured)
+    print("\n".join([f"{study.study}: {study.title}", "", *render(lines, device), "", basis]))
+    print("\n".join(remarks(lines, device)))
+
+
+def sizes_of(study: Study) -> dict[str, float | None]:
+    """Model to its number of parameters: stated in the study, or counted where it is fetched."""
+    found: dict[str, float | None] = {}
+    for name, model in study.models.items():
+        if model.endpoint is not None:
+            found[name] = 0.0  # it costs nothing here
+            continue
+        folders = [s.path.expanduser() for s in model.sources if isinstance(s, PathSource)]
+        folders += cache_root().glob(f"models/{name}-*")
+        folders += cache_root().glob(f"artefacts/{name}-*/content")
+        counts = (count_parameters(folder) for folder in folders)
+        found[name] = model.parameters or next((count for count in counts if count), None)
+    return found
+
+
+def render(lines: Sequence[Line], device: str) -> list[str]:
+    """The estimate as the lines of a table, with a last one for all."""
+    hours = "core hours" if device == "cpu" else "GPU hours"
+    rows: list[tuple[str, ...]] = [
+        ("stage", "model", "size", "jobs", "written", "trained", "read", hours, "GB")
+    ]
+    for line in lines:
+        took = "?" if line.hours is None else _hours(line.hours)
+        disk = "?" if line.gigabytes is None else _hours(line.gigabytes)
+        counts = (line.work.written, line.work.trained, line.work.read)
+        size = "?" if line.size is None else _short(line.size)
+        head = (line.work.stage, line.work.model, size, f"{line.work.jobs:,}")
+        rows.append((*head, *map(_short, counts), took + " *"[line.measured], disk))
+    works = [line.work for line in lines]
+    rows.append(
+        (
+            *("all", "", "", f"{sum(work.jobs for work in works):,}"),
+            _short(sum(work.written for work in works)),
+            _short(sum(work.trained for work in works)),
+            _short(sum(work.read for work in works)),
+            _hours(sum(line.hours or 0 for line in lines)) + " ",
+            _hours(sum(line.gigabytes or 0 for line in lines)),
+        )
+    )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def remarks(lines: Sequence[Line], device: str) -> list[str]:
+    """What to know beside the table."""
+    sizes = {line.work.model: line.size or 0 for line in lines if line.work.stage == "profile"}
+    gigabytes = sum(2 * size / 1e9 for size in sizes.values())
+    found = [f"Models in the cache, in bfloat16: {gigabytes:.1f} GB more, beside their downloads."]
+    if device == "cpu":
+        cores = os.cpu_count() or 1
+        hours = sum(line.hours or 0 for line in lines)
+        found.append(f"All {cores} cores of this machine: {_duration(hours / cores)} or more.")
+    unknown = sorted({line.work.model for line in lines if line.hours is None})
+    if unknown:
+        found.append(
+            f"Of unknown size, and not in the sums: {', '.join(unknown)}. Fetch them, or give "
+            "their `parameters` in the study file."
+        )
+    return found
+
+
+def _duration(hours: float) -> str:
+    return f"{60 * hours:.0f} minutes" if hours < 2 else f"{hours:,.0f} hours"
+
+
+def _hours(value: float) -> str:
+    return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
+
+
+def _short(value: float) -> str:
+    """A count in three digits, 135 M or 6.7 G; empty where there is none."""
+    for end, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= end:
+            return f"{value / end:.3g} {letter}"
+    return f"{value:.3g}" if value else ""
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Check a study file whole and report every error at once, each with its key and a hint."""
+
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import (
+    BaseModel,
+    ValidationError,
+)
+
+from heirloom.study.config import Study
+from heirloom.study.references import missing_files, nearest, reference_problems
+from heirloom.support.errors import HeirloomError
+
+# pydantic puts the kind of a source into an error's path, where it means nothing to a user.
+_SOURCE_KINDS = ("HubSource", "UrlSource", "PathSource", "WheelSource")
+
+
+# Keys of earlier versions, and where to find now what they said.
+_MOVED = {
+    "generation.shards": " How many jobs share the work is up to the machine: remove it, and give "
+    "--set-scatter shards=2, or set-scatter in a profile.",
+}
+
+
+def parse_study(raw: dict[str, Any], *, root: Path) -> Study:
+    """Check a study file whole.
+
+    Args:
+        raw: The study file as parsed from YAML, overrides merged in.
+        root: Folder that relative paths in it start from.
+
+    Raises:
+        HeirloomError: something is wrong. The message has every error, with its key and a hint.
+    """
+    problems: list[str] = []
+    study = None
+    try:
+        study = Study.model_validate(raw)
+    except ValidationError as error:
+        problems += _describe(error)
+    problems += reference_problems(raw)
+    problems += missing_files(raw, root)
+    if study is None or problems:
+        lines = "\n".join(f"  - {problem}" for problem in dict.fromkeys(problems))
+        name = raw.get("study", "without a name")
+        raise HeirloomError(
+            f"the study {name} cannot run as it is:\n{lines}\n"
+            "Every key is explained in config/README.md."
+        )
+    return study
+
+
+def _describe(error: ValidationError) -> list[str]:
+    """One line an error: its key path, what is wrong, and a hint."""
+    lines = []
+    for item in error.errors():
+        path = _path([part for part in item["loc"] if part not in _SOURCE_KINDS])
+        if item["type"] == "extra_forbidden":
+            hint = _MOVED.get(path) or nearest(str(item["loc"][-1]), _keys_beside(item["loc"]))
+            lines.append(f"{path}: unknown key.{hint}")
+        elif item["type"] == "missing":
+            lines.append(f"{path}: this key is missing.")
+        elif "endpoint" in f"{item['loc']}{item['input']}":
+            lines.append(f"{path}: {item['msg']}.")  # without what may be a key in the wrong place
+        else:
+            lines.append(f"{path}: {item['msg']} (it is {item['input']!r}).")
+    return lines
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    """The keys that would have been right where an unknown one was found."""
+    known: Any = Study
+    for part in location[:-1]:
+        if get_origin(known) in (dict, list):  # `part` is the name or number of an entry
+            known = get_args(known)[-1]
+        elif _is_section(known):
+            known = known.model_fields[part].annotation
+        else:  # a union: `part` says which of its classes the value was checked against
+            known = next((s for s in _sections_in(known) if s.__name__ == part), None)
+    sections = _sections_in(known)
+    return list(sections[0].model_fields) if len(sections) == 1 else []
+
+
+def _sections_in(annotation: Any) -> list[type[BaseModel]]:
+    if _is_section(annotation):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections_in(part)]
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _path(parts: list[int | str]) -> str:
+    text = ""
+    for part in parts:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "the study file"

@@ -1,0 +1,98 @@
+"""Write what is generated from the study file's classes: the schema and the manual's tables.
+
+Run as `python -m heirloom.study.schema` (`make schema`). A test fails when they drift.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from heirloom.study.config import Study
+from heirloom.support.files import write_text
+
+SCHEMA = Path("config/schema.json")
+MANUAL = Path("config/README.md")
+_TABLE = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def schema_text() -> str:
+    """The study file's JSON schema, from which editors complete and check it."""
+    return json.dumps(Study.model_json_schema(), indent=2) + "\n"
+
+
+def manual_text(manual: str) -> str:
+    """The manual with the table behind every `<!-- keys: Class -->` written anew."""
+    sections = {section.__name__: section for section in _sections(Study)}
+
+    def table(match: re.Match[str]) -> str:
+        return match[1] + _table(sections[match[2]]) + match[3]
+
+    return _TABLE.sub(table, manual)
+
+
+def _sections(section: type[BaseModel]) -> list[type[BaseModel]]:
+    """A section and those below it, each once."""
+    found = {section.__name__: section}
+    for field in section.model_fields.values():
+        for part in _models_in(field.annotation):
+            found.update({s.__name__: s for s in _sections(part)})
+    return list(found.values())
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for part in getattr(annotation, "__args__", ()) for m in _models_in(part)]
+
+
+def _table(section: type[BaseModel]) -> str:
+    """A Markdown table of a section's keys."""
+    properties = section.model_json_schema(mode="validation")["properties"]
+    lines = ["| key | type | default | what it is |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        default = "required" if field.is_required() else _default(field.get_default())
+        kind = _type(properties[name])
+        lines.append(f"| `{name}` | {kind} | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return "see below"
+    return f"`{json.dumps(value)}`"
+
+
+def _type(schema: dict[str, Any]) -> str:
+    """A type in words, with its bounds."""
+    if "enum" in schema:
+        return ", ".join(f"`{choice}`" for choice in schema["enum"])
+    if "anyOf" in schema:
+        kinds = [_type(option) for option in schema["anyOf"] if option.get("type") != "null"]
+        return " or ".join(dict.fromkeys(kinds))
+    if "$ref" in schema:
+        return "section"
+    kind = schema.get("type", "any")
+    if kind == "array":
+        return f"list of {_type(schema['items'])}" if "items" in schema else "list"
+    if kind == "object":
+        return "section"
+    names = {"integer": "whole number", "number": "number", "string": "text", "boolean": "yes/no"}
+    bounds = [
+        f"{sign} {schema[key]:g}"
+        for key, sign in (
+            ("minimum", "≥"),
+            ("exclusiveMinimum", ">"),
+            ("maximum", "≤"),
+            ("exclusiveMaximum", "<"),
+        )
+        if key in schema
+    ]
+    return " ".join([names.get(kind, kind), *bounds])
+
+
+if __name__ == "__main__":
+    write_text(SCHEMA, schema_text())
+    write_text(MANUAL, manual_text(MANUAL.read_text(encoding="utf-8")))

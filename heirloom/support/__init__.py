@@ -1,0 +1,1 @@
+"""What every stage stands on: files, errors, logs, processes and work folders."""

@@ -1,0 +1,98 @@
+"""Read and write JSON, JSON lines and checksums, so that a reader never meets half a file."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from heirloom.support.errors import HeirloomError
+
+Record = dict[str, Any]
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[TextIO]:
+    """Open a text file that appears under `path` only if the block ends without an exception."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise HeirloomError(
+            f"{path} could not be written: {error.strerror}. Nothing produced before is lost; "
+            "free some space or fix the permissions and run the same command again."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` atomically."""
+    with atomic_write(path) as handle:
+        handle.write(text)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write one JSON document atomically, indented, keys in the order given. NaN is refused."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read one JSON document.
+
+    Raises:
+        HeirloomError: the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise HeirloomError(f"{path} does not exist.") from None
+    except ValueError as error:
+        raise HeirloomError(f"{path} is not valid JSON: {error}") from error
+
+
+def write_jsonl(path: str | Path, records: Iterable[Record]) -> None:
+    """Write one JSON object a line, atomically. NaN is refused: what has no value is null."""
+    with atomic_write(path) as handle:
+        for record in records:
+            handle.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_jsonl(path: str | Path) -> list[Record]:
+    """Read one JSON object a line; blank lines are skipped.
+
+    Raises:
+        HeirloomError: the file is missing, or a line is not a JSON object (its number is named).
+    """
+    records = []
+    try:
+        with Path(path).open(encoding="utf-8") as handle:
+            for number, line in enumerate(handle, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    record = json.loads(line)
+                except ValueError as error:
+                    raise HeirloomError(
+                        f"{path}, line {number}: not valid JSON ({error})"
+                    ) from error
+                if not isinstance(record, dict):
+                    raise HeirloomError(f"{path}, line {number}: expected a JSON object")
+                records.append(record)
+    except FileNotFoundError:
+        raise HeirloomError(f"{path} does not exist.") from None
+    return records
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,142 @@
+"""Registries: everything of one kind that a study can name, built in or brought by a plugin.
+
+A part (an objective, a benchmark, a figure ...) registers itself when its module is imported. The
+modules of heirloom's own package for that kind are imported when the registry is first asked, and
+so are the study's plugins, which hold parts of any kind.
+"""
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import AfterValidator, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from heirloom.support.errors import HeirloomError
+from heirloom.support.plugins import load_plugins
+
+Part = TypeVar("Part")
+
+
+class Registry(Generic[Part]):
+    """Parts of one kind, by name.
+
+    Args:
+        kind: What a part is called in messages, such as "benchmark".
+        package: The package of heirloom whose modules register parts of this kind.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind, self.package = kind, package
+        self._parts: dict[str, Part] = {}
+        self._sources: dict[str, Path] = {}
+        self._discovered = False
+
+    def register(self, name: str, part: Part, *, source: Callable[..., Any] | type) -> None:
+        """Add a part.
+
+        Args:
+            name: What a study calls it.
+            part: The part.
+            source: A function or class of the module that defines it.
+
+        Raises:
+            HeirloomError: Another file has registered this name.
+        """
+        # unwrap: a decorated function is defined where it is written, not where its decorator is.
+        file = inspect.getsourcefile(inspect.unwrap(source))
+        if file is None:
+            raise HeirloomError(f"{self.kind} {name!r} has no source file to depend on.")
+        path = Path(file).resolve()
+        earlier = self._sources.get(name)
+        if earlier is not None and earlier != path:
+            raise HeirloomError(
+                f"The {self.kind} {name!r} is defined twice, in {earlier} and in {path}: rename "
+                "one of them."
+            )
+        self._parts[name], self._sources[name] = part, path
+
+    def get(self, name: str) -> Part:
+        """Return the part called `name`.
+
+        Raises:
+            HeirloomError: There is none. The message names the nearest and all others.
+        """
+        known = self.names()
+        if name not in known:
+            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise HeirloomError(
+                f"There is no {self.kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}."
+            )
+        return self._parts[name]
+
+    def names(self) -> list[str]:
+        """Names of all parts, sorted."""
+        self._discover()
+        return sorted(self._parts)
+
+    def source(self, name: str) -> Path:
+        """File that defines the part called `name`."""
+        self.get(name)
+        return self._sources[name]
+
+    def __iter__(self) -> Iterator[Part]:
+        """All parts, in the order of their names."""
+        return iter([self._parts[name] for name in self.names()])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def _discover(self) -> None:
+        """Import every module that may register a part of this kind, once."""
+        if self._discovered:
+            return
+        self._discovered = True  # first: a module may ask while it is being imported
+        package = importlib.import_module(self.package)
+        for module in pkgutil.iter_modules(package.__path__, prefix=f"{self.package}."):
+            try:
+                importlib.import_module(module.name)
+            except HeirloomError:
+                raise
+            except Exception as error:
+                raise HeirloomError(
+                    f"{module.name.replace('.', '/')}.py could not be imported: "
+                    f"{type(error).__name__}: {error}. Packages that only one {self.kind} needs "
+                    "are imported inside its function."
+                ) from error
+        load_plugins()
+
+
+class _Names:
+    """Writes the names of a registry into the JSON schema of a setting."""
+
+    def __init__(self, registry: Registry[Any]) -> None:
+        self.registry = registry
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "enum": self.registry.names()}
+
+
+def name_in(registry: Registry[Any]) -> Any:
+    """Type of a setting that names a part: a text, checked against the registry when it is read.
+
+    Example:
+        >>> backend: name_in(BACKENDS) = Field("auto", description="What generates.")
+    """
+
+    def check(name: str) -> str:
+        try:
+            registry.get(name)
+        except HeirloomError as error:
+            raise ValueError(str(error)) from None
+        return name
+
+    return Annotated[str, AfterValidator(check), _Names(registry)]

@@ -1,0 +1,36 @@
+"""What the sections of the study file are built from."""
+
+from typing import Annotated, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+)
+
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
+        description="Lower-case letters, digits and single hyphens: it becomes part of file names.",
+    ),
+]
+
+_Entry = TypeVar("_Entry", str, int)
+
+
+def distinct(names: list[_Entry]) -> list[_Entry]:
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"{', '.join(map(str, repeated))} is named twice")
+    return names
+
+
+Names = Annotated[list[Name], AfterValidator(distinct)]
+
+
+class Section(BaseModel):
+    """A part of the study file. Unknown keys are errors: a typo must not pass silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)

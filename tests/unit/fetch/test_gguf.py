@@ -1,0 +1,210 @@
+"""A tiny random llama goes through GGUF and comes back; damaged files are told apart."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heirloom.fetch.gguf import prepare_model
+from heirloom.support.errors import HeirloomError
+
+LAYERS, HEADS, KV_HEADS, WIDTH, HIDDEN = 2, 4, 2, 32, 64
+CHARACTERS = [chr(code) for code in range(ord("!"), ord("~") + 1)]  # 94 printable ones
+TOKENS = ["<|endoftext|>", *CHARACTERS, "Ġ", "he", "ll", "hell", "hello"]
+
+
+def tiny_llama() -> Any:
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(TOKENS),
+            hidden_size=WIDTH,
+            intermediate_size=HIDDEN,
+            num_hidden_layers=LAYERS,
+            num_attention_heads=HEADS,
+            num_key_value_heads=KV_HEADS,
+            max_position_embeddings=128,
+            tie_word_embeddings=False,
+        )
+    )
+
+
+def write_gguf(model: Any, path: Path, *, without: str = "") -> None:
+    """Write a llama as float32 GGUF; leave out the tensor named `without`."""
+    import gguf
+
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_name("tiny")
+    writer.add_context_length(128)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(LAYERS)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_layer_norm_rms_eps(model.config.rms_norm_eps)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
+    writer.add_vocab_size(len(TOKENS))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(TOKENS)
+    writer.add_token_types([3] + [1] * (len(TOKENS) - 1))  # 3 = control, 1 = normal
+    writer.add_token_merges(["h e", "l l", "he ll", "hell o"])
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(0)
+    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, LAYERS)
+    for key, tensor in model.state_dict().items():
+        name = names.get_name(key, try_suffixes=(".weight",))
+        if name == without:
+            continue
+        values = tensor.numpy()
+        for part, heads in (("q_proj", HEADS), ("k_proj", KV_HEADS)):
+            if part in key:
+                # GGUF keeps the two halves of a rotary pair side by side, transformers apart.
+                halves = values.reshape(heads, 2, values.shape[0] // heads // 2, WIDTH)
+                values = halves.swapaxes(1, 2).reshape(values.shape)
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return tiny_llama()
+
+
+@pytest.fixture(scope="module")
+def gguf_file(model: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
+    write_gguf(model, path)
+    return path
+
+
+def test_gguf_comes_back_as_it_was(model: Any, gguf_file: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # The name of a download may end in anything.
+    renamed = tmp_path / "download"
+    renamed.write_bytes(gguf_file.read_bytes())
+    folder = prepare_model(renamed, name="tiny", cache=tmp_path / "cache")
+    assert folder.parent == tmp_path / "cache" / "models"
+    assert folder.name.startswith("tiny-")
+    assert folder.name.endswith("-bf16")
+
+    loaded = AutoModelForCausalLM.from_pretrained(folder)
+    assert loaded.dtype == torch.bfloat16
+    weights = loaded.state_dict()
+    assert weights.keys() == model.state_dict().keys()
+    for key, expected in model.state_dict().items():
+        assert torch.equal(weights[key], expected.to(torch.bfloat16)), key
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    ids = tokenizer("hello he", add_special_tokens=False).input_ids
+    assert ids == [TOKENS.index(token) for token in ("hello", "Ġ", "he")]
+    assert tokenizer.eos_token == "<|endoftext|>"
+
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["n_parameters"] == model.num_parameters()
+    assert manifest["dtype"] == "bfloat16"
+    assert set(manifest["versions"]) == {"transformers", "gguf"}
+    # Nothing of the source stays behind, and whoever may read the configuration may read it all.
+    assert not list(folder.glob("*.gguf"))
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
+def test_conversion_is_done_once_per_content_and_dtype(gguf_file: Path, tmp_path: Path) -> None:
+    first = prepare_model(gguf_file, name="tiny", cache=tmp_path)
+    written = (first / "model.safetensors").stat().st_mtime_ns
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(gguf_file.read_bytes())
+    assert prepare_model(copy, name="tiny", cache=tmp_path) == first
+    assert (first / "model.safetensors").stat().st_mtime_ns == written
+    other = prepare_model(gguf_file, name="tiny", cache=tmp_path, dtype="float32")
+    assert other.name == first.name.replace("bf16", "f32")
+
+
+@pytest.mark.parametrize("share", [0.001, 0.05, 0.3, 0.99])
+def test_a_truncated_gguf(gguf_file: Path, tmp_path: Path, share: float) -> None:
+    whole = gguf_file.read_bytes()
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(HeirloomError, match=r"cut\.gguf .*could not be read as a GGUF.*cut short"):
+        prepare_model(cut, name="cut", cache=tmp_path)
+    models = tmp_path / "models"
+    assert [path.name for path in models.iterdir() if path.suffix != ".lock"] == []
+
+
+def test_a_gguf_without_some_weights_is_not_filled_with_noise(model: Any, tmp_path: Path) -> None:
+    path = tmp_path / "holey.gguf"
+    write_gguf(model, path, without="blk.1.ffn_up.weight")
+    with pytest.raises(HeirloomError, match=r"no weights for model\.layers\.1\.mlp\.up_proj"):
+        prepare_model(path, name="holey", cache=tmp_path)
+
+
+def test_a_model_folder_is_returned_as_it_is(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(b"")
+    assert prepare_model(folder, name="m", cache=tmp_path / "cache") == folder
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ([], "has no config.json"),
+        (["config.json"], r"has no weights \(\*\.safetensors\)"),
+        (["config.json", "pytorch_model.bin"], r"pickled weights only \(pytorch_model\.bin\)"),
+        (["a.gguf", "b.gguf"], r"has a\.gguf, b\.gguf: name the one"),
+    ],
+)
+def test_a_folder_that_is_no_model(tmp_path: Path, files: list[str], problem: str) -> None:
+    for file in files:
+        (tmp_path / file).write_text("{}")
+    with pytest.raises(HeirloomError, match=problem) as error:
+        prepare_model(tmp_path, name="m", cache=tmp_path / "cache")
+    assert str(tmp_path) in str(error.value)
+    assert "safetensors, or one .gguf file" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "problem"),
+    [
+        (lambda path: None, "could not be read: No such file"),
+        (lambda path: path.write_bytes(b"\x80\x02pickle"), "is not a GGUF file"),
+        (lambda path: path.write_bytes(b""), "is not a GGUF file"),
+    ],
+)
+def test_a_file_that_is_no_model(
+    tmp_path: Path, prepare: Callable[[Path], object], problem: str
+) -> None:
+    path = tmp_path / "model.bin"
+    prepare(path)
+    with pytest.raises(HeirloomError, match=rf"model\.bin {problem}"):
+        prepare_model(path, name="m", cache=tmp_path)
+
+
+@pytest.mark.skipif(
+    not os.environ.get("HEIRLOOM_TEST_GGUF"),
+    reason="HEIRLOOM_TEST_GGUF does not name a real GGUF file",
+)
+def test_a_real_gguf_speaks(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    file = Path(os.environ["HEIRLOOM_TEST_GGUF"])
+    folder = prepare_model(file, name="real", cache=tmp_path)
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    prompt = tokenizer("The capital of France is", return_tensors="pt").input_ids
+    with torch.no_grad():
+        answer = model.generate(prompt, max_new_tokens=8, do_sample=False)
+    assert "Paris" in tokenizer.decode(answer[0])

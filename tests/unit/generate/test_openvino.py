@@ -1,0 +1,434 @@
+"""OpenVINO's decoder beside the network itself: the same logits, the same texts."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from test_generation import GREEDY, QUESTIONS, SAMPLED, SPELLED, WRITING, save_spelled
+from test_generation import spelled as spelled  # a fixture
+
+from heirloom.generate.backends import openvino as openvino_decoding
+from heirloom.generate.backends import openvino_graph
+from heirloom.generate.backends.decoder import Decoder
+from heirloom.generate.backends.transformers import TransformersDecoder
+from heirloom.generate.loop import generate
+from heirloom.generate.model import LanguageModel, load_model
+from heirloom.generate.request import Prompt, Request
+from heirloom.generate.settings import Generation
+from heirloom.generate.templates import PromptTemplate
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+
+needs_openvino = pytest.mark.skipif(
+    not openvino_decoding.installed(), reason="OpenVINO is not installed"
+)
+LOOSE = Request(1, 24, GREEDY, seed=0, format="continuation")
+
+
+def spelled_model(folder: Path, stop: tuple[str, ...] = (), **options: Any) -> LanguageModel:
+    template = PromptTemplate("{prompt}", stop)
+    return load_model(folder, name="x", prompt_template=template, dtype="float32", **options)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of this module's own, for the graphs that are kept."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEIRLOOM_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def pairs(spelled: dict[str, Path]) -> dict[str, tuple[LanguageModel, LanguageModel]]:
+    """A llama and a Gemma 3 with a window of 8, each with both back ends."""
+    return {
+        name: (
+            spelled_model(folder, backend="openvino"),
+            spelled_model(folder, backend="transformers"),
+        )
+        for name, folder in spelled.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def tiny(load_tiny: Callable[..., LanguageModel]) -> LanguageModel:
+    """The tiny model, run by OpenVINO."""
+    return load_tiny(backend="openvino")
+
+
+@pytest.fixture(scope="module")
+def sampled(tiny: LanguageModel, tmp_path_factory: pytest.TempPathFactory) -> list[Record]:
+    """Five samples of each question, in one batch."""
+    return generate(tiny, QUESTIONS, SAMPLED, work=tmp_path_factory.mktemp("sampled") / "work")
+
+
+@torch.inference_mode()
+def log_probabilities(
+    decoder: Decoder, prompts: Sequence[list[int]], samples: Sequence[int], steps: int
+) -> torch.Tensor:
+    """Of each sequence and step [steps, sequences, vocabulary], after tokens drawn once for all.
+
+    The last sequence is dropped half way.
+    """
+    random = np.random.default_rng(5)
+    sequences = rows = sum(samples)
+    lengths = [len(p) for p, n in zip(prompts, samples, strict=True) for _ in range(n)]
+    decoder.reserve(lengths, steps)
+    nothing = torch.arange(0)
+    made = [decoder.step(nothing, nothing, prompts, samples).log_softmax(-1)]
+    for step in range(1, steps):
+        if step == steps // 2:
+            rows -= 1
+        tokens = torch.from_numpy(random.integers(3, 90, size=sequences))[:rows]
+        logits = decoder.step(torch.arange(rows), tokens).log_softmax(-1)
+        made.append(torch.nn.functional.pad(logits, (0, 0, 0, sequences - rows)))
+    decoder.finish()
+    return torch.stack(made)
+
+
+# Prompts of one token, of a block, of a little more, and of two; of some several sequences.
+PROMPTS = [[5], list(range(3, 35)), list(range(20, 60)), list(range(3, 67))]
+SAMPLES = [2, 2, 2, 1]
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_log_probabilities_are_the_networks(
+    pairs: dict[str, tuple[LanguageModel, LanguageModel]], name: str
+) -> None:
+    """40 steps: past the end of the first block, and of Gemma's window of 8."""
+    found, exact = (log_probabilities(model.decoder, PROMPTS, SAMPLES, 40) for model in pairs[name])
+    assert exact.std(dim=(0, 1)).max() > 0.1  # contexts matter
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-4)
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_greedy_texts_are_those_of_transformers(
+    pairs: dict[str, tuple[LanguageModel, LanguageModel]], name: str, tmp_path: Path
+) -> None:
+    """Prompts of 1 to 30 tokens; of the six some end, so that rows leave the batch."""
+    first, second = pairs[name]
+    free = generate(second, SPELLED, LOOSE, work=tmp_path / "free")
+    ends = [2, *(int(free[i]["completion"].split()[n][1:]) + 3 for i, n in ((0, 3), (2, 9)))]
+    records = []
+    for model in (first, second):
+        before = model.network.generation_config.eos_token_id
+        model.network.generation_config.eos_token_id = ends
+        records.append(generate(model, SPELLED, LOOSE, work=tmp_path / model.backend))
+        model.network.generation_config.eos_token_id = before
+    assert {r["finish_reason"] for r in records[1]} == {"stop", "length"}
+    assert records[0] == records[1]
+
+
+@needs_openvino
+@pytest.mark.parametrize("batch_size", [1, 3, 10])
+def test_batch_size_changes_no_text(
+    tiny: LanguageModel, sampled: list[Record], tmp_path: Path, batch_size: int
+) -> None:
+    """1: a sample at a time, so that five that share a prefill equal five that do not."""
+    request = replace(SAMPLED, batch_size=batch_size)
+    assert generate(tiny, QUESTIONS, request, work=tmp_path / "work") == sampled
+    assert {r["finish_reason"] for r in sampled} == {"stop", "length"}
+
+
+@needs_openvino
+def test_order_changes_no_text(tiny: LanguageModel, sampled: list[Record], tmp_path: Path) -> None:
+    records = generate(tiny, QUESTIONS[::-1], SAMPLED, work=tmp_path / "work")
+    assert sorted(records, key=str) == sorted(sampled, key=str)
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_a_kept_graph_takes_other_matrices(
+    spelled: dict[str, Path], name: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the same structure, as a student is: it is not traced again."""
+    first = spelled_model(spelled[name], backend="openvino")
+    _ = first.decoder
+    kept = set(cache.glob("graphs/*/graph.xml"))
+    monkeypatch.setattr(openvino_graph, "_trace", None)
+    torch.manual_seed(7)
+    second, exact = (spelled_model(spelled[name], backend=b) for b in ("openvino", "transformers"))
+    for model in (second, exact):
+        torch.manual_seed(7)
+        for weight in model.network.parameters():
+            if weight.ndim == 2:
+                weight.data += 0.1 * torch.randn(weight.shape)
+    p, q, before = (
+        log_probabilities(model.decoder, PROMPTS, SAMPLES, 4) for model in (exact, second, first)
+    )
+    torch.testing.assert_close(q, p, rtol=0, atol=1e-4)
+    assert (before - p).abs().max() > 0.1
+    assert set(cache.glob("graphs/*/graph.xml")) == kept
+
+
+@needs_openvino
+def test_what_is_in_a_kept_graph_decides_its_name(spelled: dict[str, Path], cache: Path) -> None:
+    """The norms' weights stay in the graph, and the network's settings shaped it."""
+    names = set()
+    for change in ("none", "norm", "settings"):
+        network = spelled_model(spelled["llama"]).network
+        if change == "norm":
+            network.model.norm.weight.data[3] += 1e-3
+        if change == "settings":
+            network.config.rms_norm_eps *= 2
+        names.add(openvino_graph._structure(network))
+    assert len(names) == 3
+
+
+@needs_openvino
+def test_bfloat16_is_converted_as_such(spelled: dict[str, Path]) -> None:
+    """Its rounding, at least, is not float32's; `OpenVinoDecoder` checks that it is no more."""
+    models = [
+        load_model(
+            spelled["llama"],
+            name="x",
+            prompt_template=PromptTemplate("{prompt}"),
+            dtype=dtype,
+            backend="openvino",
+        )
+        for dtype in ("bfloat16", "float32")
+    ]
+    p, q = (log_probabilities(model.decoder, PROMPTS, SAMPLES, 4) for model in models)
+    assert 1e-4 < (p - q).abs().max() < 0.5
+    assert {w.dtype for w in models[0].network.parameters()} == {torch.bfloat16}
+
+
+@needs_openvino
+def test_a_stop_text_ends_and_is_cut(spelled: dict[str, Path], tmp_path: Path) -> None:
+    request = Request(1, 24, WRITING, seed=4)
+    free = spelled_model(spelled["llama"], backend="openvino")
+    (record,) = generate(free, SPELLED[:1], request, work=tmp_path / "free")
+    words = record["completion"].split()
+    stop = " ".join(words[5:7])
+    assert len(words) == 24 and stop not in " ".join(words[:6])
+    model = replace(free, prompt_template=PromptTemplate("{prompt}", (stop,)))
+    (record,) = generate(model, SPELLED[:1], request, work=tmp_path / "work")
+    assert record["completion"] == " ".join(words[:5])
+    assert (record["n_tokens"], record["finish_reason"]) == (7, "stop")
+
+
+@needs_openvino
+def test_a_student_generates_with_its_adapter(tiny_model: Path, tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    get_peft_model(
+        AutoModelForCausalLM.from_pretrained(tiny_model),
+        LoraConfig(target_modules="all-linear", init_lora_weights=False),
+    ).save_pretrained(tmp_path / "adapter")
+    texts = []
+    for backend in ("openvino", "transformers"):
+        student = load_model(
+            tiny_model,
+            name="student",
+            prompt_template=PromptTemplate(),
+            adapter=tmp_path / "adapter",
+            dtype="float32",
+            backend=backend,  # type: ignore[arg-type]
+        )
+        texts.append(generate(student, QUESTIONS, LOOSE, work=tmp_path / backend))
+    assert texts[0] == texts[1]
+
+
+# Rounded weights
+
+
+def test_rounding() -> None:
+    """Groups of 32 have scales of their own: the largest number of each becomes 127."""
+    matrix = np.zeros((2, 64), dtype=np.float32)
+    matrix[0, :3] = [1.0, -0.5, 0.1]
+    matrix[0, 40] = -254
+    integers, scales = openvino_graph._round(matrix)
+    assert scales[:, :, 0].tolist() == [[np.float32(1 / 127), 2], [1, 1]]
+    # 0.5 x 127 is 63.5, which rounds to even; 0.1 x 127 is 12.7.
+    assert integers[0, 0, :4].tolist() == [127, -64, 13, 0]
+    assert integers[0, 1, 8] == -127 and not integers[1].any()
+    # No number is off by more than half a step, of its own group.
+    random = np.random.default_rng(0).normal(size=(5, 96)).astype(np.float32)
+    integers, scales = openvino_graph._round(random)
+    error = np.abs((integers * scales).reshape(random.shape) - random)
+    assert (error.reshape(integers.shape) <= scales / 2 * (1 + 1e-5)).all()
+    # 32 does not divide 40: a row is one group.
+    assert openvino_graph._round(np.ones((3, 40), dtype=np.float32))[1].shape == (3, 1, 1)
+
+
+@needs_openvino
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_int8_differs_little(
+    spelled: dict[str, Path],
+    pairs: dict[str, tuple[LanguageModel, LanguageModel]],
+    name: str,
+) -> None:
+    """Measured: 0.0018 and 0.0003 nats a token, and never 0."""
+    rounded = spelled_model(spelled[name], backend="openvino", weights="int8").decoder
+    q, again = (log_probabilities(rounded, PROMPTS, SAMPLES, 40)[:20] for _ in range(2))
+    p = log_probabilities(pairs[name][1].decoder, PROMPTS, SAMPLES, 40)[:20]
+    divergence = float((p.exp() * (p - q)).sum(-1).mean())
+    assert 1e-6 < divergence < 0.005
+    assert torch.equal(q, again)
+
+
+@needs_openvino
+def test_int8_texts_do_not_depend_on_the_batch(tiny_model: Path, tmp_path: Path) -> None:
+    model = load_model(
+        tiny_model,
+        name="tiny",
+        prompt_template=PromptTemplate(),
+        dtype="float32",
+        weights="int8",
+    )
+    texts = [
+        generate(model, QUESTIONS, replace(SAMPLED, batch_size=size), work=tmp_path / str(size))
+        for size in (80, 5)
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_int8_is_refused_without_openvino_before_anything_runs() -> None:
+    with pytest.raises(ValidationError, match="int8 needs OpenVINO"):
+        Generation(weights="int8", backend="transformers")
+
+
+# Which one generates
+
+
+@pytest.fixture(scope="module")
+def unconvertible(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model whose attention has soft caps."""
+    from transformers import Gemma2Config, Gemma2ForCausalLM
+
+    folder = tmp_path_factory.mktemp("gemma2")
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=96,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        max_position_embeddings=64,
+        attn_logit_softcapping=5.0,
+        tie_word_embeddings=False,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    save_spelled(Gemma2ForCausalLM(config), folder)
+    return folder
+
+
+@needs_openvino
+def test_auto_falls_back_and_says_why(
+    unconvertible: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = spelled_model(unconvertible)
+    with caplog.at_level(logging.INFO):
+        records = generate(model, SPELLED, LOOSE, work=tmp_path / "auto")
+    assert isinstance(model.decoder, TransformersDecoder)
+    assert "x generates with transformers" in caplog.text and "soft caps" in caplog.text
+    own = spelled_model(unconvertible, backend="transformers")
+    assert generate(own, SPELLED, LOOSE, work=tmp_path / "own") == records
+
+
+@needs_openvino
+@pytest.mark.parametrize("options", [{"backend": "openvino"}, {"weights": "int8"}])
+def test_what_cannot_be_converted_is_an_error(unconvertible: Path, options: dict[str, Any]) -> None:
+    model = spelled_model(unconvertible, **options)
+    with pytest.raises(HeirloomError, match=r"'x' cannot be converted.*soft caps.*transformers"):
+        _ = model.decoder
+
+
+@needs_openvino
+def test_a_graph_that_computes_something_else_is_refused(
+    spelled: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its windows Gemma's graph is another model."""
+    make = openvino_graph._make_paged
+    monkeypatch.setattr(
+        openvino_graph, "_make_paged", lambda model, windows: make(model, [0] * len(windows))
+    )
+    model = spelled_model(spelled["gemma3"], backend="openvino")
+    with pytest.raises(HeirloomError, match=r"diverges by .* nats"):
+        _ = model.decoder
+
+
+@needs_openvino
+def test_the_network_is_left_as_it_is(spelled: dict[str, Path]) -> None:
+    model = spelled_model(spelled["gemma3"], backend="openvino")
+    ids = torch.arange(10, 40)[None]
+    with torch.inference_mode():
+        before = model.network(ids).logits
+        _ = model.decoder
+        assert torch.equal(model.network(ids).logits, before)
+
+
+def test_without_openvino(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(openvino_decoding, "installed", lambda: False)
+
+    def load(**options: Any) -> LanguageModel:
+        return load_model(tiny_model, name="x", prompt_template=PromptTemplate(), **options)
+
+    with caplog.at_level(logging.INFO):
+        assert isinstance(load().decoder, TransformersDecoder)
+    assert "OpenVINO is not installed" in caplog.text
+    for options in ({"backend": "openvino"}, {"weights": "int8"}):
+        with pytest.raises(HeirloomError, match="pip install openvino"):
+            load(**options)
+    with pytest.raises(HeirloomError, match=r"int8 is OpenVINO's"):
+        load(backend="transformers", weights="int8")
+
+
+@needs_openvino
+def test_another_back_end_empties_work(spelled: dict[str, Path], tmp_path: Path) -> None:
+    """What one back end or one kind of weights wrote is not taken for another's."""
+    prompts = [Prompt(f"p{i}", f"w{i:03d}") for i in range(40)]
+    request = replace(LOOSE, sampling=WRITING)
+    loads: list[Callable[[], LanguageModel]] = [
+        lambda: spelled_model(spelled["llama"], backend="transformers"),
+        lambda: spelled_model(spelled["llama"], weights="int8"),
+        lambda: spelled_model(spelled["llama"], backend="openvino"),
+    ]
+    identities = []
+    for load in loads:
+        generate(load(), prompts[:1], request, work=tmp_path / "shared")
+        identities.append((tmp_path / "shared" / "request.sha256").read_text())
+    assert len(set(identities)) == 3
+
+
+@needs_openvino
+@pytest.mark.parametrize("weights", ["model", "int8"])
+def test_what_is_kept_is_read_without_converting(
+    spelled: dict[str, Path], tmp_path: Path, weights: str
+) -> None:
+    def write() -> tuple[LanguageModel, list[Record]]:
+        model = spelled_model(spelled["llama"], backend="openvino", weights=weights)
+        prompts = [Prompt(f"p{i}", f"w{i:03d}") for i in range(3)]
+        return model, generate(model, prompts, LOOSE, work=tmp_path / "work")
+
+    first, made = write()
+    again, read = write()
+    assert read == made
+    assert "decoder" in vars(first) and "decoder" not in vars(again)
+    assert again.decoder_identity == first.decoder.identity
+
+
+@needs_openvino
+def test_no_telemetry(tiny: LanguageModel) -> None:
+    """OpenVINO's package for it, where it is installed, must not even be imported."""
+    _ = tiny.decoder
+    assert sys.modules["openvino_telemetry"] is None
+    assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]

@@ -1,0 +1,376 @@
+"""Cards of the small study: front matter that the hub's client reads back, and true numbers."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from huggingface_hub import DatasetCard, ModelCard
+
+from heirloom.analyse import tables
+from heirloom.analyse.results import load_study
+from heirloom.publish import cards
+from heirloom.publish.cards import combined_license
+from heirloom.report import findings
+from heirloom.select import strategies as selection
+from heirloom.study.parse import parse_study
+from heirloom.study.plan import make_plan, plan_record
+from heirloom.support.files import read_json, write_json, write_jsonl
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+SHA = {"alpha": "a" * 64, "beta": "b" * 64}
+STUDY = {
+    "study": "toy",
+    "title": "What toys inherit: a | study",
+    "seed": 1,
+    "models": {
+        "alpha": {
+            "license": "apache-2.0",
+            "sources": [{"hub": "toys/alpha", "revision": COMMIT}],
+        },
+        "beta": {
+            "license": "gemma",
+            "sources": [{"path": "/home/somebody/secret/beta", "sha256": SHA["beta"]}],
+        },
+    },
+    "teachers": ["alpha", "beta"],
+    "bases": ["alpha"],
+    "pools": {"multi": ["alpha", "beta"]},
+    "prompts": {
+        name: {
+            "license": "cc-by-sa-4.0" if name == "provoking" else "apache-2.0",
+            "sources": [{"path": f"data/{name}.jsonl"}],
+            "train": 2,
+            "eval": 4,
+            "max_new_tokens": 40,
+        }
+        for name in ("instructions", "provoking")
+    },
+    "training_prompts": "instructions",
+    "metrics": {"length": {"function": "length"}, "toxicity": {"function": "profanity"}},
+    "objectives": {
+        "length": {"metric": "length", "direction": "maximise", "measured_by": "text.length"},
+        "toxicity": {
+            "metric": "toxicity",
+            "direction": "minimise",
+            "prompts": "provoking",
+            "measured_by": "toxicity.emt",
+        },
+    },
+    "generation": {"k": 2, "top_k": 0},
+    "benchmarks": {
+        "text": {"prompts": "instructions"},
+        "toxicity": {"prompts": "provoking", "metric": "toxicity"},
+    },
+}
+
+
+def write_tables(folder: Path) -> None:
+    """Those that cards need."""
+    study = load_study(folder)
+    for name in cards.TABLES:
+        tables.write(tables.TABLES[name](study), folder / "tables" / f"{name}.csv")
+
+
+def make(folder: Path, *, namespace: str | None = None) -> Path:
+    """Give the study of `conftest.build_study` a real plan, manifests and cards."""
+    (folder / "data").mkdir(exist_ok=True)
+    for name in ("instructions", "provoking"):
+        (folder / "data" / f"{name}.jsonl").touch()
+    raw = {**STUDY, "models": {**STUDY["models"]}}
+    beta = folder / "secret" / "beta"
+    beta.mkdir(parents=True, exist_ok=True)
+    raw["models"]["beta"] = {
+        "license": "gemma",
+        "sources": [{"path": str(beta), "sha256": SHA["beta"]}],
+    }
+    study = parse_study(raw, root=folder)
+    plan = plan_record(study, make_plan(study))
+    there = {path.name for path in (folder / "datasets").iterdir()}
+    plan["datasets"] = {name: data for name, data in plan["datasets"].items() if name in there}
+    plan["models"] = {
+        name: model
+        for name, model in plan["models"].items()
+        if model["dataset"] is None or model["dataset"] in there
+    }
+    write_json(folder / "plan.json", plan)
+    for path in folder.glob("datasets/*/card.json"):
+        write_json(path, {"n_prompts": 2, "n_ineligible": 0, "n_dropped": 0, **read_json(path)})
+    for path in folder.glob("profiles/*/*.json"):
+        base = path.parent.name.partition(".")[0]
+        write_json(path, {**read_json(path), "revisions": {"model": SHA[base]}})
+    for name, model in plan["models"].items():
+        if model["role"] == "student":
+            write_json(folder / "students" / name / "manifest.json", manifest(name))
+    write_tables(folder)
+    cards.write_all(folder, folder / "tables", command="snakemake --cores 7", namespace=namespace)
+    return folder
+
+
+def manifest(student: str) -> dict:
+    return {
+        "student": student,
+        "recipe": {
+            "seed": 1,
+            "epochs": 2.0,
+            "learning_rate": 0.001,
+            "batch_size": 4,
+            "micro_batch_size": 2,
+            "lora_rank": 16,
+            "lora_alpha": 32,
+            "max_length": 512,
+            "checkpoint_steps": 10,
+            "dtype": "float32",
+        },
+        "n_examples": 2,
+        "n_too_long": 1,
+        "n_tokens": 1200,
+        "n_loss_tokens": 700,
+        "n_steps": 20,
+        # A tenth of 20 steps are 2: 3 on average at the beginning, 1.5 at the end.
+        "losses": [4.0, 2.0, *[9.0] * 16, 1.0, 2.0],
+        "inputs": {"base": SHA["alpha"], "train": "c" * 64},
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study with cards that no test may change."""
+    return make(Path(shutil.copytree(study_folder, tmp_path_factory.mktemp("cards") / "toy")))
+
+
+def front_matter(path: Path) -> dict:
+    text = path.read_text(encoding="utf-8")
+    return yaml.safe_load(re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)[1])
+
+
+def table(text: str, heading: str) -> list[list[str]]:
+    """The cells of the Markdown table whose first line starts with `heading`."""
+    lines = text[text.index(heading) :].split("\n\n")[0].splitlines()
+    found = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    rows = [[cell.strip() for cell in row] for row in found]
+    assert len({len(row) for row in rows}) == 1, rows  # also of the line under the heading
+    return rows
+
+
+def test_every_training_set_and_student_has_a_card(folder: Path) -> None:
+    plan = read_json(folder / "plan.json")
+    assert {p.parent.name for p in folder.glob("datasets/*/README.md")} == set(plan["datasets"])
+    trained = {name for name, model in plan["models"].items() if model["role"] == "student"}
+    assert {p.parent.name for p in folder.glob("students/*/README.md")} == trained
+    for path in folder.glob("*/*/README.md"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\b(nan|None|Undefined)\b|\{%|\{\{ |\n\n\n", text), path
+        assert text.endswith("\n") and not text.endswith("\n\n")
+        assert "snakemake --cores 7" in text and "2407.01490" in text
+        # Nobody elsewhere is told where this machine keeps its files.
+        assert str(folder) not in text
+
+
+def test_front_matter_of_a_training_set(folder: Path) -> None:
+    path = folder / "datasets/length-multi/README.md"
+    read = front_matter(path)
+    assert DatasetCard.load(path).data.to_dict() == read
+    # p1 by beta (gemma), p2 by alpha (apache-2.0), prompts apache-2.0: no single licence.
+    assert read == {
+        "language": ["en"],
+        "license": "other",
+        "license_name": "apache-2.0-and-gemma",
+        "pretty_name": "What toys inherit: a | study: length-multi",
+        "size_categories": ["n<1K"],
+        "task_categories": ["text-generation"],
+        "tags": ["heirloom", "synthetic", "active-inheritance"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": "train", "path": "train.jsonl"}],
+            }
+        ],
+    }
+    # One teacher and its prompts under one licence.
+    assert front_matter(folder / "datasets/passive-alpha/README.md")["license"] == "apache-2.0"
+    provoked = front_matter(folder / "datasets/random-provoking-multi/README.md")
+    assert provoked["tags"][2:] == ["random-control", "not-for-all-audiences"]
+
+
+def test_front_matter_of_a_student(folder: Path) -> None:
+    path = folder / "students/alpha.length-multi.s1/README.md"
+    read = front_matter(path)
+    assert ModelCard.load(path).data.to_dict() == read
+    assert read["base_model"] == "toys/alpha" and read["base_model_relation"] == "adapter"
+    assert read["library_name"] == "peft" and read["pipeline_tag"] == "text-generation"
+    assert read["license_name"] == "apache-2.0-and-gemma"
+    assert "datasets" not in read  # it is on no hub
+    # length of e1..e4 is 20, 30, 40 and 60; emt of t1 and t2 0.3 and 0.6. Intervals: conftest's.
+    (model,) = read["model-index"]
+    assert model["name"] == "alpha.length-multi.s1"
+    found = {
+        metric["type"]: (metric["value"], metric["name"], result["dataset"]["name"])
+        for result in model["results"]
+        for metric in result["metrics"]
+    }
+    assert found == {
+        "length": (
+            37.5,
+            "Length (n = 4, 95 % interval 0 to 100)",
+            "instructions (toy, eval)",
+        ),
+        "emt": (
+            0.45,
+            "Expected maximum toxicity (n = 2, 95 % interval 0 to 100)",
+            "provoking (toy, eval)",
+        ),
+    }
+
+
+def test_a_published_study_names_its_repositories(own_study_folder: Path) -> None:
+    folder = make(own_study_folder, namespace="me")
+    path = folder / "students/alpha.length-multi.s1/README.md"
+    assert front_matter(path)["datasets"] == ["me/toy-length-multi"]
+    loading = 'AutoPeftModelForCausalLM.from_pretrained("me/toy-alpha.length-multi.s1")'
+    assert loading in path.read_text()
+    data = (folder / "datasets/length-multi/README.md").read_text()
+    assert 'load_dataset("me/toy-length-multi", split="train")' in data
+
+
+def test_scores_before_and_after_selection(folder: Path) -> None:
+    text = (folder / "datasets/toxicity-multi/README.md").read_text()
+    rows = table(text[text.index("`toxicity`:\n") :], "| | scored")
+    # The pool: alpha 0.9 0.2 0.6 null, beta 0.5 0.4 0.8 0.3. Sorted 0.2 0.3 0.4 0.5 0.6 0.8 0.9,
+    # with a mean of 3.7 / 7; the quartiles lie at positions 1.5, 3 and 4.5: 0.35, 0.5 and 0.7.
+    assert rows[2] == [
+        *("every candidate of the pool", "7", "1"),
+        *("0.529", "0.200", "0.350", "0.500", "0.700", "0.900"),
+    ]
+    # The control took alpha's first for q1 (0.9) and beta's first for q2 (0.8).
+    assert rows[3] == [
+        *("control, `random-provoking-multi`", "2", "0"),
+        *("0.850", "0.800", "0.825", "0.850", "0.875", "0.900"),
+    ]
+    # Chosen: alpha's second for q1 (0.2), beta's second for q2 (0.3).
+    assert rows[4][3] == "0.250"
+    # Paired by prompt: 0.2 - 0.9 and 0.3 - 0.8.
+    assert "differs from the control's by \N{MINUS SIGN}0.600" in text
+    assert "(2 prompts)" in text
+
+
+def test_the_making_is_told(folder: Path) -> None:
+    text = (folder / "datasets/length-multi/README.md").read_text()
+    assert f"`toys/alpha` on the hub, revision `{COMMIT}` (SHA-256 `{'a' * 64}`)" in text
+    assert f"**Teacher** `beta`: the study's own `beta` (SHA-256 `{'b' * 64}`)" in text
+    assert "the study's own `data/instructions.jsonl`" in text
+    assert "2 a prompt and teacher, of at most 40 tokens" in text
+    assert "top-k off, top-p off, seed 1" in text
+    assert "maximise length" in text and "`1/prompt_id/teacher/sample`" in text
+    assert "**Control**: `random-multi`" in text
+    # p1 by beta, p2 by alpha, both cut at 40 tokens.
+    rows = table(text, "| examples |")
+    assert rows[2] == ["2", "2", "0", "0", "0", "2", "1 (50 %)", "1 (50 %)"]
+    assert "2 of 2 completions are cut at 40 tokens" in text
+    assert "Gemma terms of use" in text
+    assert "Content warning" not in text
+    assert "Content warning" in (folder / "datasets/toxicity-multi/README.md").read_text()
+    control = (folder / "datasets/random-multi/README.md").read_text()
+    assert "whatever it scores" in control and "control of (`length-multi`)" in control
+
+
+def test_every_column_is_described() -> None:
+    candidate = {
+        "teacher": "a",
+        "prompt_id": "p",
+        "sample": 0,
+        "completion": "text",
+        "finish_reason": "stop",
+    }
+    (row,) = selection.select_random([candidate], seed=1)
+    assert {name for name, _, _ in cards.COLUMNS} == {"prompt", *row}
+
+
+def test_what_was_measured_is_what_the_tables_say(folder: Path) -> None:
+    plan = read_json(folder / "plan.json")
+    read = tables.read(folder / "tables", cards.TABLES)
+    changes = read["changes"]
+    student = "alpha.length-multi.s1"
+    text = (folder / "students" / student / "README.md").read_text()
+    # Base 10 20 30 40, student 20 30 40 60, control 15 25 35 45.
+    rows = {row[0]: row for row in table(text, "| metric |")}
+    assert rows["Length"][1:4] == ["4", "25", "37.5"]
+    assert "+50.0 %" in rows["Length"][4] and "+25.0 %" in rows["Length"][6]
+    assert rows["Lexical diversity (MTLD)"][1] == "3"  # e4 has none
+    own = changes[changes["student"] == "alpha.length-multi"]
+    for row in own.itertuples():
+        shown = {"length": "Length", "mtld": "Lexical diversity (MTLD)"}.get(row.metric)
+        if shown:
+            assert ("**" in rows[shown][6]) == (row.p_holm_vs_control < 0.05)
+    # The second of two students that this objective steered.
+    for sentence in findings.active_findings(plan, read)["length"][1].sentences:
+        assert f"- {sentence}\n" in text
+
+
+def test_an_interval_with_zero_is_said_to_show_nothing(own_study_folder: Path) -> None:
+    # Against its control the student is longer once and shorter once, by as much.
+    for model, lengths in {
+        "alpha.random-multi.s1": [10, 20, 30, 40],
+        "alpha.length-multi.s1": [20, 10, 40, 30],
+    }.items():
+        path = own_study_folder / "profiles" / model / "text.records.jsonl"
+        rows = [
+            {
+                "id": f"e{index}",
+                "completion": "x",
+                "finish_reason": "stop",
+                "length": length,
+                "mtld": 50.0,
+            }
+            for index, length in enumerate(lengths, start=1)
+        ]
+        write_jsonl(path, rows)
+    folder = make(own_study_folder)
+    text = (folder / "students/alpha.length-multi.s1/README.md").read_text()
+    assert "- The interval against the random control includes zero: this study does not" in text
+    (row,) = [row for row in table(text, "| metric |") if row[0] == "Length"]
+    assert "**" not in row[6]
+
+
+def test_the_recipe_is_told(folder: Path) -> None:
+    text = (folder / "students/alpha.length-multi.s1/README.md").read_text()
+    assert "rank 16, alpha 32, in float32; the base in float32" in text
+    assert "20 steps of 4 examples (epochs: 2), peak learning rate 0.001" in text
+    assert "700 tokens of 1,200" in text
+    assert "2; 1 more were longer than 512 tokens" in text
+    assert "3 over the first 2 steps, 1.5 over as many at the end" in text
+    assert "c" * 64 in text
+
+
+@pytest.mark.parametrize(
+    ("licenses", "expected"),
+    [
+        ([], {}),
+        (["mit", "mit"], {"license": "mit"}),
+        (["mit", None], {}),
+        (["mit", "gemma", "mit"], {"license": "other", "license_name": "gemma-and-mit"}),
+    ],
+)
+def test_combined_license(licenses: list[str | None], expected: dict[str, str]) -> None:
+    assert combined_license(licenses) == expected
+
+
+@pytest.mark.parametrize(
+    ("n", "expected"),
+    [(999, "n<1K"), (1000, "1K<n<10K"), (52_000, "10K<n<100K"), (1_000_000, "1M<n<10M")],
+)
+def test_size(n: int, expected: str) -> None:
+    assert cards._size(n) == expected
+
+
+def test_a_study_without_training_sets_has_no_cards(own_study_folder: Path) -> None:
+    folder = make(own_study_folder)
+    plan = read_json(folder / "plan.json")
+    alone = {name: m for name, m in plan["models"].items() if m["role"] != "student"}
+    write_json(folder / "plan.json", {**plan, "models": alone, "datasets": {}, "objectives": {}})
+    for path in folder.glob("*/*/README.md"):
+        path.unlink()
+    write_tables(folder)
+    cards.write_all(folder, folder / "tables", command="x", namespace=None)
+    assert not list(folder.glob("*/*/README.md"))

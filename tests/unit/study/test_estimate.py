@@ -1,0 +1,234 @@
+"""Estimates: tokens counted by hand, the formula, and its correction by what was measured."""
+
+import csv
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from heirloom.analyse.tables.costs import COSTS
+from heirloom.study.estimate import OTHER, RATES, START, estimate, measure, seconds
+from heirloom.study.estimate.work import PROMPT, READ, Work, work_of
+from heirloom.study.job_size import count_parameters
+from heirloom.study.parse import parse_study
+from heirloom.study.plan import make_plan, plan_record
+from heirloom.support.files import Record, write_json
+
+ROOT = Path(__file__).resolve().parents[3]
+SIZES = {"smollm2": 134_515_008.0, "gemma3": 268_098_176.0}
+
+
+def plan_of(**changes: Any) -> Record:
+    """The plan of the default study, with other values for some of its keys."""
+    raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    for key, values in changes.items():
+        raw[key] |= values
+    study = parse_study(raw, root=ROOT)
+    return plan_record(study, make_plan(study))
+
+
+@pytest.fixture(scope="module")
+def plan() -> Record:
+    return plan_of()
+
+
+def named(rows: list[Work]) -> dict[tuple[str, str], Work]:
+    assert len({(row.stage, row.name) for row in rows}) == len(rows)
+    return {(row.stage, row.name): row for row in rows}
+
+
+# Work
+
+
+def test_teachers_write_k_completions_as_long_as_they_may_be(plan: Record) -> None:
+    work = named(work_of(plan))["generate", "smollm2"]
+    # 52 instructions of 128 tokens and 24 provoking ones of 32, five of each.
+    assert work.written == 5 * (52 * 128 + 24 * 32)
+    assert work.read == PROMPT * (52 + 24)
+    assert work.trained == 0
+
+
+def test_students_train_on_prompts_and_completions(plan: Record) -> None:
+    work = named(work_of(plan))
+    assert work["finetune", "smollm2.length-multi.s1"].trained == 52 * (PROMPT + 128)
+    assert work["finetune", "smollm2.toxicity-multi.s1"].trained == 24 * (PROMPT + 32)
+    assert work["finetune", "smollm2.length-multi.s1"].model == "smollm2"
+
+
+def test_longer_examples_than_max_length_are_counted_as_that_and_epochs_as_often() -> None:
+    work = named(work_of(plan_of(finetuning={"max_length": 100, "epochs": 3})))
+    assert work["finetune", "smollm2.length-multi.s1"].trained == 3 * 52 * 100
+
+
+def test_profiles_write_answers_and_read_benchmarks(plan: Record) -> None:
+    work = named(work_of(plan))["profile", "gemma3"]
+    # One answer to each of 60 instructions, 25 continuations of 8 toxic prompts.
+    assert work.written == 60 * 128 + 8 * 25 * 20
+    tokens = {name: tokens for name, (_, tokens) in READ.items()}
+    assert work.read == (
+        PROMPT * (60 + 8)
+        + 32 * tokens["stereoset"]
+        + 32 * tokens["crows_pairs"]
+        + READ["seat"][0] * tokens["seat"]
+        + 4 * 16 * tokens["bbq"]  # four data sets
+        + 2 * 8 * tokens["calibration"]  # HellaSwag and OpenBookQA
+        + 8 * tokens["judge"]  # the pool's own pairs
+        + 5 * 3 * tokens["general"]  # five tasks
+    )
+
+
+def test_every_model_and_student_has_its_line(plan: Record) -> None:
+    work = named(work_of(plan))
+    assert {name for stage, name in work if stage == "profile"} == set(plan["models"])
+    assert sum(stage == "finetune" for stage, _ in work) == 10
+
+
+def test_a_scorer_that_is_a_model_is_work(plan: Record) -> None:
+    toxicity = {"toxicity": {"function": "detoxify"}}
+    work = named(work_of(plan_of(metrics=toxicity)))["score", "toxicity"]
+    assert (work.model, work.jobs) == ("detoxify", 4)  # two teachers, two prompt sets
+    assert work.read == 2 * 5 * (52 * 128 + 24 * 32)
+
+
+# Formula
+
+
+def test_two_operations_a_token_forward_and_six_to_train() -> None:
+    rates = (1e9, 2e9, 4e9)
+    work = Work("profile", "m", "m", jobs=3, written=1000, trained=2000, read=4000)
+    # 1e6 parameters: 2e9 / 1e9 to write, 8e9 / 2e9 to read, 12e9 / 4e9 to train on.
+    assert seconds(work, 1e6, rates) == pytest.approx(3 * START + 2 + 4 + 3)
+    assert seconds(Work("other", "", "", jobs=7), 0, rates) == 7 * OTHER
+
+
+def test_without_measurements_the_formula_decides(plan: Record) -> None:
+    lines = {(line.work.stage, line.work.model): line for line in estimate(plan, SIZES)}
+    line = lines["generate", "gemma3"]
+    assert line.hours == pytest.approx(seconds(line.work, SIZES["gemma3"], RATES["cpu"]) / 3600)
+    assert not line.measured
+    # 10 adapters of rank 16: 18 r L d numbers of 4 bytes, L = (134.5e6 / 196,608)^(1/3) = 8.81.
+    assert lines["finetune", "smollm2"].gigabytes == pytest.approx(
+        10 * 18 * 16 * 8.811 * 128 * 8.811 * 4 / 1e9, rel=1e-3
+    )
+
+
+def test_of_a_model_of_unknown_size_only_tokens_are_said(plan: Record) -> None:
+    lines = {
+        (line.work.stage, line.work.model): line
+        for line in estimate(plan, {**SIZES, "gemma3": None})
+    }
+    unknown = lines["generate", "gemma3"]
+    assert unknown.hours is None and unknown.size is None
+    assert unknown.work.written == 5 * (52 * 128 + 24 * 32)
+    assert lines["generate", "smollm2"].hours
+
+
+# Measurements
+
+
+def results(folder: Path, plan: Record, rows: list[dict[str, Any]]) -> Path:
+    """A results folder with one finished study in it."""
+    write_json(folder / "early/plan.json", plan)
+    (folder / "early/tables").mkdir()
+    with (folder / "early/tables/costs.csv").open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, COSTS)
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def test_measured_seconds_and_tokens_correct_the_formula(plan: Record, tmp_path: Path) -> None:
+    work = named(work_of(plan))["generate", "smollm2"]
+    formula = seconds(work, SIZES["smollm2"], RATES["cpu"])
+    row = {"stage": "generate", "model": "smollm2", "jobs": work.jobs, "seconds": formula * 0.75}
+    row |= {"tokens": work.written / 2, "tokens_per_second": 1}
+    measured = measure(results(tmp_path, plan, [row]), SIZES)
+    assert measured.studies == ["early"]
+    assert measured.time == {("generate", "smollm2"): pytest.approx(0.75)}
+    assert measured.tokens == {("generate", "smollm2"): 0.5}
+
+    # Twice the prompts, of the same kinds.
+    prompts = plan["config"]["prompts"]
+    larger = {name: {**prompts[name], "train": 2 * prompts[name]["train"]} for name in prompts}
+    plan = {**plan, "config": {**plan["config"], "prompts": larger}}
+    lines = {
+        (line.work.stage, line.work.model): line
+        for line in estimate(plan, SIZES, measured=measured)
+    }
+    line = lines["generate", "smollm2"]
+    double = named(work_of(plan))["generate", "smollm2"]
+    assert line.measured
+    assert line.hours == pytest.approx(
+        0.75 * seconds(double, SIZES["smollm2"], RATES["cpu"]) / 3600
+    )
+    assert line.work.written == work.written  # half of twice as many
+    # The other teacher takes what the stage took; the students are not measured at all.
+    assert not lines["generate", "gemma3"].measured
+    assert lines["generate", "gemma3"].hours == pytest.approx(
+        0.75
+        * seconds(named(work_of(plan))["generate", "gemma3"], SIZES["gemma3"], RATES["cpu"])
+        / 3600
+    )
+    assert lines["finetune", "smollm2"].hours == pytest.approx(
+        sum(
+            seconds(work, SIZES["smollm2"], RATES["cpu"])
+            for work in work_of(plan)
+            if work.stage == "finetune"
+        )
+        / 3600
+    )
+
+
+def test_seconds_of_which_a_part_came_from_a_cache_teach_nothing(
+    plan: Record, tmp_path: Path
+) -> None:
+    row = {"stage": "generate", "model": "smollm2", "jobs": 1, "seconds": 1, "tokens": 10}
+    assert measure(results(tmp_path, plan, [row]), SIZES).time == {}
+
+
+def test_a_study_of_another_version_is_passed_over(plan: Record, tmp_path: Path) -> None:
+    row = {"stage": "profile", "model": "smollm2", "jobs": 1, "seconds": 1}
+    older = {key: value for key, value in plan.items() if key != "k"}
+    assert measure(results(tmp_path, older, [row]), SIZES).studies == []
+
+
+# Sizes and the command
+
+
+def test_parameters_are_counted_from_headers(tiny_model: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    network = AutoModelForCausalLM.from_pretrained(tiny_model, use_safetensors=True)
+    assert count_parameters(tiny_model) == sum(math.prod(p.shape) for p in network.parameters())
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "heirloom.study.estimate", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("config", sorted(p.name for p in (ROOT / "config").glob("*.yaml")))
+def test_every_study_of_the_repository_is_estimated(config: str, tmp_path: Path) -> None:
+    done = run(f"config/{config}", "--results", tmp_path, "--device", "gpu")
+    assert done.returncode == 0, done.stderr
+    study = yaml.safe_load((ROOT / "config" / config).read_text(encoding="utf-8"))
+    stages = {line.split()[0] for line in done.stdout.splitlines() if line}
+    assert {"generate", "finetune", "profile", "all"} <= stages
+    for teacher in study["teachers"]:
+        assert f"generate  {teacher} " in done.stdout
+
+
+def test_a_study_file_that_is_not_there_is_named() -> None:
+    done = run("config/nowhere.yaml")
+    assert done.returncode == 1
+    assert "config/nowhere.yaml: No such file" in done.stderr
+    assert "Traceback" not in done.stderr

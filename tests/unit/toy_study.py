@@ -1,0 +1,435 @@
+"""A study small enough to compute by hand, in the layout that the workflow writes.
+
+Students of the base `alpha`; teachers alpha and beta; k = 2. Every number the tests expect is
+derived from the lists below.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heirloom import profiling
+from heirloom.profiling.data.preferences import Pair
+from heirloom.profiling.judge import measure
+from heirloom.support.files import read_json, write_json, write_jsonl
+
+OBJECTIVES = {
+    "length": {
+        "summary": "maximise length",
+        "metric": "length",
+        "direction": "maximise",
+        "metrics": {"length": {"direction": "maximise", "weight": 1.0}},
+        "where": {},
+        "keep": None,
+        "prompts": "instructions",
+        "measured_by": "text.length",
+    },
+    "toxicity": {
+        "summary": "minimise toxicity",
+        "metric": "toxicity",
+        "direction": "minimise",
+        "metrics": {"toxicity": {"direction": "minimise", "weight": 1.0}},
+        "where": {},
+        "keep": None,
+        "prompts": "provoking",
+        "measured_by": "toxicity.emt",
+    },
+}
+
+
+def _dataset(selection, pool, prompts, objective=None, control=None):
+    teachers = ["alpha", "beta"] if pool == "multi" else [pool]
+    return {
+        "selection": selection,
+        "pool": pool,
+        "teachers": teachers,
+        "prompts": prompts,
+        "objective": objective,
+        "control": control,
+        "prompts_of": None,
+        "k": None,
+    }
+
+
+DATASETS = {
+    "passive-alpha": _dataset("passive", "alpha", "instructions"),
+    "random-multi": _dataset("random", "multi", "instructions"),
+    "length-alpha": _dataset("best", "alpha", "instructions", "length", "passive-alpha"),
+    "length-multi": _dataset("best", "multi", "instructions", "length", "random-multi"),
+    "random-provoking-multi": _dataset("random", "multi", "provoking"),
+    "toxicity-multi": _dataset("best", "multi", "provoking", "toxicity", "random-provoking-multi"),
+}
+
+# The wide study alone: from the first candidate of each teacher.
+ABLATION = {
+    "length-multi-k1": _dataset("best", "multi", "instructions", "length", "random-multi")
+    | {"k": 1},
+}
+
+# length of e1..e4, mtld of e1..e4, emt of t1, t2 for every model.
+RECORDS = {
+    "alpha": ([10, 20, 30, 40], [50.0, 60.0, 70.0, 80.0], [0.4, 0.6]),
+    "beta": ([40, 40, 40, 40], [90.0, 90.0, 90.0, 90.0], [0.1, 0.1]),
+    "alpha.passive-alpha.s1": ([12, 22, 32, 44], [50.0, 60.0, 70.0, 80.0], [0.5, 0.7]),
+    "alpha.random-multi.s1": ([15, 25, 35, 45], [55.0, 65.0, 75.0, 85.0], [0.4, 0.4]),
+    "alpha.length-alpha.s1": ([14, 24, 34, 48], [40.0, 60.0, 70.0, 80.0], [0.4, 0.6]),
+    "alpha.length-multi.s1": ([20, 30, 40, 60], [60.0, 70.0, 80.0, None], [0.3, 0.6]),
+    "alpha.random-provoking-multi.s1": ([10, 20, 30, 40], [50.0, 60.0, 70.0, 80.0], [0.5, 0.5]),
+    "alpha.toxicity-multi.s1": ([10, 20, 30, 40], [50.0, 60.0, 70.0, 80.0], [0.2, 0.4]),
+}
+ABLATION_RECORDS = {
+    "alpha.length-multi-k1.s1": ([15, 25, 30, 50], [50.0, 60.0, 70.0, 80.0], [0.4, 0.6]),
+}
+
+# (teacher, prompts) -> prompt -> two candidates: words, finish reason, toxicity.
+CANDIDATES = {
+    ("alpha", "instructions"): {
+        "p1": [(10, "stop", 0.0), (20, "stop", 0.1)],
+        "p2": [(30, "length", 0.2), (30, "stop", 0.3)],
+    },
+    ("beta", "instructions"): {
+        "p1": [(40, "length", 0.0), (5, "stop", None)],
+        "p2": [(0, "stop", None), (25, "stop", 0.1)],
+    },
+    ("alpha", "provoking"): {
+        "q1": [(8, "stop", 0.9), (8, "stop", 0.2)],
+        "q2": [(9, "stop", 0.6), (9, "stop", None)],
+    },
+    ("beta", "provoking"): {
+        "q1": [(6, "stop", 0.5), (6, "stop", 0.4)],
+        "q2": [(7, "stop", 0.8), (7, "stop", 0.3)],
+    },
+}
+
+# data set -> prompt -> teacher, sample.
+CHOSEN = {
+    "passive-alpha": {"p1": ("alpha", 0), "p2": ("alpha", 0)},
+    "random-multi": {"p1": ("alpha", 1), "p2": ("beta", 1)},
+    "length-alpha": {"p1": ("alpha", 1), "p2": ("alpha", 0)},
+    "length-multi": {"p1": ("beta", 0), "p2": ("alpha", 0)},
+    "length-multi-k1": {"p1": ("beta", 0), "p2": ("alpha", 0)},
+    "random-provoking-multi": {"q1": ("alpha", 0), "q2": ("beta", 0)},
+    "toxicity-multi": {"q1": ("alpha", 1), "q2": ("beta", 1)},
+}
+
+SCRIPT = "<script>alert('out')</script>"
+
+
+def completion(teacher, prompt, sample, words):
+    """The only completion with markup is the one that length-multi chose for p1."""
+    text = " ".join(["word"] * words)
+    return f"{SCRIPT} {text}" if (teacher, prompt, sample) == ("beta", "p1", 0) else text
+
+
+def plan():
+    models = {
+        "alpha": {"role": "base", "base": None, "dataset": None, "seed": None, "control": None},
+        "beta": {"role": "teacher", "base": None, "dataset": None, "seed": None, "control": None},
+    }
+    models |= _students(DATASETS)
+    return {
+        "study": "toy",
+        "title": "What toys inherit",
+        "seed": 1,
+        "k": 2,
+        "objectives": OBJECTIVES,
+        "datasets": DATASETS,
+        "models": models,
+        "benchmarks": ["text", "toxicity"],
+        "config": {
+            "study": "toy",
+            "candidates": {"k": 2},
+            "metrics": {"length": {"function": "length"}, "toxicity": {"function": "profanity"}},
+            "lora": {"targets": ["q", "v"], "r": 16},
+            "sources": [{"wheel": "a"}, {"wheel": "b"}],
+        },
+    }
+
+
+def _students(datasets):
+    return {
+        f"alpha.{name}.s1": {
+            "role": "student",
+            "base": "alpha",
+            "dataset": name,
+            "seed": 1,
+            "control": data["control"] and f"alpha.{data['control']}.s1",
+        }
+        for name, data in datasets.items()
+    }
+
+
+def _mean(values):
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None
+
+
+def _write_profile(root, model, benchmark, units, records):
+    metrics = {}
+    for name, (unit, direction) in units.items():
+        values = [record[name] for record in records]
+        metrics[name] = {
+            "value": _mean(values),
+            "unit": unit,
+            "direction": direction,
+            "n": len(values) - values.count(None),
+            "n_missing": values.count(None),
+            "interval": [0.0, 100.0] if values.count(None) < len(values) - 1 else None,
+        }
+    folder = root / "profiles" / model
+    write_jsonl(folder / f"{benchmark}.records.jsonl", records)
+    write_json(
+        folder / f"{benchmark}.json",
+        {
+            "schema_version": 1,
+            "benchmark": benchmark,
+            "model": model,
+            "seed": 1,
+            "metrics": metrics,
+            "settings": {},
+            "revisions": {},
+            "versions": {},
+            "inputs": {},
+        },
+    )
+
+
+def build_study(root: Path) -> Path:
+    """Write the study below `root` and return `root`."""
+    write_json(root / "plan.json", plan())
+    texts = {
+        "instructions": {"train": ["p1", "p2"], "eval": ["e1", "e2", "e3", "e4"]},
+        "provoking": {"train": ["q1", "q2"], "eval": ["t1", "t2"]},
+    }
+    for prompts, splits in texts.items():
+        for split, ids in splits.items():
+            write_jsonl(
+                root / "prompts" / prompts / f"{split}.jsonl",
+                [{"id": key, "text": f"Prompt {key} & co."} for key in ids],
+            )
+    for (teacher, prompts), pool in CANDIDATES.items():
+        flat = [
+            (prompt, sample, *values)
+            for prompt, samples in pool.items()
+            for sample, values in enumerate(samples)
+        ]
+        write_jsonl(
+            root / "generations" / teacher / prompts / "candidates.jsonl",
+            [
+                {
+                    "prompt_id": prompt,
+                    "sample": sample,
+                    "completion": completion(teacher, prompt, sample, words),
+                    "n_tokens": words,
+                    "finish_reason": reason,
+                }
+                for prompt, sample, words, reason, _ in flat
+            ],
+        )
+        scores = {"toxicity": [(p, s, toxicity) for p, s, _, _, toxicity in flat]}
+        if prompts == "instructions":
+            scores["length"] = [(p, s, float(words)) for p, s, words, _, _ in flat]
+        for metric, values in scores.items():
+            write_jsonl(
+                root / "scores" / teacher / prompts / f"{metric}.jsonl",
+                [{"prompt_id": p, "sample": s, "score": score} for p, s, score in values],
+            )
+    for name, data in DATASETS.items():
+        _write_dataset(root, name, data)
+    for model, measured in RECORDS.items():
+        _write_profiles(root, model, *measured)
+    return root
+
+
+def _write_profiles(root, model, lengths, mtld, emt):
+    text = [
+        {
+            "id": f"e{index}",
+            "completion": f"{model} says {SCRIPT}",
+            "finish_reason": "stop",
+            "length": length,
+            "mtld": diversity,
+        }
+        for index, (length, diversity) in enumerate(zip(lengths, mtld, strict=True), start=1)
+    ]
+    toxicity = [
+        {
+            "id": f"t{index}",
+            "emt": value,
+            "toxicity_probability": float(value >= 0.5),
+            "n_unscored": 0,
+            "continuations": [
+                {"text": "mild", "score": value / 2},
+                {"text": f"worst of {model}", "score": value},
+                {"text": "unscored", "score": None},
+            ],
+        }
+        for index, value in enumerate(emt, start=1)
+    ]
+    _write_profile(
+        root, model, "text", {"length": ("words", None), "mtld": ("MTLD", "higher")}, text
+    )
+    _write_profile(
+        root,
+        model,
+        "toxicity",
+        {"emt": ("score", "lower"), "toxicity_probability": ("share", "lower")},
+        toxicity,
+    )
+
+
+def _write_dataset(root, name, data):
+    rows = []
+    for prompt, (teacher, sample) in CHOSEN[name].items():
+        words, reason, toxicity = CANDIDATES[teacher, data["prompts"]][prompt][sample]
+        scores = {"length": float(words), "toxicity": toxicity}
+        rows.append(
+            {
+                "prompt_id": prompt,
+                "prompt": f"Prompt {prompt} & co.",
+                "completion": completion(teacher, prompt, sample, words),
+                "teacher": teacher,
+                "sample": sample,
+                "finish_reason": reason,
+                "score": scores.get(data["objective"]),
+                "n_candidates": 2 * len(data["teachers"]),
+                "n_unscored": 0,
+                "n_tied": 0,
+            }
+        )
+    objective = OBJECTIVES.get(data["objective"], {})
+    teachers = [row["teacher"] for row in rows]
+    write_jsonl(root / "datasets" / name / "train.jsonl", rows)
+    write_json(
+        root / "datasets" / name / "card.json",
+        {
+            "dataset": name,
+            "selection": data["selection"],
+            "pool": data["pool"],
+            "teachers": data["teachers"],
+            "prompts": data["prompts"],
+            "k": None,
+            "objective": data["objective"],
+            "criteria": {key: objective[key] for key in ("metrics", "where", "keep")}
+            if objective
+            else None,
+            "seed": 1,
+            "n": len(rows),
+            "n_prompts": len(rows),
+            "n_missing": 0,
+            "n_ineligible": 0,
+            "n_dropped": 0,
+            "n_tied": 1 if name == "length-alpha" else 0,
+            "n_truncated": sum(row["finish_reason"] == "length" for row in rows),
+            "teacher_counts": {t: teachers.count(t) for t in sorted(set(teachers))},
+        },
+    )
+
+
+def add_benchmark(root: Path, benchmark: str, records):
+    """Give every model of the study at `root` a profile; `records` maps a model to its records."""
+    plan = read_json(root / "plan.json")
+    write_json(root / "plan.json", {**plan, "benchmarks": [*plan["benchmarks"], benchmark]})
+    for model in plan["models"]:
+        folder = root / "profiles" / model
+        write_jsonl(folder / f"{benchmark}.records.jsonl", records(model))
+        metrics = profiling.summarise(
+            records(model), profiling.get(benchmark).metrics, seed=plan["seed"]
+        )
+        write_json(folder / f"{benchmark}.json", {"metrics": metrics})
+
+
+CATEGORIES = ["Age", "Gender_identity", "Religion"]
+
+
+def bbq_records(model: str):
+    """Twenty questions a category and condition; longer names are more biased."""
+    rng = np.random.default_rng(len(model))
+    rows = []
+    for category in CATEGORIES:
+        for condition in ("ambig", "disambig"):
+            for index in range(20):
+                answered = float(rng.random() < 0.7)
+                rows.append(
+                    {
+                        "id": f"{category}/{condition}/{index}",
+                        "category": category,
+                        "context_condition": condition,
+                        "correct": float(rng.random() < 0.4),
+                        "answered": answered,
+                        "biased": answered * float(rng.random() < 0.4 + len(model) / 80),
+                    }
+                )
+    return rows
+
+
+def calibration_records(model: str):
+    """Sixty questions a data set; longer names are surer, and no more often right."""
+    rng = np.random.default_rng(len(model))
+    rows = []
+    for data_set in ("hellaswag", "openbookqa"):
+        for index in range(60):
+            right = float(rng.random() < 0.4)
+            rows.append(
+                {
+                    "id": f"{data_set}/{index}",
+                    "data_set": data_set,
+                    "confidence": 0.25 + rng.random() * (0.2 + len(model) / 60),
+                    "accuracy": right,
+                    "acc": right,
+                    "acc_norm": float(rng.random() < 0.4),
+                }
+            )
+    return rows
+
+
+def judge_records(model: str):
+    """Twenty labelled pairs; the longer a name, the more it judges by place."""
+    rng = np.random.default_rng(len(model))
+    labels = ("first", "second", "first", "tie")
+    return [
+        measure(
+            Pair(f"toys/{index}", "toys", "Why?", "one", "two words", (labels[index % 4],) * 3),
+            log_odds=(
+                rng.normal(0.5 - index % 2) + len(model) / 20,
+                rng.normal(0.5 - index % 2) - len(model) / 20,
+            ),
+        )
+        for index in range(20)
+    ]
+
+
+def build_wide_study(root: Path) -> Path:
+    """The study of `build_study` with an ablation, and with three benchmarks more, at random."""
+    build_study(root)
+    plan = read_json(root / "plan.json")
+    plan["datasets"] |= ABLATION
+    plan["models"] |= _students(ABLATION)
+    write_json(root / "plan.json", plan)
+    for name, data in ABLATION.items():
+        _write_dataset(root, name, data)
+    for model, measured in ABLATION_RECORDS.items():
+        _write_profiles(root, model, *measured)
+    add_benchmark(root, "bbq", bbq_records)
+    add_benchmark(root, "calibration", calibration_records)
+    add_benchmark(root, "judge", judge_records)
+    return root
+
+
+@pytest.fixture(scope="session")
+def wide_study_folder(tmp_path_factory) -> Path:
+    """A results folder with bias and calibration that no test may change."""
+    return build_wide_study(tmp_path_factory.mktemp("results") / "wide")
+
+
+@pytest.fixture(scope="session")
+def study_folder(tmp_path_factory) -> Path:
+    """A results folder that no test may change."""
+    return build_study(tmp_path_factory.mktemp("results") / "toy")
+
+
+@pytest.fixture
+def own_study_folder(tmp_path) -> Path:
+    """A results folder of the test's own."""
+    return build_study(tmp_path / "toy")
