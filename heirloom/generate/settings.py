@@ -151,7 +151,7 @@ class Model(Artefact):
         return self
 
 
-class Generation(Section):
+class Generate(Section):
     """How teachers write candidates."""
 
     k: int = Field(5, ge=1, description="Candidates a prompt and teacher (assumed, see README).")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from heirloom import objectives, profiling
-from heirloom.generate.settings import Generation
+from heirloom.generate.settings import Generate
 from heirloom.support.errors import HeirloomError
 
 
@@ -72,7 +72,7 @@ def reference_problems(raw: dict[str, Any]) -> list[str]:
                 objectives.load(function)
             except HeirloomError as error:
                 problems.append(f"metrics.{name}.function: {error}")
-    measured = _profile_metrics(section("benchmarks"))
+    measured = _profile_metrics(section("profiling"))
     own = [name for name in names(raw.get("bases")) if name in teachers]
     for name, objective in section("objectives").items():
         if name in ("passive", "random"):
@@ -100,24 +100,24 @@ def reference_problems(raw: dict[str, Any]) -> list[str]:
                 f"to objectives.{name}.pools."
             )
     check("ablation.pool", ablation.get("pool"), list(section("pools")), "pools")
-    k = section("generation").get("k", Generation().k)
+    k = section("generate").get("k", Generate().k)
     for index, fewer in enumerate(names(ablation.get("candidates"))):
         if isinstance(fewer, int) and isinstance(k, int) and fewer >= k:
             problems.append(
-                f"ablation.candidates[{index}]: {fewer} is not fewer than generation.k, {k}."
+                f"ablation.candidates[{index}]: {fewer} is not fewer than generate.k, {k}."
             )
     if raw.get("study") in names(raw.get("compare_with")):
         problems.append("compare_with: a study is not compared with itself; name others.")
     options = {benchmark.name: benchmark.options for benchmark in profiling.registered()}
-    for name, benchmark in section("benchmarks").items():
+    for name, benchmark in section("profiling").items():
         if isinstance(benchmark, dict):
-            check(f"benchmarks.{name}.prompts", benchmark.get("prompts"), prompts, "prompts")
-            check(f"benchmarks.{name}.metric", benchmark.get("metric"), list(metrics), "metrics")
+            check(f"profiling.{name}.prompts", benchmark.get("prompts"), prompts, "prompts")
+            check(f"profiling.{name}.metric", benchmark.get("metric"), list(metrics), "metrics")
             if name in options:
                 for key, data in profiling.data_names(options[name], benchmark):
-                    check(f"benchmarks.{name}.{key}", data, list(section("data")), "data")
+                    check(f"profiling.{name}.{key}", data, list(section("data")), "data")
             answering = [*section("pools"), *teachers]
-            check(f"benchmarks.{name}.pool", benchmark.get("pool"), answering, "pools or teachers")
+            check(f"profiling.{name}.pool", benchmark.get("pool"), answering, "pools or teachers")
     return problems
 
 
@@ -132,11 +132,11 @@ def _training_prompts(raw: dict[str, Any]) -> list[tuple[str, str]]:
     return [(path, name) for path, name in named if isinstance(name, str)]
 
 
-def _profile_metrics(benchmarks: dict[str, Any]) -> list[str]:
+def _profile_metrics(sections: dict[str, Any]) -> list[str]:
     return [
         f"{benchmark.name}.{metric}"
         for benchmark in profiling.registered()
-        if benchmarks.get(benchmark.name) is not None
+        if sections.get(benchmark.name) is not None
         for metric in benchmark.metrics
     ]
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from heirloom.study.estimate.work import SCORERS, Work, added, work_of
 from heirloom.study.job_size import layers
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json
 
@@ -116,7 +117,7 @@ def measure(results: str | Path, sizes: Mapping[str, float | None]) -> Measured:
 
 
 def estimate(
-    plan: Record,
+    plan: Plan,
     sizes: Mapping[str, float | None],
     *,
     device: str = "cpu",
@@ -136,7 +137,7 @@ def estimate(
     for work in work_of(plan):
         key = (work.stage, work.model)
         grouped[key] = added(grouped[key], work) if key in grouped else work
-    rank = plan["config"]["finetuning"]["lora_rank"]
+    rank = plan.config["finetuning"]["lora_rank"]
     for (stage, model), work in sorted(grouped.items(), key=lambda item: _order(item[0])):
         size = 0.0 if stage == "other" else sizes.get(model, SCORERS.get(model))
         share = _nearest(known.tokens, stage, model)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from heirloom.analyse.results import pools_of, students
+from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
 PROMPT = 64  # tokens of a prompt, its template included
@@ -45,16 +45,16 @@ class Work:
     read: float = 0
 
 
-def work_of(plan: Record) -> list[Work]:
+def work_of(plan: Plan) -> list[Work]:
     """The work of a study with this plan (plan.json), a row for each stage and model.
 
     Every teacher's candidates are one job a prompt set: into how many shards a machine cuts it is
     not in the plan.
     """
-    config = plan["config"]
-    prompts, k = config["prompts"], plan["k"]
+    config = plan.config
+    prompts, k = config["prompts"], plan.k
     found = []
-    for teacher, name in pools_of(plan):
+    for teacher, name in plan.pools:
         n, most = prompts[name]["train"], prompts[name]["max_new_tokens"]
         found.append(Work("generate", teacher, teacher, 1, n * k * most, read=n * PROMPT))
     judge = config["benchmarks"].get("judge")
@@ -67,16 +67,16 @@ def work_of(plan: Record) -> list[Work]:
     for metric, settings in config["metrics"].items():
         if settings["function"] in SCORERS:
             tokens = sum(work.written for work in found if work.stage == "generate")
-            jobs = len(pools_of(plan))
+            jobs = len(plan.pools)
             found.append(Work("score", metric, settings["function"], jobs, read=tokens))
-    for student in students(plan):
-        model = plan["models"][student]
-        tokens = _training_tokens(plan, model["dataset"])
-        found.append(Work("finetune", student, model["base"], 1, trained=tokens))
+    for student in plan.students:
+        model = plan.models[student]
+        tokens = _training_tokens(plan, model.dataset)
+        found.append(Work("finetune", student, model.base, 1, trained=tokens))
     written, read = _profile_tokens(config)
-    for name, model in plan["models"].items():
-        found.append(Work("profile", name, model["base"] or name, 1, written, read=read))
-    pools, datasets = len(pools_of(plan)), len(plan["datasets"])
+    for name, model in plan.models.items():
+        found.append(Work("profile", name, model.base or name, 1, written, read=read))
+    pools, datasets = len(plan.pools), len(plan.datasets)
     others = len(config["models"]) + 2 * len(prompts) + pools * (1 + len(config["metrics"]))
     # Beside fetching, splitting, gathering, scoring and choosing: data, pairs, and the report's 7.
     found.append(Work("other", "", "", others + datasets + bool(config["data"]) + bool(judge) + 7))
@@ -106,12 +106,12 @@ def _examples(options: Record, all_of_them: int) -> int:
     return min(options.get("examples") or all_of_them, all_of_them)
 
 
-def _training_tokens(plan: Record, dataset: str) -> float:
-    config, data = plan["config"], plan["datasets"][dataset]
-    prompts, recipe = config["prompts"][data["prompts"]], config["finetuning"]
+def _training_tokens(plan: Plan, dataset: str) -> float:
+    config, data = plan.config, plan.datasets[dataset]
+    prompts, recipe = config["prompts"][data.prompts], config["finetuning"]
     # A control of a set that leaves out prompts has the same ones.
-    chosen = plan["datasets"][data.get("prompts_of") or dataset]["objective"]
-    keep = plan["objectives"].get(chosen, {}).get("keep") or {}
+    chosen = plan.datasets[data.get("prompts_of") or dataset].objective
+    keep = plan.objectives.get(chosen, {}).get("keep") or {}
     examples = prompts["train"] * (keep.get("fraction") or 1)
     length = min(recipe["max_length"], PROMPT + prompts["max_new_tokens"])
     return float(recipe["epochs"] * examples * length)
