@@ -11,6 +11,7 @@ from heirloom.finetune.settings import Finetune
 from heirloom.generate.settings import Generate, Model
 from heirloom.objectives.settings import Metric
 from heirloom.profiling import Options
+from heirloom.profiling.judge import JudgeOptions
 from heirloom.profiling.settings import Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
@@ -81,6 +82,19 @@ class Study(Section):
     def benchmarks(self) -> dict[str, Options]:
         """Options of the benchmarks that profile every model, by name."""
         return {name: options for name, options in self.profiling if options is not None}
+
+    @property
+    def judge(self) -> JudgeOptions | None:
+        """Options of the judge benchmark if judges are shown the study's own teachers' completions."""
+        options = self.benchmarks.get("judge")
+        return options if isinstance(options, JudgeOptions) and options.pool else None
+
+    @property
+    def judged_teachers(self) -> list[str]:
+        """Teachers of the judged pool: of a pool by that name, or the one of that name."""
+        if self.judge is None or self.judge.pool is None:
+            return []
+        return self.pools.get(self.judge.pool, [self.judge.pool])
 
 
 def study_type() -> type[Study]:
