@@ -80,7 +80,7 @@ class JobInputs:
     # generate
 
     def template(self, model: str) -> Record:
-        """How a model, or the base of a student, is shown a prompt."""
+        """Prompt template of a model, or of the base of a student."""
         known = self.plan.models.get(model)
         settings = self.plan.study.models[known.artefact if known else model]
         return {"template": settings.template, "stop": tuple(settings.stop)}
@@ -133,7 +133,10 @@ class JobInputs:
         """Completions that judges are shown, and the pairs made of them; none without a pool."""
         if self.plan.study.judge is None:
             return []
-        return [*map(self.paths.judge_answers, self.plan.study.judged_teachers), self.paths.judge_pairs()]
+        return [
+            *map(self.paths.judge_answers, self.plan.study.judged_teachers),
+            self.paths.judge_pairs(),
+        ]
 
     def benchmark(self, name: str) -> Record:
         """Settings of a benchmark's run: its options, and what they name of the study."""

@@ -1,4 +1,4 @@
-"""What a study consists of: its training sets and models, derived from the study file.
+"""Plan of a study: its training sets and models, derived from the study file.
 
 Names are made here and never taken apart again: rules look a training set or a model up by its id.
 """

@@ -1,4 +1,4 @@
-"""What runs again after a change, seen in a dry-run: what depends on it and nothing else."""
+"""After a change, a dry-run announces what depends on it and nothing else."""
 
 import shutil
 import subprocess
