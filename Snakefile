@@ -14,6 +14,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
 from heirloom import objectives, profiling
+from heirloom.profiling.options import needs
 from heirloom.study import job_size as resources
 from heirloom.study.parse import parse_study
 from heirloom.analyse.contents import figure_names

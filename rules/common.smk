@@ -171,7 +171,7 @@ def judged_files():
 
 def benchmark_data():
     """The data sets that benchmarks name, each once."""
-    return sorted({d for b in BENCHMARKS for d in benchmark_options(b).data_names})
+    return sorted({d for b in BENCHMARKS for d in needs(benchmark_options(b)).data})
 
 
 def benchmark_modules():
@@ -181,8 +181,15 @@ def benchmark_modules():
     """
     metrics = {getattr(benchmark_options(b), "metric", None) for b in BENCHMARKS}
     scorers = [f for m in sorted(metrics - {None}) for f in scorer_files(m)]
-    names = [f"profiling.{b.run.__module__.rpartition('.')[2]}" for b in profiling.registered()]
-    return modules(*names) + scorers
+    benchmarks = profiling.BENCHMARKS
+    own = [b.run.__module__.removeprefix("heirloom.") for b in benchmarks]
+    names = [name for name in own if name.startswith("profiling.")]
+    plugins = [
+        os.path.relpath(benchmarks.source(b.name))
+        for b in benchmarks
+        if not b.run.__module__.startswith("heirloom.")
+    ]
+    return modules("profiling.run", *names) + plugins + scorers
 
 
 def labelled(folder, names, suffix, category):

@@ -12,10 +12,12 @@ from pydantic import (
 from heirloom.finetune.settings import Finetuning
 from heirloom.generate.settings import Generation, Model
 from heirloom.objectives.settings import Metric
-from heirloom.profiling.settings import Benchmarks, Data
+from heirloom.profiling.settings import Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
 from heirloom.support.settings import Name, Names, Section
+
+Benchmarks = benchmarks_section()
 
 
 class Publish(Section):

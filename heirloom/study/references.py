@@ -6,6 +6,7 @@ from typing import Any
 
 from heirloom import objectives, profiling
 from heirloom.generate.settings import Generation
+from heirloom.profiling.options import references
 from heirloom.support.errors import HeirloomError
 
 
@@ -108,14 +109,16 @@ def reference_problems(raw: dict[str, Any]) -> list[str]:
             )
     if raw.get("study") in names(raw.get("compare_with")):
         problems.append("compare_with: a study is not compared with itself; name others.")
-    options = {benchmark.name: benchmark.options for benchmark in profiling.registered()}
+    options = {benchmark.name: benchmark.options for benchmark in profiling.BENCHMARKS}
     for name, benchmark in section("benchmarks").items():
         if isinstance(benchmark, dict):
             check(f"benchmarks.{name}.prompts", benchmark.get("prompts"), prompts, "prompts")
             check(f"benchmarks.{name}.metric", benchmark.get("metric"), list(metrics), "metrics")
             if name in options:
-                for key, data in profiling.data_names(options[name], benchmark):
-                    check(f"benchmarks.{name}.{key}", data, list(section("data")), "data")
+                for reference in references(options[name], benchmark):
+                    if reference.kind == "data":
+                        path = f"benchmarks.{name}.{reference.path}"
+                        check(path, reference.name, list(section("data")), "data")
             answering = [*section("pools"), *teachers]
             check(f"benchmarks.{name}.pool", benchmark.get("pool"), answering, "pools or teachers")
     return problems
@@ -135,7 +138,7 @@ def _training_prompts(raw: dict[str, Any]) -> list[tuple[str, str]]:
 def _profile_metrics(benchmarks: dict[str, Any]) -> list[str]:
     return [
         f"{benchmark.name}.{metric}"
-        for benchmark in profiling.registered()
+        for benchmark in profiling.BENCHMARKS
         if benchmarks.get(benchmark.name) is not None
         for metric in benchmark.metrics
     ]
