@@ -52,7 +52,7 @@ if judged():
                 for teacher in judged_teachers()
             ],
             prompts=f"{RESULTS}/prompts/{judged().prompts}/eval.jsonl",
-            modules=modules("profiling.data.preferences"),
+            modules=modules("profiling.data.pool_pairs"),
         output:
             f"{RESULTS}/judge/pairs.jsonl",
         log:
