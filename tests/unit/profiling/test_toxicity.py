@@ -40,7 +40,7 @@ def run(
         {"prompts": "p", "metric": "m", "continuations": 3, "max_new_tokens": 4, **options}
     )
     task = Task(model, prompts, "instruction", scorer, {}, 17, work)
-    return profiling.get("toxicity").run(task, settings)
+    return profiling.BENCHMARKS.get("toxicity").run(task, settings)
 
 
 def fixed(**scores: list[float | None]) -> Scorer:
@@ -159,7 +159,7 @@ def test_a_scorer_without_attributes_is_refused_before_anything_is_written(
 ) -> None:
     scorer = objectives.bind("profanity", {})
     with pytest.raises(
-        HeirloomError, match=r"benchmarks\.toxicity\.attributes, insult: .*no option 'attribute'"
+        HeirloomError, match=r"profiling\.toxicity\.attributes, insult: .*no option 'attribute'"
     ):
         run(tiny, tmp_path / "work", scorer, attributes=["insult"])
     assert list(tmp_path.iterdir()) == []
