@@ -11,9 +11,10 @@ name, params = snakemake.wildcards.model, snakemake.params
 log.setup(snakemake.log[0], f"profile {name}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
+from heirloom.generate.backends.endpoint import RemoteModel, open_model
+
 from heirloom import objectives, profiling
 from heirloom.fetch.notes import locate
-from heirloom.generate.backends.endpoint import RemoteModel, open_model
 from heirloom.generate.request import Prompt
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.files import read_json, read_jsonl, sha256, write_json, write_jsonl

@@ -10,7 +10,7 @@ from pydantic import (
 )
 
 from heirloom.finetune.settings import Finetuning
-from heirloom.generate.settings import Generation, Model
+from heirloom.generate.settings import Generate, Model
 from heirloom.objectives.settings import Metric
 from heirloom.profiling.settings import Benchmarks, Data
 from heirloom.prompts.settings import Prompts
@@ -61,7 +61,7 @@ class Study(Section):
     ablation: Ablation | None = Field(
         None, description="How much the number of candidates matters (figure 5)."
     )
-    generation: Generation = Field(Generation(), description="How teachers write candidates.")
+    generation: Generate = Field(Generate(), description="How teachers generate candidates.")
     finetuning: Finetuning = Field(Finetuning(), description="How students learn.")
     benchmarks: Benchmarks = Field(..., description="How models are profiled.")  # type: ignore[valid-type]
     compare_with: Names = Field(

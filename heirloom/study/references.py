@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from heirloom import objectives, profiling
-from heirloom.generate.settings import Generation
+from heirloom.generate.settings import Generate
 from heirloom.support.errors import HeirloomError
 
 
@@ -100,7 +100,7 @@ def reference_problems(raw: dict[str, Any]) -> list[str]:
                 f"to objectives.{name}.pools."
             )
     check("ablation.pool", ablation.get("pool"), list(section("pools")), "pools")
-    k = section("generation").get("k", Generation().k)
+    k = section("generation").get("k", Generate().k)
     for index, fewer in enumerate(names(ablation.get("candidates"))):
         if isinstance(fewer, int) and isinstance(k, int) and fewer >= k:
             problems.append(
