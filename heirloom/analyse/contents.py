@@ -2,14 +2,14 @@
 
 import re
 
-from heirloom.support.files import Record
+from heirloom.study.plan import Plan
 
 
-def table_names(plan: Record) -> list[str]:
+def table_names(plan: Plan) -> list[str]:
     """The tables of the study with this plan (plan.json), in the order of the report."""
-    calibrated = ["calibration_bins"] if "calibration" in plan["benchmarks"] else []
-    judged = ["agreement"] if "judge" in plan["benchmarks"] else []
-    chosen = any(data["selection"] == "best" for data in plan["datasets"].values())
+    calibrated = ["calibration_bins"] if "calibration" in plan.benchmarks else []
+    judged = ["agreement"] if "judge" in plan.benchmarks else []
+    chosen = any(data.selection == "best" for data in plan.datasets.values())
     selected = ["selection", "winners", "inheritance"] if chosen else []
     return [
         *("changes", "training_sets", *selected, "candidates", "profiles"),
@@ -22,20 +22,20 @@ def study_table_names(compare_with: list[str]) -> list[str]:
     return ["studies", "study_settings"] if compare_with else []
 
 
-def figure_names(plan: Record) -> list[str]:
+def figure_names(plan: Plan) -> list[str]:
     """The figures of the study with this plan, in the order of the report; possibly none."""
-    students = [model for model in plan["models"].values() if model["role"] == "student"]
-    learnt = [plan["datasets"][student["dataset"]] for student in students]
-    selections = {data["selection"] for data in learnt}
-    sources = {len(data["teachers"]) > 1 for data in learnt if data["selection"] == "best"}
+    students = [model for model in plan.models.values() if model.role == "student"]
+    learnt = [plan.datasets[student.dataset] for student in students]
+    selections = {data.selection for data in learnt}
+    sources = {len(data.teachers) > 1 for data in learnt if data.selection == "best"}
     present = {
         "figure1": "best" in selections,
         "figure2": "passive" in selections,
-        "figure3": "judge" in plan["benchmarks"] and bool(students),
+        "figure3": "judge" in plan.benchmarks and bool(students),
         "figure4": len(sources) == 2,
-        "figure5": any(data["k"] for data in learnt),
+        "figure5": any(data.k for data in learnt),
         "figure6": bool(students),
-        "reliability": "calibration" in plan["benchmarks"],
+        "reliability": "calibration" in plan.benchmarks,
     }
     return [name for name, there in present.items() if there]
 

@@ -1,9 +1,11 @@
-"""The results of a study as they lie on disk: the only place that knows which file is where."""
+"""The results of a study, loaded: everything that tables, figures and the report are made of."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from heirloom.study.paths import Paths
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, read_jsonl
 
@@ -12,22 +14,24 @@ Pool = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Study:
-    """Everything below a results folder that the tables and the report need.
+class Results:
+    """Everything below a results folder that tables and the report need.
 
     Attributes:
-        plan: plan.json.
-        profiles: model to benchmark to profile.
-        records: model to benchmark to the records of that profile, one an example.
-        cards: data set to card.
-        training: data set to training examples.
+        plan: The plan.
+        paths: Paths of the files.
+        profiles: Model to benchmark to profile.
+        records: Model to benchmark to the records of that profile, one per example.
+        cards: Training set to card.
+        training: Training set to training examples.
         candidates: (teacher, prompts) to candidates.
         scores: (teacher, prompts) to metric to (prompt id, sample) to score or None. Only metrics
             that an objective of the plan names, and only where they were scored.
         prompts: (prompts, split) to prompt id to text.
     """
 
-    plan: Record
+    plan: Plan
+    paths: Paths
     profiles: Mapping[str, Mapping[str, Record]]
     records: Mapping[str, Mapping[str, list[Record]]]
     cards: Mapping[str, Record]
@@ -37,67 +41,45 @@ class Study:
     prompts: Mapping[tuple[str, str], Mapping[str, str]]
 
 
-def load_study(results: str | Path) -> Study:
-    """Read what the plan in `results` names.
-
-    Args:
-        results: the folder of one study, with its plan.json.
+def load_results(root: str | Path) -> Results:
+    """Load the results of the study whose folder is `root`, as far as its plan names them.
 
     Raises:
-        HeirloomError: a file the plan implies is missing or malformed.
+        HeirloomError: A file that the plan implies is missing or malformed.
     """
-    root = Path(results)
-    plan = read_json(root / "plan.json")
-    pools = pools_of(plan)
-    return Study(
+    paths = Paths(str(root))
+    plan = Plan.read(paths.plan())
+    pairs = [(model, name) for model in plan.models for name in plan.benchmarks]
+    profiles: dict[str, dict[str, Record]] = {model: {} for model in plan.models}
+    records: dict[str, dict[str, list[Record]]] = {model: {} for model in plan.models}
+    for model, name in pairs:
+        profiles[model][name] = read_json(paths.profile(model, name))
+        records[model][name] = read_jsonl(paths.records(model, name))
+    return Results(
         plan=plan,
-        profiles={
-            model: {
-                name: read_json(root / "profiles" / model / f"{name}.json")
-                for name in plan["benchmarks"]
-            }
-            for model in plan["models"]
-        },
-        records={
-            model: {
-                name: read_jsonl(root / "profiles" / model / f"{name}.records.jsonl")
-                for name in plan["benchmarks"]
-            }
-            for model in plan["models"]
-        },
-        cards={
-            name: read_json(root / "datasets" / name / "card.json") for name in plan["datasets"]
-        },
-        training={
-            name: read_jsonl(root / "datasets" / name / "train.jsonl") for name in plan["datasets"]
-        },
-        candidates={
-            (teacher, prompts): read_jsonl(
-                root / "generations" / teacher / prompts / "candidates.jsonl"
-            )
-            for teacher, prompts in pools
-        },
-        scores={pool: _load_scores(root, plan, pool) for pool in pools},
+        paths=paths,
+        profiles=profiles,
+        records=records,
+        cards={name: read_json(paths.dataset(name, "card.json")) for name in plan.datasets},
+        training={name: read_jsonl(paths.dataset(name, "train.jsonl")) for name in plan.datasets},
+        candidates={pool: read_jsonl(paths.candidates(*pool)) for pool in plan.pools},
+        scores={pool: _load_scores(paths, plan, pool) for pool in plan.pools},
         prompts={
-            (path.parent.name, path.stem): {row["id"]: row["text"] for row in read_jsonl(path)}
-            for path in sorted((root / "prompts").glob("*/*.jsonl"))
+            (name, split): {row["id"]: row["text"] for row in read_jsonl(file)}
+            for name in plan.study.prompts
+            for split in ("train", "eval")
+            if (file := Path(paths.prompts(name, split))).exists()
         },
     )
 
 
-def pools_of(plan: Record) -> list[Pool]:
-    """Every teacher and prompt set that candidates were sampled for."""
-    sets = plan["datasets"].values()
-    return sorted({(teacher, data["prompts"]) for data in sets for teacher in data["teachers"]})
-
-
-def _load_scores(root: Path, plan: Record, pool: Pool) -> dict[str, dict[ScoreKey, float | None]]:
+def _load_scores(paths: Paths, plan: Plan, pool: Pool) -> dict[str, dict[ScoreKey, float | None]]:
     teacher, prompts = pool
-    objectives = plan["objectives"].values()
-    needed = {m for o in objectives if o["prompts"] == prompts for m in metrics_of(o)}
+    objectives = plan.objectives.values()
+    needed = {m for o in objectives if o.prompts == prompts for m in o.scored_by}
     scores = {}
-    for metric in sorted({metric for objective in objectives for metric in metrics_of(objective)}):
-        path = root / "scores" / teacher / prompts / f"{metric}.jsonl"
+    for metric in sorted({metric for objective in objectives for metric in objective.scored_by}):
+        path = Path(paths.scores(teacher, prompts, metric))
         if metric in needed or path.exists():
             scores[metric] = {
                 (row["prompt_id"], row["sample"]): row["score"] for row in read_jsonl(path)
@@ -105,51 +87,25 @@ def _load_scores(root: Path, plan: Record, pool: Pool) -> dict[str, dict[ScoreKe
     return scores
 
 
-def metrics_of(objective: Record) -> list[str]:
-    """The metrics that an objective of the plan chooses by, the first in front, then its bounds."""
-    return list(dict.fromkeys([*objective["metrics"], *objective["where"]]))
+def chosen_scores(results: Results, dataset: str, metric: str) -> dict[str, float | None]:
+    """Prompt id to the score of the completion that a training set chose; {} if never scored.
 
-
-def chosen_scores(study: Study, dataset: str, metric: str) -> dict[str, float | None]:
-    """Prompt id to the score of the completion that the data set chose; {} if never scored."""
-    prompts = study.plan["datasets"][dataset]["prompts"]
+    Raises:
+        HeirloomError: The scores belong to other candidates.
+    """
+    prompts = results.plan.datasets[dataset].prompts
     chosen: dict[str, float | None] = {}
-    for row in study.training[dataset]:
-        scores = study.scores[row["teacher"], prompts].get(metric)
+    for row in results.training[dataset]:
+        scores = results.scores[row["teacher"], prompts].get(metric)
         if scores is None:
             continue
         key = (row["prompt_id"], row["sample"])
         if key not in scores:
             raise HeirloomError(
-                f"scores/{row['teacher']}/{prompts}/{metric}.jsonl has no score for prompt "
-                f"{key[0]!r}, sample {key[1]}, which datasets/{dataset}/train.jsonl chose. The two "
-                "come from different candidates: delete the scores and run again."
+                f"{results.paths.scores(row['teacher'], prompts, metric)} has no score for prompt "
+                f"{key[0]!r}, sample {key[1]}, which "
+                f"{results.paths.dataset(dataset, 'train.jsonl')} chose. The two come from "
+                "different candidates: delete the scores and run again."
             )
         chosen[row["prompt_id"]] = scores[key]
     return chosen
-
-
-def source(dataset: Record) -> str:
-    """One of "single" and "multi", by the number of teachers; "" where a set is passive."""
-    if dataset["selection"] == "passive":
-        return ""
-    return "single" if len(dataset["teachers"]) == 1 else "multi"
-
-
-def students(plan: Record) -> list[str]:
-    """The ids of the students, in the plan's order."""
-    return [name for name, model in plan["models"].items() if model["role"] == "student"]
-
-
-def without_seed(student: str, plan: Record) -> str:
-    """The id `base.dataset` that a student shares with those that differ from it in the seed."""
-    model = plan["models"][student]
-    return f"{model['base']}.{model['dataset']}"
-
-
-def students_by_seed(plan: Record) -> dict[str, list[str]]:
-    """Students without their seed, `base.dataset`, to their models, one a seed, in plan order."""
-    found: dict[str, list[str]] = {}
-    for student in students(plan):
-        found.setdefault(without_seed(student, plan), []).append(student)
-    return found

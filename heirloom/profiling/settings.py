@@ -14,12 +14,14 @@ class Data(Artefact):
     """A benchmark's data: a file, or a folder of them, in the format its authors publish."""
 
 
-Benchmarks: type[Section] = create_model(
-    "Benchmarks",
-    __base__=Section,
-    __doc__="Which benchmarks profile every model. One that is left out does not run.",
-    **{
-        benchmark.name: (benchmark.options | None, Field(None, description=benchmark.summary))
-        for benchmark in profiling.registered()
-    },  # type: ignore[call-overload]
-)
+def benchmarks_section() -> type[Section]:
+    """Section with the options of every benchmark that is registered now."""
+    return create_model(
+        "Profiling",
+        __base__=Section,
+        __doc__="Benchmarks that profile every model. One that is left out does not run.",
+        **{
+            benchmark.name: (benchmark.options | None, Field(None, description=benchmark.summary))
+            for benchmark in profiling.registered()
+        },  # type: ignore[call-overload]
+    )

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
-from heirloom.analyse.results import Study, chosen_scores, load_study, students, without_seed
+from heirloom.analyse.results import Results, chosen_scores, load_results
 from heirloom.analyse.tables import read
 from heirloom.analyse.tables.frames import rows_of
 from heirloom.analyse.tables.models import main_metrics
@@ -31,6 +31,7 @@ from heirloom.report.findings import (
 )
 from heirloom.report.labels import full_label, number, signed
 from heirloom.report.provenance import describe_run
+from heirloom.study.plan import Plan
 from heirloom.support.files import Record, read_json, write_text
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report" / "cards"
@@ -90,7 +91,7 @@ class Material:
         namespace: who owns the repositories on the hub; None if nothing is published.
     """
 
-    study: Study
+    study: Results
     tables: Mapping[str, pd.DataFrame]
     manifests: Mapping[str, Record]
     run: Record
@@ -99,14 +100,12 @@ class Material:
     @property
     def config(self) -> Record:
         """The study file."""
-        config: Record = self.study.plan["config"]
+        config: Record = self.study.plan.config
         return config
 
     def repository(self, name: str) -> str | None:
         """Where a training set or a student is on the hub, if the study is published."""
-        return (
-            repository(self.namespace, self.study.plan["study"], name) if self.namespace else None
-        )
+        return repository(self.namespace, self.study.plan.name, name) if self.namespace else None
 
 
 def write_all(
@@ -124,20 +123,20 @@ def write_all(
         HeirloomError: a file the plan implies is missing or malformed.
     """
     root = Path(results)
-    study = load_study(root)
+    study = load_results(root)
     material = Material(
         study=study,
         tables=read(tables, TABLES),
         manifests={
             student: read_json(root / "students" / student / "manifest.json")
-            for student in students(study.plan)
+            for student in study.plan.students
         },
         run=describe_run(study.plan, command=command),
         namespace=namespace,
     )
-    for dataset in study.plan["datasets"]:
+    for dataset in study.plan.datasets:
         write_text(root / "datasets" / dataset / "README.md", dataset_card(material, dataset))
-    for student in students(study.plan):
+    for student in study.plan.students:
         write_text(root / "students" / student / "README.md", model_card(material, student))
 
 
@@ -146,7 +145,7 @@ def dataset_card(material: Material, dataset: str) -> str:
     from huggingface_hub import DatasetCard, DatasetCardData
 
     plan, card = material.study.plan, material.study.cards[dataset]
-    data = plan["datasets"][dataset]
+    data = plan.datasets[dataset]
     licenses = dataset_licenses(material.config, card)
     front = DatasetCardData(
         language=["en"],
@@ -169,8 +168,8 @@ def dataset_card(material: Material, dataset: str) -> str:
         card=card,
         repository=material.repository(dataset),
         columns=COLUMNS,
-        learned_by=[s for s in students(plan) if plan["models"][s]["dataset"] == dataset],
-        controls=[name for name, other in plan["datasets"].items() if other["control"] == dataset],
+        learned_by=[s for s in plan.students if plan.models[s].dataset == dataset],
+        controls=[name for name, other in plan.datasets.items() if other["control"] == dataset],
         distributions=_distributions(material, dataset),
         difference=_difference(material, dataset),
         data=data,
@@ -183,9 +182,9 @@ def model_card(material: Material, student: str) -> str:
     from huggingface_hub import ModelCard, ModelCardData
 
     plan, manifest = material.study.plan, material.manifests[student]
-    model = plan["models"][student]
-    dataset = model["dataset"]
-    base = material.config["models"][model["base"]]
+    model = plan.models[student]
+    dataset = model.dataset
+    base = material.config["models"][model.base]
     on_hub = hub_base(base["sources"])
     licenses = {
         f"base `{model['base']}`": base["license"],
@@ -206,13 +205,13 @@ def model_card(material: Material, student: str) -> str:
         **combined_license(licenses.values()),
     )
     changes = material.tables["changes"]
-    own = changes[changes["student"] == without_seed(student, plan)]
+    own = changes[changes["student"] == plan.without_seed(student)]
     text = _render(
         "model.md.j2",
         **_common(material, dataset, licenses),
         name=student,
         model=model,
-        base=_model(material, model["base"]),
+        base=_model(material, model.base),
         load=_loading(on_hub),
         repository=material.repository(student),
         dataset=dataset,
@@ -220,12 +219,12 @@ def model_card(material: Material, student: str) -> str:
         prompt_template=json.dumps(base["template"], ensure_ascii=False),
         manifest=manifest,
         losses=_losses(manifest["losses"]),
-        sentences=_steering(material, without_seed(student, plan)),
+        sentences=_steering(material, plan.without_seed(student)),
         passive=passive_findings(plan, own) if _selection(plan, dataset) == "passive" else [],
         benchmarks=benchmark_findings(plan, own),
         measured=_measured(plan, own),
         n_seeds=int(own["n_seeds"].max()) if len(own) else 1,
-        data=plan["datasets"][dataset],
+        data=plan.datasets[dataset],
     )
     return str(ModelCard(f"---\n{front.to_yaml()}\n---\n\n{text}"))
 
@@ -278,20 +277,20 @@ def _cell(text: str) -> str:
 def _common(material: Material, dataset: str, licenses: Mapping[str, str | None]) -> Record:
     """What both cards say: about the study and about how a training set was made."""
     plan, config = material.study.plan, material.config
-    data = plan["datasets"][dataset]
-    prompts = config["prompts"][data["prompts"]]
+    data = plan.datasets[dataset]
+    prompts = config["prompts"][data.prompts]
     return {
-        "study": plan["study"],
-        "title": plan["title"],
-        "seed": plan["seed"],
-        "teachers": [_model(material, teacher) for teacher in data["teachers"]],
-        "prompts": _artefact(data["prompts"], prompts["sources"]),
+        "study": plan.name,
+        "title": plan.title,
+        "seed": plan.seed,
+        "teachers": [_model(material, teacher) for teacher in data.teachers],
+        "prompts": _artefact(data.prompts, prompts["sources"]),
         "prompts_format": prompts["format"],
         "max_new_tokens": prompts["max_new_tokens"],
         "generation": config["generation"],
-        "objective": plan["objectives"].get(data["objective"] or ""),
+        "objective": plan.objectives.get(data.objective or ""),
         "coarse": any(m["function"] == "profanity" for m in config["metrics"].values()),
-        "provoked": _provokes(material, data["prompts"]),
+        "provoked": _provokes(material, data.prompts),
         "licenses": licenses,
         "terms": [text for name, text in _TERMS.items() if name in licenses.values()],
         "run": material.run,
@@ -338,15 +337,15 @@ def _loading(on_hub: Record | None) -> Record | None:
     return {"hub": on_hub["hub"], "revision": on_hub["revision"], "gguf": gguf}
 
 
-def _selection(plan: Record, dataset: str) -> str:
-    selection: str = plan["datasets"][dataset]["selection"]
+def _selection(plan: Plan, dataset: str) -> str:
+    selection: str = plan.datasets[dataset].selection
     return selection
 
 
 def _tags(material: Material, dataset: str) -> list[str]:
-    data = material.study.plan["datasets"][dataset]
-    tags = ["heirloom", "synthetic", _TAGS[data["selection"]]]
-    return tags + (["not-for-all-audiences"] if _provokes(material, data["prompts"]) else [])
+    data = material.study.plan.datasets[dataset]
+    tags = ["heirloom", "synthetic", _TAGS[data.selection]]
+    return tags + (["not-for-all-audiences"] if _provokes(material, data.prompts) else [])
 
 
 def _provokes(material: Material, prompts: str) -> bool:
@@ -354,8 +353,8 @@ def _provokes(material: Material, prompts: str) -> bool:
     config = material.config
     benchmark = config["benchmarks"].get("toxicity") or {}
     steered = {
-        objective["prompts"]
-        for objective in material.study.plan["objectives"].values()
+        objective.prompts
+        for objective in material.study.plan.objectives.values()
         if any(config["metrics"][m]["function"] in _TOXICITY_SCORERS for m in objective["metrics"])
     }
     return prompts in {benchmark.get("prompts"), *steered}
@@ -368,9 +367,9 @@ def _size(n: int) -> str:
 def _distributions(material: Material, dataset: str) -> list[Record]:
     """Per metric that was scored: the pool's scores, the control's and those of this set."""
     study = material.study
-    data = study.plan["datasets"][dataset]
-    own = study.plan["objectives"].get(data["objective"] or "", {}).get("metrics", {})
-    metrics = dict.fromkeys(m for t in data["teachers"] for m in study.scores[t, data["prompts"]])
+    data = study.plan.datasets[dataset]
+    own = study.plan.objectives.get(data.objective or "", {}).get("metrics", {})
+    metrics = dict.fromkeys(m for t in data.teachers for m in study.scores[t, data.prompts])
 
     def chosen(name: str, metric: str) -> list[float | None]:
         return list(chosen_scores(study, name, metric).values())
@@ -379,13 +378,13 @@ def _distributions(material: Material, dataset: str) -> list[Record]:
     for metric in sorted(metrics, key=lambda metric: metric not in own):
         pool = [
             score
-            for teacher in data["teachers"]
-            for (_, sample), score in study.scores[teacher, data["prompts"]].get(metric, {}).items()
-            if data["k"] is None or sample < data["k"]
+            for teacher in data.teachers
+            for (_, sample), score in study.scores[teacher, data.prompts].get(metric, {}).items()
+            if data.k is None or sample < data.k
         ]
         rows = [("every candidate of the pool", pool)]
-        if data["control"]:
-            rows.append((f"control, `{data['control']}`", chosen(data["control"], metric)))
+        if data.control:
+            rows.append((f"control, `{data['control']}`", chosen(data.control, metric)))
         rows.append(("**this set**", chosen(dataset, metric)))
         found.append({"metric": metric, "rows": [_summary(name, s) for name, s in rows]})
     return found
@@ -425,7 +424,7 @@ def _steering(material: Material, student: str) -> list[str]:
     return [sentence for finding in own for sentence in finding.sentences]
 
 
-def _measured(plan: Record, own: pd.DataFrame) -> list[Record]:
+def _measured(plan: Plan, own: pd.DataFrame) -> list[Record]:
     """The main metrics of one student's rows of the changes table, and those of the objectives."""
     rows = {(row.benchmark, row.metric): row for row in rows_of(own)}
     found = []
@@ -467,7 +466,7 @@ def _eval_results(material: Material, student: str) -> list[Any]:
         if row.model == student
     }
     found = []
-    for measured in dict.fromkeys(o["measured_by"] for o in plan["objectives"].values()):
+    for measured in dict.fromkeys(o.measured_by for o in plan.objectives.values()):
         row = rows.get(measured)
         if row is None or pd.isna(row.value):
             continue

@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from heirloom.analyse.results import students
 from heirloom.fetch.settings import HubSource, PathSource, Source, UrlSource, WheelSource
 from heirloom.publish.cards import combined_license, dataset_licenses
 from heirloom.report.provenance import describe_run
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, sha256, write_json
 
@@ -104,7 +104,7 @@ def write(
     )
 
 
-def _copy_workflow(root: Path, plan: Record) -> None:
+def _copy_workflow(root: Path, plan: Plan) -> None:
     home = Path(__file__).resolve().parents[2]
     try:
         shutil.rmtree(root / WORKFLOW, ignore_errors=True)
@@ -120,12 +120,12 @@ def _copy_workflow(root: Path, plan: Record) -> None:
             f"{root / WORKFLOW} could not be written: {error}. Free some space or fix the "
             "permissions and run the same command again."
         ) from error
-    write_json(root / _STUDY, plan["config"])
+    write_json(root / _STUDY, plan.config)
 
 
 def _graph(
     root: Path,
-    plan: Record,
+    plan: Plan,
     outputs: Iterable[str | Path],
     notes: Mapping[str, Iterable[str | Path]],
     command: str,
@@ -136,7 +136,7 @@ def _graph(
     code = sorted(
         path.relative_to(root).as_posix() for path in (root / WORKFLOW).rglob("*") if path.is_file()
     )
-    inputs = _inputs(plan["config"], notes)
+    inputs = _inputs(plan.config, notes)
     versions = _versions(root, plan, run)
     software = [_software(*package) for package in versions]
     hashes = _adapters(root, plan)
@@ -157,7 +157,7 @@ def _graph(
         {
             "@id": "./",
             "@type": "Dataset",
-            "name": plan["title"],
+            "name": plan.title,
             "description": f"The study {plan['study']}, made by heirloom: training sets that "
             "teachers wrote, students finetuned on them, and profiles of all models.",
             "datePublished": when,
@@ -230,11 +230,11 @@ def _file(root: Path, path: str, checksum: str | None) -> Record:
     }
 
 
-def _adapters(root: Path, plan: Record) -> dict[str, str]:
+def _adapters(root: Path, plan: Plan) -> dict[str, str]:
     """Adapter to its checksum, which its profile noted: they are most of a study's bytes."""
     found = {}
-    for student in students(plan):
-        for benchmark in plan["benchmarks"][:1]:
+    for student in plan.students:
+        for benchmark in plan.benchmarks[:1]:
             profile = read_json(root / "profiles" / student / f"{benchmark}.json")
             found[f"students/{student}/adapter_model.safetensors"] = profile["revisions"]["adapter"]
     return found
@@ -260,10 +260,10 @@ def _folders(paths: Iterable[str]) -> list[Record]:
     ]
 
 
-def _made_from(root: Path, plan: Record) -> dict[str, Record]:
+def _made_from(root: Path, plan: Plan) -> dict[str, Record]:
     """Training sets and students: what each was made from, and under which licences that is."""
-    config, found, licenses = plan["config"], {}, {}
-    for name, data in plan["datasets"].items():
+    config, found, licenses = plan.config, {}, {}
+    for name, data in plan.datasets.items():
         card = read_json(root / "datasets" / name / "card.json")
         licenses[name] = list(dataset_licenses(config, card).values())
         found[f"datasets/{name}/"] = {
@@ -272,13 +272,13 @@ def _made_from(root: Path, plan: Record) -> dict[str, Record]:
             "isBasedOn": _references(
                 [
                     f"prompts/{data['prompts']}/train.jsonl",
-                    *(f"generations/{t}/{data['prompts']}/" for t in data["teachers"]),
+                    *(f"generations/{t}/{data['prompts']}/" for t in data.teachers),
                 ]
             ),
         }
-    for name in students(plan):
-        model = plan["models"][name]
-        base, dataset = model["base"], model["dataset"]
+    for name in plan.students:
+        model = plan.models[name]
+        base, dataset = model.base, model.dataset
         found[f"students/{name}/"] = {
             "name": f"Student {name}",
             "license": _license([config["models"][base]["license"], *licenses[dataset]]),
@@ -385,11 +385,11 @@ def identifiers(source: Source) -> list[str]:
             return [source.path.name if local or "~" in source.path.parts else str(source.path)]
 
 
-def _versions(root: Path, plan: Record, run: Record) -> list[tuple[str, str]]:
+def _versions(root: Path, plan: Plan, run: Record) -> list[tuple[str, str]]:
     """Packages and their versions: those that the profiles noted, and of the others those here."""
     found = set()
-    for model in plan["models"]:
-        for benchmark in plan["benchmarks"]:
+    for model in plan.models:
+        for benchmark in plan.benchmarks:
             profile = read_json(root / "profiles" / model / f"{benchmark}.json")
             generation = profile["revisions"].get("generation") or {}
             engines = {k: v for k, v in generation.items() if k not in ("backend", "weights")}

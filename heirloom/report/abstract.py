@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import students
 from heirloom.analyse.tables.frames import rows_of, unique
 from heirloom.analyse.tables.models import main_metrics, steers
 from heirloom.report.findings import (
@@ -26,28 +25,28 @@ from heirloom.report.findings import (
     teachers,
 )
 from heirloom.report.labels import benchmark_label, full_label, student_label
-from heirloom.support.files import Record
+from heirloom.study.plan import Plan
 
 #: Limits of the study that an abstract names; the report lists all.
 _TOLD = ("Coarse toxicity scorer.", "One training seed.", "Few training seeds.", "Models.")
 
 
-def abstract(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
+def abstract(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
     """Heading and paragraphs of each part."""
     paragraphs = [("What was done", [_done(plan, tables)])]
-    if students(plan):
+    if plan.students:
         paragraphs.append(("What was found", _found(plan, tables["changes"])))
     paragraphs.append(("What it cannot say", _unsaid(plan, tables)))
     return paragraphs
 
 
-def _done(plan: Record, tables: Mapping[str, pd.DataFrame]) -> str:
+def _done(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> str:
     sentences = []
-    pools, sets, trained = tables["candidates"], plan["datasets"], students(plan)
+    pools, sets, trained = tables["candidates"], plan.datasets, plan.students
     if len(pools):
         per_set, k = pool_sizes(pools)
         prompts = [f"{count(n, 'prompt')} of the set {name}" for name, n in per_set.items()]
-        objectives = plan["objectives"].values()
+        objectives = plan.objectives.values()
         scores = unique(name for o in objectives for name in (*o["metrics"], *o["where"]))
         scored = f", scored by {listed(scores)}" if scores else ""
         sentences.append(
@@ -58,14 +57,14 @@ def _done(plan: Record, tables: Mapping[str, pd.DataFrame]) -> str:
         kinds = [f"{n} {_KINDS[kind]}" for kind, n in selections(plan).items()]
         sentences.append(f"From them came {count(len(sets), 'training set')}: {listed(kinds)}.")
     if trained:
-        seeds = sorted({plan["models"][name]["seed"] for name in trained})
+        seeds = sorted({plan.models[name]["seed"] for name in trained})
         sentences.append(
             f"{listed(bases(plan))} learned each of them with LoRA, "
             f"{'one seed' if len(seeds) == 1 else f'{len(seeds)} seeds'} each."
         )
-    profiled = listed([benchmark_label(name) for name in plan["benchmarks"]])
+    profiled = listed([benchmark_label(name) for name in plan.benchmarks])
     beside = f"{count(len(trained), 'student')}, beside bases and teachers, " if trained else ""
-    n = len(plan["models"]) - len(trained)
+    n = len(plan.models) - len(trained)
     sentences.append(
         f"{beside or count(n, 'model') + ' '}{'were' if beside or n > 1 else 'was'} profiled with "
         f"{profiled}."
@@ -80,7 +79,7 @@ _KINDS = {
 }
 
 
-def _found(plan: Record, changes: pd.DataFrame) -> list[str]:
+def _found(plan: Plan, changes: pd.DataFrame) -> list[str]:
     sentences = [headline(plan, changes), *_steered(plan, changes)]
     sentences += _side_effects(plan, changes)
     if "passive" in selections(plan):
@@ -88,7 +87,7 @@ def _found(plan: Record, changes: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _steered(plan: Record, changes: pd.DataFrame) -> list[str]:
+def _steered(plan: Plan, changes: pd.DataFrame) -> list[str]:
     """One sentence an objective: every student's change against its random control."""
     rows = [row for row in rows_of(steered(plan, changes)) if row.control]
     sentences = []
@@ -113,7 +112,7 @@ def _doubt(row: Any) -> str:
     return ", not significant after correction" if found.verdict else ", which includes zero"
 
 
-def _side_effects(plan: Record, changes: pd.DataFrame) -> list[str]:
+def _side_effects(plan: Plan, changes: pd.DataFrame) -> list[str]:
     """What else moved in students that were steered, on the main metrics."""
     main = main_metrics(plan, changes)
     tested = [
@@ -136,7 +135,7 @@ def _side_effects(plan: Record, changes: pd.DataFrame) -> list[str]:
     ]
 
 
-def _unsaid(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+def _unsaid(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     sentences = []
     rows = [row for row in rows_of(steered(plan, tables["changes"])) if row.control]
     undecided = [student_label(row.student, plan) for row in rows if _doubt(row)]
@@ -170,7 +169,7 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def agreement(plan: Record, studies: pd.DataFrame) -> list[str]:
+def agreement(plan: Plan, studies: pd.DataFrame) -> list[str]:
     """In how many comparisons with the control this study and another found the same.
 
     Args:
@@ -184,7 +183,7 @@ def agreement(plan: Record, studies: pd.DataFrame) -> list[str]:
         if (row.benchmark, row.metric) in main
     }
     found = {key: value for key, value in found.items() if pd.notna(value.low)}
-    own = plan["study"]
+    own = plan.name
     sentences = []
     for other in unique(studies["study"]):
         if other == own:

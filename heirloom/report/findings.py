@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import students
 from heirloom.analyse.tables.configuration import flatten
 from heirloom.analyse.tables.frames import rows_of
 from heirloom.analyse.tables.models import STEERING, main_metrics, of_fewer_candidates, steers
@@ -25,6 +24,7 @@ from heirloom.report.labels import (
     student_label,
 )
 from heirloom.statistics.comparisons import detectable
+from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
 #: Chance of a false finding in a family of tests.
@@ -94,7 +94,7 @@ class Finding:
     sentences: list[str]
 
 
-def headline(plan: Record, changes: pd.DataFrame) -> str:
+def headline(plan: Plan, changes: pd.DataFrame) -> str:
     """One sentence about all students that were steered, against their random controls."""
     rows = [row for row in rows_of(steered(plan, changes)) if row.control]
     verdicts = [_verdict(significant(row, "control"), _wanted(plan, row.objective)) for row in rows]
@@ -134,14 +134,14 @@ def _tests(changes: pd.DataFrame) -> int:
     return int((changes["family_vs_control"] == STEERING).sum())
 
 
-def active_findings(plan: Record, tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Finding]]:
+def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Finding]]:
     """Objective to one finding per student that was steered by it."""
     own = steered(plan, tables["changes"])
     sets = tables["training_sets"].set_index("dataset")
-    findings: dict[str, list[Finding]] = {name: [] for name in plan["objectives"]}
+    findings: dict[str, list[Finding]] = {name: [] for name in plan.objectives}
     tests = _tests(tables["changes"])
     for row in rows_of(own):
-        objective = plan["objectives"][row.objective]
+        objective = plan.objectives[row.objective]
         wanted = _wanted(plan, row.objective)
         base, control = effect(row, "base"), effect(row, "control")
         text = f"{full_label(row.benchmark, row.metric)} changed by {base} against the base"
@@ -173,7 +173,7 @@ def active_findings(plan: Record, tables: Mapping[str, pd.DataFrame]) -> dict[st
     return findings
 
 
-def passive_findings(plan: Record, changes: pd.DataFrame) -> list[str]:
+def passive_findings(plan: Plan, changes: pd.DataFrame) -> list[str]:
     """Sentences about length, diversity, readability and toxicity of students nobody steered.
 
     Other benchmarks are in `benchmark_findings`.
@@ -189,7 +189,7 @@ def passive_findings(plan: Record, changes: pd.DataFrame) -> list[str]:
     ]
 
 
-def benchmark_findings(plan: Record, changes: pd.DataFrame) -> dict[str, list[str]]:
+def benchmark_findings(plan: Plan, changes: pd.DataFrame) -> dict[str, list[str]]:
     """Benchmark to sentences about what moved there: bias, calibration, general abilities.
 
     The first say how many comparisons of main metrics are significant, how many of all comparisons,
@@ -198,7 +198,7 @@ def benchmark_findings(plan: Record, changes: pd.DataFrame) -> dict[str, list[st
     """
     main = main_metrics(plan, changes)
     found: dict[str, list[str]] = {}
-    for benchmark in plan["benchmarks"]:
+    for benchmark in plan.benchmarks:
         of_benchmark = changes[changes["benchmark"] == benchmark]
         if benchmark in STYLE or of_benchmark.empty:
             continue
@@ -264,7 +264,7 @@ def _has(n: int) -> str:
 
 
 def _clearest(
-    plan: Record, tested: Sequence[tuple[Any, Effect]], against: str, most: int
+    plan: Plan, tested: Sequence[tuple[Any, Effect]], against: str, most: int
 ) -> list[str]:
     """The significant effects furthest from zero in widths of their intervals, a sentence each."""
     moved = [(row, found) for row, found in tested if significant(row, against)]
@@ -296,7 +296,7 @@ def resolution(changes: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> dict[
     return {benchmark: "; ".join(parts) for benchmark, parts in found.items()}
 
 
-def steered(plan: Record, changes: pd.DataFrame) -> pd.DataFrame:
+def steered(plan: Plan, changes: pd.DataFrame) -> pd.DataFrame:
     """The rows in which a student's own objective is measured, in the plan's order.
 
     Without the students of fewer candidates: they show what k does, and have a figure for it.
@@ -309,8 +309,8 @@ def steered(plan: Record, changes: pd.DataFrame) -> pd.DataFrame:
     return changes[own]
 
 
-def _wanted(plan: Record, objective: str) -> int:
-    return 1 if plan["objectives"][objective]["direction"] == "maximise" else -1
+def _wanted(plan: Plan, objective: str) -> int:
+    return 1 if plan.objectives[objective]["direction"] == "maximise" else -1
 
 
 def _verdict(moved: int, wanted: int) -> str:
@@ -371,10 +371,10 @@ def _source(source: str) -> str:
     return {"single": "single-source", "multi": "multi-source"}.get(source, "unselected")
 
 
-def limits(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
+def limits(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str]]:
     """Heading and explanation of every limit a reader must know."""
     found = []
-    if any(value == "profanity" for _, value in flatten(plan["config"])):
+    if any(value == "profanity" for _, value in flatten(plan.config)):
         found.append(
             (
                 "Coarse toxicity scorer.",
@@ -384,8 +384,8 @@ def limits(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, 
                 "\u201cwords this classifier dislikes\u201d.",
             )
         )
-    trained = students(plan)
-    seeds = {plan["models"][name]["seed"] for name in trained}
+    trained = plan.students
+    seeds = {plan.models[name]["seed"] for name in trained}
     if len(seeds) == 1:
         found.append(
             (
@@ -399,7 +399,7 @@ def limits(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, 
     if trained:
         found.append(("What n can resolve.", _resolution(plan, tables["changes"])))
         found.append(("Many intervals.", _many(tables["changes"])))
-    if {"calibration", "seat"} & set(plan["benchmarks"]):
+    if {"calibration", "seat"} & set(plan.benchmarks):
         found.append(
             (
                 "Numbers that noise only raises.",
@@ -457,8 +457,8 @@ def _many(changes: pd.DataFrame) -> str:
     )
 
 
-def _models(plan: Record) -> str:
-    if students(plan):
+def _models(plan: Plan) -> str:
+    if plan.students:
         return (
             f"Everything here holds for {listed(bases(plan))} and the teachers "
             f"{listed(teachers(plan))}. Nothing here says that larger models behave alike."
@@ -466,7 +466,7 @@ def _models(plan: Record) -> str:
     return f"Everything here holds for {listed(list(plan['models']))} alone."
 
 
-def _resolution(plan: Record, changes: pd.DataFrame) -> str:
+def _resolution(plan: Plan, changes: pd.DataFrame) -> str:
     """What a study of this size finds in the steered metrics, against the control.
 
     From the intervals of differences, where that says something in percent of the control: the
@@ -509,22 +509,20 @@ def pool_sizes(candidates: pd.DataFrame) -> tuple[dict[str, int], str]:
     return {str(name): int(n) for name, n in per_set.items()}, " or ".join(map(str, k))
 
 
-def selections(plan: Record) -> dict[str, int]:
+def selections(plan: Plan) -> dict[str, int]:
     """Kind of selection to the number of training sets made by it; those that there are."""
-    kinds = [data["selection"] for data in plan["datasets"].values()]
+    kinds = [data.selection for data in plan.datasets.values()]
     return {kind: kinds.count(kind) for kind in ("passive", "random", "best") if kind in kinds}
 
 
-def bases(plan: Record) -> list[str]:
+def bases(plan: Plan) -> list[str]:
     """The base models of all students, in the plan's order."""
-    return list(dict.fromkeys(plan["models"][name]["base"] for name in students(plan)))
+    return list(dict.fromkeys(plan.models[name].base for name in plan.students))
 
 
-def teachers(plan: Record) -> list[str]:
+def teachers(plan: Plan) -> list[str]:
     """The teachers of all training sets, in the plan's order."""
-    return list(
-        dict.fromkeys(name for data in plan["datasets"].values() for name in data["teachers"])
-    )
+    return list(dict.fromkeys(name for data in plan.datasets.values() for name in data.teachers))
 
 
 def points(value: float) -> str:

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from heirloom.analyse.results import students_by_seed
+from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
 _MINUS = "\N{MINUS SIGN}"
@@ -62,18 +62,18 @@ def full_label(benchmark: str, metric: str) -> str:
     return f"{benchmark_label(benchmark)}: {text}"
 
 
-def objective_label(name: str, plan: Record) -> str:
+def objective_label(name: str, plan: Plan) -> str:
     """An objective's metric and direction: "Length (maximise)", with its name if two read so."""
 
     def text(objective: Record) -> str:
         return f"{full_label(*objective['measured_by'].split('.', 1))} ({objective['direction']})"
 
-    own = text(plan["objectives"][name])
-    alike = [text(objective) for objective in plan["objectives"].values()].count(own)
+    own = text(plan.objectives[name])
+    alike = [text(objective) for objective in plan.objectives.values()].count(own)
     return own if alike == 1 else f"{own}: {name}"
 
 
-def student_label(student: str, plan: Record, *, dataset: str | None = None) -> str:
+def student_label(student: str, plan: Plan, *, dataset: str | None = None) -> str:
     """A student's name without the parts that every student of the study shares.
 
     Args:
@@ -81,12 +81,12 @@ def student_label(student: str, plan: Record, *, dataset: str | None = None) -> 
         plan: the study's plan.
         dataset: what to call its data set, its id unless given.
     """
-    trained = [model for model in plan["models"].values() if model["role"] == "student"]
-    pooled = students_by_seed(plan)
-    model = plan["models"][pooled.get(student, [student])[0]]
-    parts = [dataset or model["dataset"]]
+    trained = [model for model in plan.models.values() if model.role == "student"]
+    pooled = plan.students_by_seed
+    model = plan.models[pooled.get(student, [student])[0]]
+    parts = [dataset or model.dataset]
     if len({other["base"] for other in trained}) > 1:
-        parts.insert(0, model["base"])
+        parts.insert(0, model.base)
     if student not in pooled and len({other["seed"] for other in trained}) > 1:
         parts.append(f"s{model['seed']}")
     return (".".join if dataset is None else ": ".join)(parts)

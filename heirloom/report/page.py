@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from heirloom.analyse.contents import figure_names, table_names, title_of
-from heirloom.analyse.results import load_study, students
+from heirloom.analyse.results import load_results
 from heirloom.analyse.tables import read, to_csv
 from heirloom.report import views
 from heirloom.report.abstract import abstract, agreement, spent
@@ -30,6 +30,7 @@ from heirloom.report.labels import benchmark_label
 from heirloom.report.provenance import describe_run
 from heirloom.report.samples import collect_pool, collect_samples, embed, prompt_sets
 from heirloom.report.views import View
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_text
 
@@ -43,7 +44,7 @@ _SHOWN_APART = ("changes", "profiles", "studies", "study_settings")
 
 
 def render(
-    plan: Record,
+    plan: Plan,
     tables: Mapping[str, pd.DataFrame],
     figures: Mapping[str, str],
     samples: Record,
@@ -84,7 +85,7 @@ def render(
     environment.globals["latex"] = _latex_link
     studies = tables.get("studies")
     return environment.get_template("report.html.j2").render(
-        study=plan["study"],
+        study=plan.name,
         title=plan.get("title") or f"Study {plan['study']}",
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
@@ -95,7 +96,7 @@ def render(
             benchmark_label(name): sentences
             for name, sentences in benchmark_findings(plan, tables["changes"]).items()
         },
-        objectives=plan["objectives"],
+        objectives=plan.objectives,
         flow=_flow(plan, tables),
         models=_models(plan),
         cost=spent(tables["costs"]) if "costs" in tables else "",
@@ -155,7 +156,7 @@ def write(
         more_tables: names of tables in that folder that rules of their own have written.
         command: how to run the study again.
     """
-    study = load_study(results)
+    study = load_results(results)
     plan = study.plan
     write_text(
         out,
@@ -188,10 +189,10 @@ def load_captions(folder: str | Path) -> dict[str, str]:
     }
 
 
-def _flow(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, str]]:
+def _flow(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, str]]:
     """Stage, number, explanation, from prompts to profiles; of stages that the study has."""
     stages = []
-    pools, sets, names = tables["candidates"], plan["datasets"], students(plan)
+    pools, sets, names = tables["candidates"], plan.datasets, plan.students
     if len(pools):
         per_set, k = pool_sizes(pools)
         stages += [
@@ -233,16 +234,16 @@ def _examples(profiles: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(n) for name, n in sizes.max().items()}
 
 
-def _models(plan: Record) -> list[tuple[str, str]]:
+def _models(plan: Plan) -> list[tuple[str, str]]:
     """Term and description for the list of models."""
-    trained = students(plan)
-    seeds = sorted({plan["models"][name]["seed"] for name in trained})
-    others = [name for name, model in plan["models"].items() if model["role"] == "other"]
+    trained = plan.students
+    seeds = sorted({plan.models[name]["seed"] for name in trained})
+    others = [name for name, model in plan.models.items() if model.role == "other"]
     terms = [
         ("Base models", bases(plan)),
         ("Teachers", teachers(plan)),
         ("Profiled only", others),
         ("Training seeds", [str(seed) for seed in seeds]),
-        ("Benchmarks", [benchmark_label(name) for name in plan["benchmarks"]]),
+        ("Benchmarks", [benchmark_label(name) for name in plan.benchmarks]),
     ]
     return [(term, listed(names)) for term, names in terms if names]

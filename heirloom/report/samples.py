@@ -7,10 +7,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from heirloom.analyse.results import Study, students
+from heirloom.analyse.results import Results
 from heirloom.analyse.tables.models import main_of
 from heirloom.report.findings import count, teachers
 from heirloom.report.labels import label, number
+from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
 #: Bytes of JSON that the pools of all prompt sets may take together.
@@ -22,7 +23,7 @@ _LONGEST_SHOWN = 700
 _LONGEST = 4000
 
 
-def collect_samples(study: Study) -> Record:
+def collect_samples(study: Results) -> Record:
     """Completions that stand in the page.
 
     Returns:
@@ -32,7 +33,7 @@ def collect_samples(study: Study) -> Record:
     return {
         "evaluation": [
             group
-            for benchmark in study.plan["benchmarks"]
+            for benchmark in study.plan.benchmarks
             if _has_texts(study, benchmark)
             and (group := _evaluation_samples(study, benchmark))["prompts"]
         ],
@@ -40,21 +41,21 @@ def collect_samples(study: Study) -> Record:
     }
 
 
-def prompt_sets(plan: Record) -> list[str]:
+def prompt_sets(plan: Plan) -> list[str]:
     """The prompt sets that training sets are made from, in the plan's order."""
-    return list(dict.fromkeys(data["prompts"] for data in plan["datasets"].values()))
+    return list(dict.fromkeys(data.prompts for data in plan.datasets.values()))
 
 
-def _has_texts(study: Study, benchmark: str) -> bool:
+def _has_texts(study: Results, benchmark: str) -> bool:
     """Whether a benchmark lets models write, so that there is something to read."""
     return any(
         {"completion", "continuations"} & record.keys()
-        for model in study.plan["models"]
+        for model in study.plan.models
         for record in study.records[model][benchmark][:1]
     )
 
 
-def _evaluation_samples(study: Study, benchmark: str) -> Record:
+def _evaluation_samples(study: Results, benchmark: str) -> Record:
     plan = study.plan
     shown = _shown_models(plan, benchmark)
     records = {
@@ -81,27 +82,27 @@ def _evaluation_samples(study: Study, benchmark: str) -> Record:
     }
 
 
-def _shown_models(plan: Record, benchmark: str) -> dict[str, str]:
+def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
     """Model to role: the first base, and the best students it has here with their controls.
 
     Per objective that this benchmark measures, the multi-source student if there is one.
     """
     steered: dict[str, str] = {}
-    for name, objective in plan["objectives"].items():
-        if objective["measured_by"].split(".", 1)[0] != benchmark:
+    for name, objective in plan.objectives.items():
+        if objective.measured_by.split(".", 1)[0] != benchmark:
             continue
         own = [
             student
-            for student in students(plan)
-            if plan["datasets"][plan["models"][student]["dataset"]]["objective"] == name
+            for student in plan.students
+            if plan.datasets[plan.models[student].dataset].objective == name
         ]
-        own.sort(key=lambda s: len(plan["datasets"][plan["models"][s]["dataset"]]["teachers"]) < 2)
+        own.sort(key=lambda s: len(plan.datasets[plan.models[s].dataset].teachers) < 2)
         if own:
             steered[own[0]] = f"best for {name}"
     if not steered:
         return {}
-    base = plan["models"][next(iter(steered))]["base"]
-    controls = [plan["models"][student]["control"] for student in steered]
+    base = plan.models[next(iter(steered))].base
+    controls = [plan.models[student].control for student in steered]
     return {base: "base"} | {c: "random control" for c in controls if c} | steered
 
 
@@ -126,15 +127,15 @@ def _answer(record: Record, benchmark: str) -> Record:
     }
 
 
-def _training_samples(study: Study, prompts: str) -> Record:
+def _training_samples(study: Results, prompts: str) -> Record:
     """The first pools of a prompt set, and what the page can search of the others."""
     pool = collect_pool(study, prompts)
     return {
         "name": prompts,
         "sensitive": any(
             "toxicity" in (*objective["metrics"], *objective["where"])
-            and objective["prompts"] == prompts
-            for objective in study.plan["objectives"].values()
+            and objective.prompts == prompts
+            for objective in study.plan.objectives.values()
         ),
         "metrics": pool["metrics"],
         "prompts": [
@@ -162,7 +163,7 @@ def _training_samples(study: Study, prompts: str) -> Record:
     }
 
 
-def collect_pool(study: Study, prompts: str) -> Record:
+def collect_pool(study: Results, prompts: str) -> Record:
     """Every candidate for a prompt set, its scores, and which training set chose it and why.
 
     Returns:
@@ -176,7 +177,7 @@ def collect_pool(study: Study, prompts: str) -> Record:
         for teacher in teachers(plan)
         if (teacher, prompts) in study.candidates
     }
-    names = [name for name, data in plan["datasets"].items() if data["prompts"] == prompts]
+    names = [name for name, data in plan.datasets.items() if data.prompts == prompts]
     metrics = list(
         dict.fromkeys(
             metric for key, scores in study.scores.items() if key[1] == prompts for metric in scores
@@ -206,13 +207,13 @@ def collect_pool(study: Study, prompts: str) -> Record:
     for index, name in enumerate(names):
         for row in study.training[name]:
             where = position[row["teacher"], row["prompt_id"], row["sample"]]
-            why = reason(plan, plan["datasets"][name], row)
+            why = reason(plan, plan.datasets[name], row)
             chosen[row["prompt_id"]].append({"set": index, "candidate": where, "why": why})
     return {
         "name": prompts,
         "metrics": metrics,
         "teachers": list(pools),
-        "sets": [{"name": name, "text": _described(plan["datasets"][name])} for name in names],
+        "sets": [{"name": name, "text": _described(plan.datasets[name])} for name in names],
         "prompts": [
             {"id": key, "text": texts.get(key, key), "candidates": own, "chosen": chosen[key]}
             for key, own in by_prompt.items()
@@ -222,11 +223,11 @@ def collect_pool(study: Study, prompts: str) -> Record:
 
 def _described(data: Record) -> str:
     """A training set in a few words: "best for length of alpha and beta"."""
-    what = f"best for {data['objective']}" if data["objective"] else str(data["selection"])
+    what = f"best for {data['objective']}" if data.objective else str(data.selection)
     return f"{what}, from {' and '.join(data['teachers'])}"
 
 
-def reason(plan: Record, data: Record, row: Record) -> str:
+def reason(plan: Plan, data: Record, row: Record) -> str:
     """Why a training set chose a candidate.
 
     Args:
@@ -235,11 +236,11 @@ def reason(plan: Record, data: Record, row: Record) -> str:
         row: its row of `train.jsonl`.
     """
     pool = count(row["n_candidates"], "candidate")
-    if data["selection"] == "passive":
+    if data.selection == "passive":
         return f"the first of {pool} that is not empty"
-    if data["selection"] == "random":
+    if data.selection == "random":
         return f"drawn at random from {pool}"
-    objective = plan["objectives"][data["objective"]]
+    objective = plan.objectives[data.objective]
     if len(objective["metrics"]) > 1:
         what = f"highest mean rank in {' and '.join(objective['metrics'])}"
     else:

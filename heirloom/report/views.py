@@ -8,12 +8,11 @@ from typing import Any
 import pandas as pd
 
 from heirloom import profiling
-from heirloom.analyse.results import students_by_seed
 from heirloom.analyse.tables.frames import ALL_TEXT, TEXT_COLUMNS, rows_of, unique
 from heirloom.analyse.tables.models import main_metrics
 from heirloom.report.findings import p_value, points, resolution
 from heirloom.report.labels import benchmark_label, full_label, label, number, signed, student_label
-from heirloom.support.files import Record
+from heirloom.study.plan import Plan
 
 _DASH = "\u2013"
 _HEADINGS = {
@@ -76,7 +75,7 @@ _Changes = Mapping[tuple[str, str, str], Any]
 _Held = Mapping[tuple[str, str, str], Any]
 
 
-def steered(plan: Record, changes: pd.DataFrame) -> View:
+def steered(plan: Plan, changes: pd.DataFrame) -> View:
     """Every student on the metrics that the objectives are measured by, with intervals."""
     headings = [
         ("Student", False),
@@ -90,7 +89,7 @@ def steered(plan: Record, changes: pd.DataFrame) -> View:
         ("p (Holm)", True),
     ]
     rows = []
-    for measured in unique(o["measured_by"] for o in plan["objectives"].values()):
+    for measured in unique(o.measured_by for o in plan.objectives.values()):
         benchmark, metric = measured.split(".", 1)
         of_metric = changes[(changes["benchmark"] == benchmark) & (changes["metric"] == metric)]
         for row in rows_of(of_metric):
@@ -110,7 +109,7 @@ def steered(plan: Record, changes: pd.DataFrame) -> View:
     return View(headings, rows)
 
 
-def sections(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
+def sections(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     """One section a benchmark, in the plan's order."""
     profiles, changes = tables["profiles"], tables["changes"]
     pairs = main_metrics(plan, profiles)
@@ -127,19 +126,19 @@ def sections(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
             _levels(plan, name, pairs, held, versus),
             _details(plan, name, held, versus),
         )
-        for name in plan["benchmarks"]
+        for name in plan.benchmarks
     ]
 
 
-def _rows(plan: Record) -> dict[str, list[str]]:
+def _rows(plan: Plan) -> dict[str, list[str]]:
     """What has a row of its own to the models that it stands for: a student to its seeds."""
-    pooled = students_by_seed(plan)
-    others = [name for name, model in plan["models"].items() if model["role"] != "student"]
+    pooled = plan.students_by_seed
+    others = [name for name, model in plan.models.items() if model.role != "student"]
     return {name: [name] for name in others} | pooled
 
 
 def _levels(
-    plan: Record,
+    plan: Plan,
     benchmark: str,
     pairs: Sequence[tuple[str, str]],
     held: _Held,
@@ -162,7 +161,7 @@ def _levels(
     for name, models in _rows(plan).items():
         found = {m: _found(held, models, benchmark, m) for m in metrics}
         if not any(found.values()):
-            if plan["config"].get("models", {}).get(name, {}).get("endpoint"):
+            if plan.config.get("models", {}).get(name, {}).get("endpoint"):
                 blank = [Cell(_DASH)] * (len(headings) - 2)
                 rows.append([Cell(_label(name, models, plan)), Cell("not applicable"), *blank])
             continue
@@ -177,7 +176,7 @@ def _levels(
     return View(headings, rows)
 
 
-def _details(plan: Record, benchmark: str, held: _Held, versus: _Changes) -> View:
+def _details(plan: Plan, benchmark: str, held: _Held, versus: _Changes) -> View:
     """One row per metric and model: value, and how students differ from base and control."""
     headings = [
         ("Metric", False),
@@ -227,8 +226,8 @@ def _value(rows: Sequence[Any]) -> Cell:
     return _cell(mean(values)) if values else Cell(_DASH)
 
 
-def _label(name: str, models: Sequence[str], plan: Record) -> str:
-    role = plan["models"][models[0]]["role"]
+def _label(name: str, models: Sequence[str], plan: Plan) -> str:
+    role = plan.models[models[0]].role
     if role == "student":
         return student_label(name, plan)
     return name if role == "other" else f"{name} ({role})"
@@ -245,7 +244,7 @@ def _versus(row: Any, against: str) -> Cell:
     return cell if cell.number is None else Cell(f"{cell.text} %", cell.number)
 
 
-def compared(plan: Record, studies: pd.DataFrame) -> View:
+def compared(plan: Plan, studies: pd.DataFrame) -> View:
     """Students and their main metrics as rows, steered ones first, studies beside each other.
 
     Args:
@@ -254,7 +253,7 @@ def compared(plan: Record, studies: pd.DataFrame) -> View:
     """
     names = unique(studies["study"])
     held = {(r.student, r.benchmark, r.metric, r.study): r for r in rows_of(studies)}
-    measured = [tuple(o["measured_by"].split(".", 1)) for o in plan["objectives"].values()]
+    measured = [tuple(o.measured_by.split(".", 1)) for o in plan.objectives.values()]
     main = main_metrics(plan, studies)
     shown = unique(pair for pair in [*measured, *main] if pair in main)
     headings = [("Student", False), ("Metric", False)]

@@ -5,17 +5,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import AfterValidator, Field, create_model
 
-from heirloom.finetune.settings import Finetuning
+from heirloom.finetune.settings import Finetune
 from heirloom.generate.settings import Generate, Model
 from heirloom.objectives.settings import Metric
-from heirloom.profiling.settings import Benchmarks, Data
+from heirloom.profiling import Options
+from heirloom.profiling.judge import JudgeOptions
+from heirloom.profiling.settings import Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
-from heirloom.support.settings import Name, Names, Section
+from heirloom.support.settings import Name, Names, Section, distinct
 
 
 class Publish(Section):
@@ -61,13 +61,49 @@ class Study(Section):
     ablation: Ablation | None = Field(
         None, description="How much the number of candidates matters (figure 5)."
     )
-    generation: Generate = Field(Generate(), description="How teachers generate candidates.")
-    finetuning: Finetuning = Field(Finetuning(), description="How students learn.")
-    benchmarks: Benchmarks = Field(..., description="How models are profiled.")  # type: ignore[valid-type]
+    generate: Generate = Field(Generate(), description="How teachers generate candidates.")
+    finetune: Finetune = Field(Finetune(), description="How students are trained.")
+    profiling: Section = Field(..., description="Benchmarks that profile every model, by name.")
+    plugins: Annotated[list[str], AfterValidator(distinct)] = Field(
+        [],
+        description="Python modules of your own that bring objectives, benchmarks, strategies, "
+        "back ends, figures or tables. Each is imported, with every module in it, before this file "
+        "is checked.",
+    )
     compare_with: Names = Field(
         [],
         description="Other studies, run before in the same folder, to put beside this one.",
     )
     publish: Publish | None = Field(
         None, description="What `snakemake push` puts on the Hugging Face hub; left out: nothing."
+    )
+
+    @property
+    def benchmarks(self) -> dict[str, Options]:
+        """Options of the benchmarks that profile every model, by name."""
+        return {name: options for name, options in self.profiling if options is not None}
+
+    @property
+    def judge(self) -> JudgeOptions | None:
+        """Options of the judge benchmark if judges are shown the study's own teachers' completions."""
+        options = self.benchmarks.get("judge")
+        return options if isinstance(options, JudgeOptions) and options.pool else None
+
+    @property
+    def judged_teachers(self) -> list[str]:
+        """Teachers of the judged pool: of a pool by that name, or the one of that name."""
+        if self.judge is None or self.judge.pool is None:
+            return []
+        return self.pools.get(self.judge.pool, [self.judge.pool])
+
+
+def study_type() -> type[Study]:
+    """`Study` with a section for every benchmark that is registered now, plugins' included."""
+    section = benchmarks_section()
+    field = Study.model_fields["profiling"]
+    return create_model(
+        "Study",
+        __base__=Study,
+        __doc__=Study.__doc__,
+        profiling=(section, Field(..., description=field.description)),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from heirloom.study.config import Study
+from heirloom.study.config import study_type
 from heirloom.support.files import write_text
 
 SCHEMA = Path("config/schema.json")
@@ -20,12 +20,12 @@ _TABLE = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 def schema_text() -> str:
     """The study file's JSON schema, from which editors complete and check it."""
-    return json.dumps(Study.model_json_schema(), indent=2) + "\n"
+    return json.dumps(study_type().model_json_schema(), indent=2) + "\n"
 
 
 def manual_text(manual: str) -> str:
     """The manual with the table behind every `<!-- keys: Class -->` written anew."""
-    sections = {section.__name__: section for section in _sections(Study)}
+    sections = {section.__name__: section for section in _sections(study_type())}
 
     def table(match: re.Match[str]) -> str:
         return match[1] + _table(sections[match[2]]) + match[3]

@@ -1,6 +1,6 @@
 """The tables of a study: results in, one pandas.DataFrame a table out.
 
-Every table is a pure function of what `results.load_study` returns. Nulls are None or NaN in a
+Every table is a pure function of what `results.load_results` returns. Nulls are None or NaN in a
 frame and an empty cell in a CSV file. Changes and shares are in percent, everything else,
 differences included, is in the unit of its metric.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from heirloom.analyse.contents import table_names
-from heirloom.analyse.results import Study, load_study
+from heirloom.analyse.results import Results, load_results
 from heirloom.analyse.tables.agreement import agreement
 from heirloom.analyse.tables.calibration import calibration_bins
 from heirloom.analyse.tables.configuration import settings
@@ -19,10 +19,11 @@ from heirloom.analyse.tables.datasets import candidates, training_sets
 from heirloom.analyse.tables.frames import ALL_TEXT, typed
 from heirloom.analyse.tables.models import changes, profiles
 from heirloom.analyse.tables.selection_analysis import inheritance, selection, winners
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_text
 
-TABLES: Mapping[str, Callable[[Study], pd.DataFrame]] = {
+TABLES: Mapping[str, Callable[[Results], pd.DataFrame]] = {
     "changes": changes,
     "training_sets": training_sets,
     "selection": selection,
@@ -38,7 +39,7 @@ TABLES: Mapping[str, Callable[[Study], pd.DataFrame]] = {
 
 def write_all(results: str | Path, out: str | Path) -> None:
     """Write every table of the study in `results` as `out`/<table>.csv."""
-    study = load_study(results)
+    study = load_results(results)
     for name in table_names(study.plan):
         write(TABLES[name](study), Path(out) / f"{name}.csv")
 
@@ -53,7 +54,7 @@ def to_csv(table: pd.DataFrame) -> str:
     return table.to_csv(index=False, float_format="%.10g", lineterminator="\n")
 
 
-def read_all(folder: str | Path, plan: Record) -> dict[str, pd.DataFrame]:
+def read_all(folder: str | Path, plan: Plan) -> dict[str, pd.DataFrame]:
     """The tables that `write_all` wrote for the study with this plan, by name.
 
     Raises:

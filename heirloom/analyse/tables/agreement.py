@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import Study
+from heirloom.analyse.results import Results
 from heirloom.analyse.tables.frames import frame
 from heirloom.profiling.data.preferences import majority
 from heirloom.statistics.agreement import Verdicts, compare_judges
@@ -28,7 +28,7 @@ AGREEMENT = [
 ]
 
 
-def agreement(study: Study) -> pd.DataFrame:
+def agreement(study: Results) -> pd.DataFrame:
     """One row per two judges of the same pairs: every two models, models and humans, annotators.
 
     `agreement`, in percent, is the share of pairs for which both pick the same answer, of the `n`
@@ -42,7 +42,7 @@ def agreement(study: Study) -> pd.DataFrame:
     """
     judges: dict[str, Verdicts] = {
         model: {r["id"]: r["preference"] for r in study.records[model]["judge"]}
-        for model in study.plan["models"]
+        for model in study.plan.models
     }
     labels = {r["id"]: r["labels"] for m in judges for r in study.records[m]["judge"]}
     judges[HUMAN] = {key: majority(given) for key, given in labels.items() if given}
@@ -55,7 +55,7 @@ def agreement(study: Study) -> pd.DataFrame:
     rows: list[list[Any]] = []
     for group in (judges, annotators):
         for one, other in combinations(group, 2):
-            found = compare_judges(group[one], group[other], seed=study.plan["seed"])
+            found = compare_judges(group[one], group[other], seed=study.plan.seed)
             if found.n_ties + found.n_missing + found.share.n == 0:
                 continue  # no pair that both were shown
             rows.append(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import Study
+from heirloom.analyse.results import Results
 from heirloom.analyse.tables.frames import frame, unique
 
 BINS = [
@@ -20,7 +20,7 @@ BINS = [
 ]
 
 
-def calibration_bins(study: Study) -> pd.DataFrame:
+def calibration_bins(study: Results) -> pd.DataFrame:
     """One row per model, data set and bin of confidence: how often answers so confident are right.
 
     Bins hold equally many answers. `accuracy_low` and `accuracy_high` are the 95 % Wilson interval
@@ -29,7 +29,7 @@ def calibration_bins(study: Study) -> pd.DataFrame:
     from heirloom.profiling.calibration import reliability
 
     rows: list[list[Any]] = []
-    for model, description in study.plan["models"].items():
+    for model, description in study.plan.models.items():
         records = study.records[model]["calibration"]
         for data_set in unique(record["data_set"] for record in records):
             own = [record for record in records if record["data_set"] == data_set]

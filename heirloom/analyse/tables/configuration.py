@@ -5,14 +5,14 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import Study
+from heirloom.analyse.results import Results
 
 SETTINGS = ["key", "value"]
 
 
-def settings(study: Study) -> pd.DataFrame:
-    """plan["config"] flattened: dotted key, value as text (JSON, but strings without quotes)."""
-    return pd.DataFrame(flatten(study.plan["config"]), columns=SETTINGS, dtype=str)
+def settings(study: Results) -> pd.DataFrame:
+    """plan.config flattened: dotted key, value as text (JSON, but strings without quotes)."""
+    return pd.DataFrame(flatten(study.plan.config), columns=SETTINGS, dtype=str)
 
 
 def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:

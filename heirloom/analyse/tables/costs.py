@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from heirloom.analyse.results import pools_of, students
 from heirloom.analyse.tables.frames import frame
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json, read_jsonl
+from heirloom.support.files import read_json, read_jsonl
 
 COSTS = [
     "stage",
@@ -57,7 +57,7 @@ def costs(results: str | Path, *, shards: int) -> pd.DataFrame:
     plan = read_json(root / "plan.json")
     jobs, tokens = _jobs(root, plan, shards), _tokens(root, plan)
     expected = _expected(plan, shards)
-    models = list(plan["models"])
+    models = list(plan.models)
 
     def order(key: _Key) -> tuple[int, str, int]:
         stage, model = key
@@ -79,21 +79,21 @@ def costs(results: str | Path, *, shards: int) -> pd.DataFrame:
     return frame(rows, COSTS)
 
 
-def _expected(plan: Record, shards: int) -> dict[_Key, int]:
+def _expected(plan: Plan, shards: int) -> dict[_Key, int]:
     """The jobs that make a stage's tokens."""
-    per_teacher = Counter(teacher for teacher, _ in pools_of(plan))
+    per_teacher = Counter(teacher for teacher, _ in plan.pools)
     generated = {("generate", t): n * shards for t, n in per_teacher.items()}
-    return generated | {("finetune", student): 1 for student in students(plan)}
+    return generated | {("finetune", student): 1 for student in plan.students}
 
 
-def _jobs(root: Path, plan: Record, shards: int) -> dict[_Key, list[_Job]]:
+def _jobs(root: Path, plan: Plan, shards: int) -> dict[_Key, list[_Job]]:
     """Stage and model to what Snakemake measured of each job."""
     found = defaultdict(list)
     for path in sorted((root / "costs").glob("*/**/*.tsv")):
         stage, *parts = path.relative_to(root / "costs").parts
         model = parts[0].removesuffix(".tsv")
         stale = stage == "generate" and not path.stem.endswith(f"-of-{shards}")
-        if model in plan["models"] and not stale:
+        if model in plan.models and not stale:
             found[stage, model].append(_measured(path))
     return found
 
@@ -114,15 +114,15 @@ def _measured(path: Path) -> _Job:
         ) from None
 
 
-def _tokens(root: Path, plan: Record) -> dict[_Key, int]:
+def _tokens(root: Path, plan: Plan) -> dict[_Key, int]:
     """Stage and model to tokens generated or trained on."""
     tokens: Counter[_Key] = Counter()
-    for teacher, prompts in pools_of(plan):
+    for teacher, prompts in plan.pools:
         path = root / "generations" / teacher / prompts / "candidates.jsonl"
         counts = [row["n_tokens"] for row in read_jsonl(path)]
         if None not in counts:  # as where an endpoint does not count them
             tokens["generate", teacher] += sum(counts)
-    for student in students(plan):
+    for student in plan.students:
         manifest = read_json(root / "students" / student / "manifest.json")
         epochs = manifest["recipe"]["epochs"]
         tokens["finetune", student] += round(manifest["n_tokens"] * epochs)

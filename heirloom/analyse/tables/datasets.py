@@ -5,13 +5,13 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import Study, chosen_scores, metrics_of
+from heirloom.analyse.results import Results, chosen_scores, metrics_of
 from heirloom.analyse.tables.frames import frame, mean, unique
 from heirloom.statistics.comparisons import Comparison, difference
-from heirloom.support.files import Record
+from heirloom.study.plan import Plan
 
 
-def training_sets(study: Study) -> pd.DataFrame:
+def training_sets(study: Results) -> pd.DataFrame:
     """One row per data set: its size, where its examples come from, and what selection did to it.
 
     `share_<teacher>` is the share of its examples in percent; `mean_<metric>` the mean score of its
@@ -24,18 +24,18 @@ def training_sets(study: Study) -> pd.DataFrame:
     not kept.
     """
     plan = study.plan
-    teachers = unique(teacher for data in plan["datasets"].values() for teacher in data["teachers"])
+    teachers = unique(teacher for data in plan.datasets.values() for teacher in data.teachers)
     metrics = _metrics(plan)
-    limited = any(o["where"] or o["keep"] for o in plan["objectives"].values())
+    limited = any(o["where"] or o["keep"] for o in plan.objectives.values())
     rows = []
-    for name, data in plan["datasets"].items():
+    for name, data in plan.datasets.items():
         card = study.cards[name]
         row = {
             "dataset": name,
-            "selection": data["selection"],
-            "pool": data["pool"],
-            "prompts": data["prompts"],
-            "objective": data["objective"] or "",
+            "selection": data.selection,
+            "pool": data.pool,
+            "prompts": data.prompts,
+            "objective": data.objective or "",
             "n": card["n"],
             "n_missing": card["n_missing"],
             **({key: card[key] for key in ("n_ineligible", "n_dropped")} if limited else {}),
@@ -49,7 +49,7 @@ def training_sets(study: Study) -> pd.DataFrame:
             row[f"mean_{metric}"] = mean(chosen_scores(study, name, metric).values())
         compared = _against_control(study, name)
         row |= {
-            "control": data["control"] or "",
+            "control": data.control or "",
             "difference": compared.value,
             "difference_low": compared.low,
             "difference_high": compared.high,
@@ -59,23 +59,23 @@ def training_sets(study: Study) -> pd.DataFrame:
     return frame([list(row.values()) for row in rows], list(rows[0]) if rows else ["dataset"])
 
 
-def _metrics(plan: Record) -> list[str]:
-    return unique(metric for o in plan["objectives"].values() for metric in metrics_of(o))
+def _metrics(plan: Plan) -> list[str]:
+    return unique(metric for o in plan.objectives.values() for metric in metrics_of(o))
 
 
-def _against_control(study: Study, dataset: str) -> Comparison:
-    data = study.plan["datasets"][dataset]
-    if data["selection"] != "best" or not data["control"]:
+def _against_control(study: Results, dataset: str) -> Comparison:
+    data = study.plan.datasets[dataset]
+    if data.selection != "best" or not data.control:
         return Comparison(None, None, None, 0, 0)
-    metric = study.plan["objectives"][data["objective"]]["metric"]
+    metric = study.plan.objectives[data.objective]["metric"]
     return difference(
         chosen_scores(study, dataset, metric),
-        chosen_scores(study, data["control"], metric),
-        seed=study.plan["seed"],
+        chosen_scores(study, data.control, metric),
+        seed=study.plan.seed,
     )
 
 
-def candidates(study: Study) -> pd.DataFrame:
+def candidates(study: Results) -> pd.DataFrame:
     """One row per teacher and prompt set: how many candidates, how they ended, what they score.
 
     `truncated` is the share of candidates cut by the token cap, in percent; `tokens` the mean

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from heirloom import profiling
-from heirloom.analyse.results import Study, source, students, students_by_seed, without_seed
+from heirloom.analyse.results import Results
 from heirloom.analyse.tables.frames import frame, unique
 from heirloom.statistics.comparisons import Comparison, compare, holm, simultaneous
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 
@@ -116,7 +117,7 @@ _Key = tuple[str, str, str]  # student, benchmark, metric
 _NOTHING = Comparison(None, None, None, 0, 0)
 
 
-def changes(study: Study) -> pd.DataFrame:
+def changes(study: Results) -> pd.DataFrame:
     """One row per student and metric: how the student differs from its base and from its control.
 
     A student is a base and a training set, `base.dataset`: its `n_seeds` models are pooled. Each is
@@ -140,13 +141,13 @@ def changes(study: Study) -> pd.DataFrame:
             benchmark does not define.
     """
     plan = study.plan
-    by_seed = students_by_seed(plan)
+    by_seed = plan.students_by_seed
     units: dict[_Key, str] = {}
     found: dict[str, dict[_Key, _Versus]] = {"base": {}, "control": {}}
-    for benchmark in plan["benchmarks"]:
+    for benchmark in plan.benchmarks:
         # All models of one metric, then the next: base and controls serve several students.
         for metric in unique(
-            name for s in students(plan) for name in study.profiles[s][benchmark]["metrics"]
+            name for s in plan.students for name in study.profiles[s][benchmark]["metrics"]
         ):
             examples = _examples_of(study, benchmark, metric)
             if examples is None:
@@ -157,14 +158,14 @@ def changes(study: Study) -> pd.DataFrame:
                     key = (student, benchmark, metric)
                     units[key] = entry["unit"]
                     for reference, versus in found.items():
-                        references = unique(plan["models"][model][reference] for model in models)
+                        references = unique(plan.models[model][reference] for model in models)
                         versus[key] = _versus(plan, models, references, key, examples)
     found = {reference: _corrected(plan, reference, versus) for reference, versus in found.items()}
     return frame(
         [
             _row(plan, models[0], key, units[key], *(found[r][key] for r in ("base", "control")))
             for student, models in by_seed.items()
-            for benchmark in plan["benchmarks"]
+            for benchmark in plan.benchmarks
             for metric in study.profiles[models[0]][benchmark]["metrics"]
             if (key := (student, benchmark, metric)) in units
         ],
@@ -173,7 +174,7 @@ def changes(study: Study) -> pd.DataFrame:
 
 
 def _versus(
-    plan: Record,
+    plan: Plan,
     models: Sequence[str],
     references: Sequence[str | None],
     key: _Key,
@@ -197,12 +198,12 @@ def _versus(
         [examples(model) for model in references if model],
         statistic,
         fields,
-        seed=plan["seed"],
+        seed=plan.seed,
     )
     return _Versus(gap, percent if definition.relative else _NOTHING)
 
 
-def _corrected(plan: Record, reference: str, versus: Mapping[_Key, _Versus]) -> dict[_Key, _Versus]:
+def _corrected(plan: Plan, reference: str, versus: Mapping[_Key, _Versus]) -> dict[_Key, _Versus]:
     """The comparisons with "base" or "control", each with its family and corrected p value."""
     held = pd.DataFrame(list(versus), columns=["student", "benchmark", "metric"])
     main = set(main_metrics(plan, held))
@@ -223,36 +224,36 @@ def _corrected(plan: Record, reference: str, versus: Mapping[_Key, _Versus]) -> 
     return corrected
 
 
-def of_fewer_candidates(plan: Record, student: str) -> bool:
+def of_fewer_candidates(plan: Plan, student: str) -> bool:
     """Whether a student, without its seed, belongs to the ablation."""
-    model = plan["models"][students_by_seed(plan)[student][0]]
-    return plan["datasets"][model["dataset"]]["k"] is not None
+    model = plan.models[plan.students_by_seed[student][0]]
+    return plan.datasets[model.dataset]["k"] is not None
 
 
-def steers(plan: Record, student: str, benchmark: str, metric: str) -> bool:
+def steers(plan: Plan, student: str, benchmark: str, metric: str) -> bool:
     """Whether a student, without its seed, was steered towards what this metric measures."""
-    model = plan["models"][students_by_seed(plan)[student][0]]
-    objective = plan["datasets"][model["dataset"]]["objective"]
-    measured = plan["objectives"][objective]["measured_by"] if objective else ""
+    model = plan.models[plan.students_by_seed[student][0]]
+    objective = plan.datasets[model.dataset].objective
+    measured = plan.objectives[objective].measured_by if objective else ""
     return bool(measured == f"{benchmark}.{metric}")
 
 
 def _row(
-    plan: Record, model: str, key: _Key, unit: str, base: _Versus, control: _Versus
+    plan: Plan, model: str, key: _Key, unit: str, base: _Versus, control: _Versus
 ) -> list[Any]:
     """One row of `changes`; `model` is the student's first seed."""
     student, benchmark, metric = key
-    described = plan["models"][model]
-    data = plan["datasets"][described["dataset"]]
-    rival = described["control"]
+    described = plan.models[model]
+    data = plan.datasets[described.dataset]
+    rival = described.control
     results = (base.percent, control.percent, base.gap, control.gap)
     tests = (base.tests, control.tests) * 2
     return [
         student,
-        described["dataset"],
-        data["selection"],
-        source(data),
-        data["objective"] or "",
+        described.dataset,
+        data.selection,
+        data.source,
+        data.objective or "",
         base.gap.n_seeds,
         benchmark,
         metric,
@@ -262,7 +263,7 @@ def _row(
         base.gap.n_missing,
         base.gap.reference,
         base.gap.treated,
-        without_seed(rival, plan) if rival else "",
+        plan.without_seed(rival) if rival else "",
         control.gap.n,
         control.gap.n_missing,
         control.gap.reference,
@@ -289,7 +290,7 @@ def _definition(benchmark: str, metric: str) -> profiling.Metric:
 
 
 def _examples_of(
-    study: Study, benchmark: str, metric: str
+    study: Results, benchmark: str, metric: str
 ) -> Callable[[str], Mapping[str, Record]] | None:
     """Model to its examples of a metric by id; None if the metric is not to be compared."""
     definition = _definition(benchmark, metric)
@@ -312,15 +313,15 @@ def _examples_of(
     return examples
 
 
-def profiles(study: Study) -> pd.DataFrame:
+def profiles(study: Results) -> pd.DataFrame:
     """One row per model and metric, as the profiles report it: value, interval, n, n_missing.
 
     A metric that is not compared, or of too few examples, has no interval; an undefined one no
     value either.
     """
     rows: list[list[Any]] = []
-    for model, description in study.plan["models"].items():
-        for benchmark in study.plan["benchmarks"]:
+    for model, description in study.plan.models.items():
+        for benchmark in study.plan.benchmarks:
             for metric, entry in study.profiles[model][benchmark]["metrics"].items():
                 low, high = entry.get("interval") or (None, None)
                 rows.append(
@@ -349,7 +350,7 @@ def main_of(benchmark: str, metrics: Iterable[str]) -> list[str]:
     return unique(chosen)[:_MOST_MAIN]
 
 
-def main_metrics(plan: Record, table: pd.DataFrame) -> list[tuple[str, str]]:
+def main_metrics(plan: Plan, table: pd.DataFrame) -> list[tuple[str, str]]:
     """The (benchmark, metric) pairs to show first: main ones and what the objectives measure.
 
     Args:
@@ -357,10 +358,10 @@ def main_metrics(plan: Record, table: pd.DataFrame) -> list[tuple[str, str]]:
         table: `changes` or `profiles`; only what it holds is named.
     """
     held = unique(zip(table["benchmark"], table["metric"], strict=True))
-    measured = [tuple(o["measured_by"].split(".", 1)) for o in plan["objectives"].values()]
+    measured = [tuple(o.measured_by.split(".", 1)) for o in plan.objectives.values()]
     main = [
         (benchmark, metric)
-        for benchmark in plan["benchmarks"]
+        for benchmark in plan.benchmarks
         for metric in main_of(benchmark, [m for b, m in held if b == benchmark])
     ]
     return main + [pair for pair in unique(measured) if pair in held and pair not in main]

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from heirloom.analyse.results import Study, chosen_scores, source
+from heirloom.analyse.results import Results, chosen_scores
 from heirloom.analyse.tables.calibration import wilson
 from heirloom.analyse.tables.frames import frame, mean, rows_of
 from heirloom.analyse.tables.models import changes, steers
 from heirloom.statistics.comparisons import Comparison, compare
 from heirloom.statistics.resampling import mean_of
+from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
 #: The scorer of candidates to the profile metric that is the same number for a student's answers.
@@ -67,7 +68,7 @@ INHERITANCE = [
 ]
 
 
-def selection(study: Study) -> pd.DataFrame:
+def selection(study: Results) -> pd.DataFrame:
     """One row per best set and metric of its objective: what there was, and what was chosen.
 
     All numbers are over the `n` prompts of the set, in the unit of the metric, and over candidates
@@ -87,18 +88,18 @@ def selection(study: Study) -> pd.DataFrame:
     rows: list[list[Any]] = []
     for name, data in _best_sets(study.plan).items():
         prompts = [row["prompt_id"] for row in study.training[name]]
-        for metric, criterion in study.plan["objectives"][data["objective"]]["metrics"].items():
+        for metric, criterion in study.plan.objectives[data.objective]["metrics"].items():
             pool = _scores(study, data, metric, prompts)
             everything = _scores(study, _everyone(study, data), metric, prompts)
             candidates = [score for scores in pool.values() for score in scores]
             chosen = [s for s in chosen_scores(study, name, metric).values() if s is not None]
-            control = chosen_scores(study, data["control"], metric)
+            control = chosen_scores(study, data.control, metric)
             average = mean(mean(scores) for scores in pool.values())
             lowest, highest = (mean(map(end, everything.values())) for end in (min, max))
             reachable = highest if criterion["direction"] == "maximise" else lowest
             rows.append(
                 [
-                    *(name, data["objective"], metric, criterion["direction"]),
+                    *(name, data.objective, metric, criterion["direction"]),
                     *(len(prompts), len(candidates), _spread(pool), lowest, average),
                     mean(control.get(prompt) for prompt in prompts),
                     mean(chosen),
@@ -111,28 +112,30 @@ def selection(study: Study) -> pd.DataFrame:
     return frame(rows, SELECTION)
 
 
-def _best_sets(plan: Record) -> dict[str, Record]:
-    return {name: data for name, data in plan["datasets"].items() if data["selection"] == "best"}
+def _best_sets(plan: Plan) -> dict[str, Record]:
+    return {name: data for name, data in plan.datasets.items() if data.selection == "best"}
 
 
-def _everyone(study: Study, data: Record) -> Record:
+def _everyone(study: Results, data: Record) -> Record:
     """The pool of all teachers and all samples that the study has for a set's prompts."""
-    teachers = [teacher for teacher, prompts in study.candidates if prompts == data["prompts"]]
+    teachers = [teacher for teacher, prompts in study.candidates if prompts == data.prompts]
     return {**data, "teachers": teachers, "k": None}
 
 
-def _usable(study: Study, data: Record) -> dict[str, dict[str, list[int]]]:
+def _usable(study: Results, data: Record) -> dict[str, dict[str, list[int]]]:
     """Prompt id to teacher to the samples of a set's pool that could be chosen."""
     found: dict[str, dict[str, list[int]]] = {}
-    for teacher in data["teachers"]:
-        for row in study.candidates[teacher, data["prompts"]]:
-            if row["completion"].strip() and (data["k"] is None or row["sample"] < data["k"]):
+    for teacher in data.teachers:
+        for row in study.candidates[teacher, data.prompts]:
+            if row["completion"].strip() and (data.k is None or row["sample"] < data.k):
                 samples = found.setdefault(row["prompt_id"], {}).setdefault(teacher, [])
                 samples.append(row["sample"])
     return found
 
 
-def _scores(study: Study, data: Record, metric: str, prompts: list[str]) -> dict[str, list[float]]:
+def _scores(
+    study: Results, data: Record, metric: str, prompts: list[str]
+) -> dict[str, list[float]]:
     """Prompt id to the scores in a set's pool; without prompts that have none."""
     usable = _usable(study, data)
     found = {
@@ -140,7 +143,7 @@ def _scores(study: Study, data: Record, metric: str, prompts: list[str]) -> dict
             score
             for teacher, samples in usable.get(prompt, {}).items()
             for sample in samples
-            if (score := study.scores[teacher, data["prompts"]][metric][prompt, sample]) is not None
+            if (score := study.scores[teacher, data.prompts][metric][prompt, sample]) is not None
         ]
         for prompt in prompts
     }
@@ -164,7 +167,7 @@ def _quantiles(values: list[float]) -> list[float | None]:
     return [float(value) for value in np.percentile(values, QUANTILES)]
 
 
-def winners(study: Study) -> pd.DataFrame:
+def winners(study: Results) -> pd.DataFrame:
     """One row per best set of several teachers and teacher: how often its candidate was chosen.
 
     `share` is in percent of the `n` prompts of the set, with Wilson's 95 % interval;
@@ -173,11 +176,11 @@ def winners(study: Study) -> pd.DataFrame:
     """
     rows: list[list[Any]] = []
     for name, data in _best_sets(study.plan).items():
-        if len(data["teachers"]) < 2:
+        if len(data.teachers) < 2:
             continue
         usable = _usable(study, data)
         chosen = study.training[name]
-        for teacher in data["teachers"]:
+        for teacher in data.teachers:
             won = sum(row["teacher"] == teacher for row in chosen)
             shares = [
                 len(usable[row["prompt_id"]].get(teacher, []))
@@ -186,7 +189,7 @@ def winners(study: Study) -> pd.DataFrame:
             ]
             rows.append(
                 [
-                    *(name, data["objective"], teacher, len(chosen), won),
+                    *(name, data.objective, teacher, len(chosen), won),
                     *(
                         100 * end
                         for end in (won / len(chosen), *wilson(won / len(chosen), len(chosen)))
@@ -197,7 +200,7 @@ def winners(study: Study) -> pd.DataFrame:
     return frame(rows, WINNERS)
 
 
-def inheritance(study: Study) -> pd.DataFrame:
+def inheritance(study: Results) -> pd.DataFrame:
     """One row per steered student: how far it followed what selection did to its training set.
 
     `data_shift` is how far the chosen completions are from the control's on the metric that they
@@ -217,16 +220,16 @@ def inheritance(study: Study) -> pd.DataFrame:
     for row in rows_of(_measured(study)):
         if not row.control or not steers(plan, row.student, row.benchmark, row.metric):
             continue
-        data = plan["datasets"][row.dataset]
-        objective = plan["objectives"][data["objective"]]
-        function = plan["config"]["metrics"][objective["metric"]]["function"]
-        same = SAME_NUMBER.get(function) == objective["measured_by"]
+        data = plan.datasets[row.dataset]
+        objective = plan.objectives[data.objective]
+        function = plan.config["metrics"][objective["metric"]]["function"]
+        same = SAME_NUMBER.get(function) == objective.measured_by
         kind = "difference" if same else "change"
         shift = [getattr(row, f"{kind}_vs_control{end}") for end in ("", "_low", "_high")]
         moved = _data_shift(study, row.dataset, objective["metric"], relative=not same)
         rows.append(
             [
-                *(row.student, row.dataset, source(data), data["objective"]),
+                *(row.student, row.dataset, data.source, data.objective),
                 *(row.benchmark, row.metric, row.unit if same else "percent"),
                 *(moved.n, moved.value, moved.low, moved.high),
                 *(row.n_vs_control, *shift, *_efficiency(shift, moved)),
@@ -235,10 +238,10 @@ def inheritance(study: Study) -> pd.DataFrame:
     return frame(rows, INHERITANCE)
 
 
-def _measured(study: Study) -> pd.DataFrame:
+def _measured(study: Results) -> pd.DataFrame:
     """The table of changes, of what measures an objective alone: the rest takes much longer."""
     plan = study.plan
-    measured = [o["measured_by"].split(".", 1) for o in plan["objectives"].values()]
+    measured = [o.measured_by.split(".", 1) for o in plan.objectives.values()]
     metrics: dict[str, set[str]] = {}
     for benchmark, metric in measured:
         metrics.setdefault(benchmark, set()).add(metric)
@@ -257,18 +260,18 @@ def _measured(study: Study) -> pd.DataFrame:
         }
         for model, of_model in study.profiles.items()
     }
-    benchmarks = [name for name in plan["benchmarks"] if name in metrics]
+    benchmarks = [name for name in plan.benchmarks if name in metrics]
     return changes(replace(study, plan={**plan, "benchmarks": benchmarks}, profiles=profiles))
 
 
-def _data_shift(study: Study, dataset: str, metric: str, *, relative: bool) -> Comparison:
+def _data_shift(study: Results, dataset: str, metric: str, *, relative: bool) -> Comparison:
     """A best set's chosen scores against its control's, as a difference or in percent."""
     chosen, control = (
         [{key: {"value": score} for key, score in chosen_scores(study, name, metric).items()}]
-        for name in (dataset, study.plan["datasets"][dataset]["control"])
+        for name in (dataset, study.plan.datasets[dataset].control)
     )
     mean_value = mean_of("value")
-    return compare(chosen, control, mean_value, ["value"], seed=study.plan["seed"])[relative]
+    return compare(chosen, control, mean_value, ["value"], seed=study.plan.seed)[relative]
 
 
 def _efficiency(shift: list[float], moved: Comparison) -> list[float | None]:

@@ -4,25 +4,24 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import students
 from heirloom.analyse.tables.agreement import HUMAN
 from heirloom.analyse.tables.frames import rows_of, unique
 from heirloom.report.figures import drawing
 from heirloom.report.labels import student_label
-from heirloom.support.files import Record
+from heirloom.study.plan import Plan
 
 #: Markers and colours of the originals, of Okabe and Ito (2008); more of them share both.
 _MARKS = (("o", "#D55E00"), ("s", "#0072B2"), ("^", "#009E73"), ("v", "#CC79A7"), ("P", "#E69F00"))
 
 
-def figure3(agreement: pd.DataFrame, plan: Record) -> str:
+def figure3(agreement: pd.DataFrame, plan: Plan) -> str:
     """Agreement of students with the original models and with humans: the paper's figure 3.
 
     Students along the x axis, those that agree most with humans first; where there are no labels,
     those that agree most with their base. One mark for every base and teacher.
     """
-    models = plan["models"]
-    originals = [name for name, model in models.items() if model["role"] in ("base", "teacher")]
+    models = plan.models
+    originals = [name for name, model in models.items() if model.role in ("base", "teacher")]
     found = {
         (student, row.other if row.judge == student else row.judge): row
         for row in rows_of(agreement)
@@ -32,10 +31,10 @@ def figure3(agreement: pd.DataFrame, plan: Record) -> str:
     references = [*originals, HUMAN] if labelled else originals
 
     def share(student: str) -> float:
-        row = found.get((student, HUMAN if labelled else models[student]["base"]))
+        row = found.get((student, HUMAN if labelled else models[student].base))
         return -1.0 if row is None or pd.isna(row.agreement) else row.agreement
 
-    names = sorted(students(plan), key=share, reverse=True)
+    names = sorted(plan.students, key=share, reverse=True)
     figure, grid = drawing.grid([4.3], 1)
     axis = figure.add_subplot(grid[0, 0])
     axis.set_ylabel("same answer, % of pairs", fontsize=9, color=drawing.INK)

@@ -5,20 +5,20 @@ import pandas as pd
 from heirloom.analyse.tables.frames import rows_of
 from heirloom.report.figures import drawing
 from heirloom.report.labels import student_label
-from heirloom.support.files import Record
+from heirloom.study.plan import Plan
 
 
-def reliability(bins: pd.DataFrame, plan: Record) -> str:
+def reliability(bins: pd.DataFrame, plan: Plan) -> str:
     """How often answers of a given confidence are right, per data set and model.
 
     Small multiples: the models that are not students, then the steered students (every student of a
     study that steers none), each over its base in grey. On the diagonal confidence is accuracy.
     """
-    models = plan["models"]
-    trained = [name for name, model in models.items() if model["role"] == "student"]
-    learnt = {name: plan["datasets"][models[name]["dataset"]] for name in trained}
+    models = plan.models
+    trained = [name for name, model in models.items() if model.role == "student"]
+    learnt = {name: plan.datasets[models[name].dataset] for name in trained}
     # Not those of fewer candidates: they are there for figure 5.
-    steered = [n for n, data in learnt.items() if data["selection"] == "best" and not data["k"]]
+    steered = [n for n, data in learnt.items() if data.selection == "best" and not data.k]
     names = [name for name in models if name not in trained] + (steered or trained)
     columns = 4
     data_sets = list(dict.fromkeys(bins["data_set"]))
@@ -37,7 +37,7 @@ def reliability(bins: pd.DataFrame, plan: Record) -> str:
             axis.set_xlim(ends[0] - margin, ends[1] + margin)
             axis.set_ylim(0, min(1.0, 1.04 * of_data["accuracy_high"].max()))
             axis.axline((0, 0), slope=1, color=drawing.INK, linewidth=0.9, linestyle=(0, (4, 3)))
-            base = of_data[of_data["model"] == (models[name]["base"] or "")]
+            base = of_data[of_data["model"] == (models[name].base or "")]
             axis.plot(base["confidence"], base["accuracy"], color=drawing.GREY, linewidth=1.4)
             own = of_data[of_data["model"] == name]
             colour = drawing.COLOURS["multi" if name in trained else "single"]

@@ -5,11 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import students_by_seed
 from heirloom.analyse.tables.frames import rows_of, unique
 from heirloom.report.figures import drawing
 from heirloom.report.figures.drawing import Row
 from heirloom.report.labels import objective_label
+from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
 _HEIGHT = 2.5  # inches of a panel
@@ -20,14 +20,14 @@ _NARROW = 4
 _Group = tuple[str, list[tuple[str, Row]]]
 
 
-def figure4(changes: pd.DataFrame, plan: Record) -> str:
+def figure4(changes: pd.DataFrame, plan: Plan) -> str:
     """Single-source against multi-source, the paper's figure 4.
 
     One panel per objective, change of the metric it is measured by against the base, for every base
     that learnt from the best of its own candidates and from the best of a pool.
     """
     panels = []
-    for name in plan["objectives"]:
+    for name in plan.objectives:
         groups: list[_Group] = []
         steered = _measured(changes, plan, name, column="objective", value=name)
         own = [row for row in steered if _data(plan, row)["k"] is None]
@@ -49,7 +49,7 @@ def figure4(changes: pd.DataFrame, plan: Record) -> str:
     )
 
 
-def figure5(changes: pd.DataFrame, plan: Record) -> str:
+def figure5(changes: pd.DataFrame, plan: Plan) -> str:
     """How much the number of candidates matters, the paper's figure 5.
 
     One panel per objective and base: change of the metric it is measured by against the base, for
@@ -57,19 +57,19 @@ def figure5(changes: pd.DataFrame, plan: Record) -> str:
     student of a candidate at random stands in front of those that it is the control of: of all, but
     for an objective whose sets have prompts of their own.
     """
-    sets = plan["datasets"]
-    fewer = [data for data in sets.values() if data["k"] and data["objective"]]
+    sets = plan.datasets
+    fewer = [data for data in sets.values() if data.k and data.objective]
     panels = []
-    for name in unique(data["objective"] for data in fewer):
-        pools = {data["pool"] for data in fewer if data["objective"] == name}
+    for name in unique(data.objective for data in fewer):
+        pools = {data.pool for data in fewer if data.objective == name}
         steered = _measured(changes, plan, name, column="objective", value=name)
         rows = [row for row in steered if _data(plan, row)["pool"] in pools]
         bases = _by_base(rows, plan)
         for base, own in bases.items():
             groups: list[_Group] = []
             shown: set[str] = set()
-            for row in sorted(own, key=lambda row: _data(plan, row)["k"] or plan["k"]):
-                k = _data(plan, row)["k"] or plan["k"]
+            for row in sorted(own, key=lambda row: _data(plan, row)["k"] or plan.k):
+                k = _data(plan, row)["k"] or plan.k
                 if row.control not in shown:
                     shown.add(row.control)
                     for control in _measured(
@@ -91,10 +91,10 @@ def figure5(changes: pd.DataFrame, plan: Record) -> str:
 
 
 def _measured(
-    changes: pd.DataFrame, plan: Record, objective: str, *, column: str, value: str
+    changes: pd.DataFrame, plan: Plan, objective: str, *, column: str, value: str
 ) -> list[Any]:
     """The rows on the metric that an objective is measured by, with this value in a column."""
-    benchmark, metric = plan["objectives"][objective]["measured_by"].split(".", 1)
+    benchmark, metric = plan.objectives[objective].measured_by.split(".", 1)
     return list(
         rows_of(
             changes[
@@ -106,17 +106,17 @@ def _measured(
     )
 
 
-def _data(plan: Record, row: Any) -> Record:
-    found: Record = plan["datasets"][row.dataset]
+def _data(plan: Plan, row: Any) -> Record:
+    found: Record = plan.datasets[row.dataset]
     return found
 
 
-def _by_base(rows: Sequence[Any], plan: Record) -> dict[str, list[Any]]:
+def _by_base(rows: Sequence[Any], plan: Plan) -> dict[str, list[Any]]:
     """Base to its students' rows, in the plan's order."""
-    models = students_by_seed(plan)
+    models = plan.students_by_seed
     found: dict[str, list[Any]] = {}
     for row in rows:
-        found.setdefault(plan["models"][models[row.student][0]]["base"], []).append(row)
+        found.setdefault(plan.models[models[row.student][0]].base, []).append(row)
     return found
 
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import students_by_seed
 from heirloom.analyse.tables.frames import rows_of
 from heirloom.analyse.tables.models import main_metrics, steers
 from heirloom.report.figures import drawing
@@ -18,26 +17,26 @@ from heirloom.report.labels import (
     short_unit,
     student_label,
 )
-from heirloom.support.files import Record
+from heirloom.study.plan import Plan
 
 #: Panels of figure 6: so many main metrics of a benchmark, or two.
 _PANELS = {"text": 4}
 
 
-def figure1(changes: pd.DataFrame, plan: Record) -> str:
+def figure1(changes: pd.DataFrame, plan: Plan) -> str:
     """What active inheritance changes: the paper's figure 1.
 
     One panel per objective, change of the metric it is measured by against the base, for the
     students trained on best-of sets and for their random controls, with 95 % intervals.
     """
     panels = []
-    for name, objective in plan["objectives"].items():
-        benchmark, metric = objective["measured_by"].split(".", 1)
+    for name, objective in plan.objectives.items():
+        benchmark, metric = objective.measured_by.split(".", 1)
         of_metric = _of_metric(changes, benchmark, metric)
         rows: list[Row] = []
         shown: set[str] = set()
         for row in rows_of(of_metric[of_metric["objective"] == name]):
-            if plan["datasets"][row.dataset]["k"]:
+            if plan.datasets[row.dataset]["k"]:
                 continue  # fewer candidates: figure 5
             rows.append(_bar(_bar_label("best", row.student, plan), row, row.source))
             control = of_metric[of_metric["student"] == row.control]
@@ -60,7 +59,7 @@ def figure1(changes: pd.DataFrame, plan: Record) -> str:
     )
 
 
-def figure2(changes: pd.DataFrame, plan: Record) -> str:
+def figure2(changes: pd.DataFrame, plan: Plan) -> str:
     """What passive inheritance changes, the paper's figure 2: text, toxicity, BBQ by category.
 
     Change against the base of students trained on a teacher's completions that nobody selected. The
@@ -120,7 +119,7 @@ def figure2(changes: pd.DataFrame, plan: Record) -> str:
     )
 
 
-def figure6(changes: pd.DataFrame, plan: Record) -> str:
+def figure6(changes: pd.DataFrame, plan: Plan) -> str:
     """Side effects: every student's main metrics against its random control.
 
     One panel per metric, one row per student: ratio scales in percent first, then the others as
@@ -182,9 +181,9 @@ def figure6(changes: pd.DataFrame, plan: Record) -> str:
     )
 
 
-def _side_effects(changes: pd.DataFrame, plan: Record) -> list[tuple[str, str]]:
+def _side_effects(changes: pd.DataFrame, plan: Plan) -> list[tuple[str, str]]:
     """The metrics of figure 6: the first main ones of every benchmark, and what was steered."""
-    steered = {objective["measured_by"] for objective in plan["objectives"].values()}
+    steered = {objective.measured_by for objective in plan.objectives.values()}
     chosen: list[tuple[str, str]] = []
     for benchmark, metric in main_metrics(plan, changes):
         taken = sum(pair[0] == benchmark for pair in chosen)
@@ -197,12 +196,12 @@ def _of_metric(changes: pd.DataFrame, benchmark: str, metric: str) -> pd.DataFra
     return changes[(changes["benchmark"] == benchmark) & (changes["metric"] == metric)]
 
 
-def _bar_label(selection: str, student: str, plan: Record) -> str:
+def _bar_label(selection: str, student: str, plan: Plan) -> str:
     """Such as "best, single-source smollm2", after the base where the study has several."""
-    model = plan["models"][students_by_seed(plan)[student][0]]
-    data = plan["datasets"][model["dataset"]]
-    source = "multi-source" if len(data["teachers"]) > 1 else "single-source"
-    pool = "" if data["pool"] == "multi" else f" {data['pool']}"
+    model = plan.models[plan.students_by_seed[student][0]]
+    data = plan.datasets[model.dataset]
+    source = "multi-source" if len(data.teachers) > 1 else "single-source"
+    pool = "" if data.pool == "multi" else f" {data['pool']}"
     return student_label(student, plan, dataset=f"{selection}, {source}{pool}")
 
 

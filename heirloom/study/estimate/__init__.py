@@ -21,10 +21,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from heirloom.study.estimate.work import SCORERS, Work, added, work_of
+from heirloom.study.estimate.work import Work, added, scorer_parameters, work_of
 from heirloom.study.job_size import layers
+from heirloom.study.paths import Paths
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json
 
 START = 10.0  # seconds until a job has loaded its model
 OTHER = 3.0  # seconds of a job without one
@@ -68,55 +69,82 @@ class Measured:
     Attributes:
         time: (stage, model) to the seconds that its jobs took, divided by the formula's.
         tokens: (stage, model) to tokens written or trained on, divided by the most there may be.
-        studies: where from.
+        studies: Names of those studies.
+        skipped: Reasons why others were not read, one per study.
     """
 
     time: Mapping[tuple[str, str], float]
     tokens: Mapping[tuple[str, str], float]
     studies: Sequence[str]
+    skipped: Sequence[str] = ()
 
 
 def measure(results: str | Path, sizes: Mapping[str, float | None]) -> Measured:
     """Read what the finished studies below `results` took.
 
     Args:
-        results: the folder of all results.
-        sizes: model to its number of parameters; of other models nothing is learnt.
+        results: Folder of all results.
+        sizes: Model to its number of parameters; nothing is learnt of other models.
     """
-    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0, 0.0])
-    studies = []
-    for table in sorted(Path(results).glob("*/tables/costs.csv")):
-        try:
-            plan = read_json(table.parents[1] / "plan.json")
-            planned = {(work.stage, work.name): work for work in work_of(plan)}
-        except (HeirloomError, KeyError, TypeError):  # made by another version
+    sums: dict[tuple[str, str], _Sums] = defaultdict(_Sums)
+    studies, skipped = [], []
+    for folder in sorted(path for path in Path(results).glob("*") if path.is_dir()):
+        paths = Paths(str(folder))
+        if not Path(paths.table("costs")).exists():
             continue
-        studies.append(table.parents[1].name)
-        with table.open(encoding="utf-8", newline="") as handle:
-            for row in csv.DictReader(handle):
-                work = planned.get((row["stage"], row["model"]))
-                size = sizes.get(work.model) if work else None
-                if work is None or not size or not row["seconds"]:
-                    continue
-                complete = row["tokens_per_second"] or row["stage"] not in ("generate", "finetune")
-                if not complete:  # the rest came out of a cache
-                    continue
-                if work.stage != "generate":  # into how many shards it was cut is in its seconds
-                    work = replace(work, jobs=int(row["jobs"]))
-                total = sums[work.stage, work.model]
-                total[0] += float(row["seconds"])
-                total[1] += seconds(work, size, RATES["cpu"])
-                total[2] += float(row["tokens"] or 0)
-                total[3] += work.written + work.trained if row["tokens"] else 0
+        try:
+            _add_costs(sums, paths, sizes)
+        except HeirloomError as error:
+            skipped.append(str(error))
+        else:
+            studies.append(folder.name)
     return Measured(
-        time={key: took / formula for key, (took, formula, _, _) in sums.items()},
-        tokens={key: made / most for key, (_, _, made, most) in sums.items() if most},
+        time={key: found.took / found.formula for key, found in sums.items()},
+        tokens={key: found.made / found.most for key, found in sums.items() if found.most},
         studies=studies,
+        skipped=skipped,
     )
 
 
+@dataclass
+class _Sums:
+    """Seconds that a stage took with a model and by the formula, tokens made and the most."""
+
+    took: float = 0.0
+    formula: float = 0.0
+    made: float = 0.0
+    most: float = 0.0
+
+
+def _add_costs(
+    sums: dict[tuple[str, str], _Sums], paths: Paths, sizes: Mapping[str, float | None]
+) -> None:
+    """Add what one finished study took.
+
+    Raises:
+        HeirloomError: Its plan is of another version, or is not there.
+    """
+    planned = {(work.stage, work.name): work for work in work_of(Plan.read(paths.plan()))}
+    with Path(paths.table("costs")).open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        work = planned.get((row["stage"], row["model"]))
+        size = sizes.get(work.model) if work else None
+        complete = row["tokens_per_second"] or row["stage"] not in ("generate", "finetune")
+        # Where it is not complete, the rest came out of a cache.
+        if work is None or not size or not row["seconds"] or not complete:
+            continue
+        if work.stage != "generate":  # the number of shards is in its seconds
+            work = replace(work, jobs=int(row["jobs"]))
+        found = sums[work.stage, work.model]
+        found.took += float(row["seconds"])
+        found.formula += seconds(work, size, RATES["cpu"])
+        found.made += float(row["tokens"] or 0)
+        found.most += work.written + work.trained if row["tokens"] else 0
+
+
 def estimate(
-    plan: Record,
+    plan: Plan,
     sizes: Mapping[str, float | None],
     *,
     device: str = "cpu",
@@ -125,7 +153,7 @@ def estimate(
     """What the study with this plan costs: a line for each stage and model.
 
     Args:
-        plan: as `plan_record` makes it, or plan.json.
+        plan: The plan of the study.
         sizes: model to its number of parameters, None where unknown.
         device: "cpu" or "gpu": whose rates the formula takes.
         measured: what corrects the formula.
@@ -136,9 +164,9 @@ def estimate(
     for work in work_of(plan):
         key = (work.stage, work.model)
         grouped[key] = added(grouped[key], work) if key in grouped else work
-    rank = plan["config"]["finetuning"]["lora_rank"]
+    rank = plan.study.finetune.lora_rank
     for (stage, model), work in sorted(grouped.items(), key=lambda item: _order(item[0])):
-        size = 0.0 if stage == "other" else sizes.get(model, SCORERS.get(model))
+        size = 0.0 if stage == "other" else sizes.get(model) if model in sizes else scorer_parameters(model) or None
         share = _nearest(known.tokens, stage, model)
         hours = None
         if size is not None:

@@ -1,0 +1,50 @@
+"""Effects of training: in percent or as a difference, decided once for words, tables and figures."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+Reference = Literal["base", "control"]
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Difference between a student and its base or its control on one metric.
+
+    Attributes:
+        value: The change in percent, or the difference in the metric's unit; NaN if undefined.
+        low: Lower end of its 95 % interval, or NaN.
+        high: Upper end, or NaN.
+        relative: Whether all three are in percent.
+        unit: "%", or the metric's own unit.
+    """
+
+    value: float
+    low: float
+    high: float
+    relative: bool
+    unit: str
+
+    @property
+    def verdict(self) -> int:
+        """1 above zero, -1 below, 0 where the interval includes zero or there is none."""
+        if pd.isna(self.low) or self.low <= 0 <= self.high:
+            return 0
+        return 1 if self.low > 0 else -1
+
+
+def effect(row: Any, against: Reference) -> Effect:
+    """Return the effect in a row of the table of changes.
+
+    In percent where the metric is on a ratio scale and the percentage has an interval, otherwise as
+    a difference: where the reference is sometimes resampled to zero, only the difference is left.
+    """
+
+    def ends(kind: str) -> list[float]:
+        return [getattr(row, f"{kind}_vs_{against}{end}") for end in ("", "_low", "_high")]
+
+    change, gap = ends("change"), ends("difference")
+    if row.relative == "yes" and (pd.notna(change[1]) or pd.isna(gap[1])):
+        return Effect(*change, relative=True, unit="%")
+    return Effect(*gap, relative=False, unit=row.unit)
