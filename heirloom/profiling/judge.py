@@ -184,9 +184,8 @@ def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
 
 def by_generation(task: Task, pairs: Sequence[Pair]) -> list[Record]:
     """Judge pairs by what the model writes, greedily; a record each."""
-    from heirloom.generate.loop import generate
-    from heirloom.generate.request import Prompt, Request
-    from heirloom.generate.sampling import Sampling
+    from heirloom.generate.completions import generate
+    from heirloom.generate.request import Prompt, Request, Sampling
 
     request = Request(
         samples=1,

@@ -14,6 +14,7 @@ from typing import Literal
 import heirloom
 from heirloom.fetch.notes import locate
 from heirloom.fetch.settings import Artefact, HubSource, PathSource
+from heirloom.generate.backends import BACKENDS
 from heirloom.generate.settings import Model
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import needs
@@ -86,8 +87,9 @@ class JobInputs:
         return {"template": settings.template, "stop": tuple(settings.stop)}
 
     def generate_modules(self) -> list[str]:
-        """Files that define completions: the loop, and the back end of the study."""
-        return modules("generate.loop")
+        """Files that define completions, the study's back end included."""
+        backend = BACKENDS.source(self.plan.study.generate.backend)
+        return sorted({*modules("generate.candidates"), *part_files([backend])})
 
     # objectives and select
 
@@ -170,7 +172,9 @@ class JobInputs:
         named = {needs(options).metric for options in self.plan.study.benchmarks.values()}
         scorers = [file for metric in sorted(named - {None}) for file in self.scorer_files(metric)]
         own = [BENCHMARKS.source(name) for name in self.plan.benchmarks]
-        return sorted({*modules("profiling.run"), *part_files(own), *scorers})
+        return sorted(
+            {*modules("profiling.run"), *part_files(own), *scorers, *self.generate_modules()}
+        )
 
     # finetune
 

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from heirloom import profiling
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.objectives import score
 from heirloom.profiling import Metric, Task, summarise

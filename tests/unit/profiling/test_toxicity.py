@@ -8,10 +8,9 @@ import pytest
 from pydantic import ValidationError
 
 from heirloom import objectives, profiling
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
 from heirloom.profiling.toxicity import ATTRIBUTES, METRICS, ToxicityOptions
