@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from heirloom.objectives.scoring import bind
 from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
 from heirloom.profiling.metrics import summarise
 from heirloom.profiling.options import needs
@@ -199,8 +200,7 @@ def _task(
     seed: int,
     work: Path,
 ) -> Task:
-    from heirloom import objectives
-    from heirloom.fetch.notes import locate
+        from heirloom.fetch.notes import locate
     from heirloom.generate.request import Prompt
 
     prompts = read_jsonl(assignment.prompts) if assignment.prompts else []
@@ -208,7 +208,7 @@ def _task(
         model=model,
         prompts=[Prompt(**record) for record in prompts],
         format=assignment.format or "instruction",
-        scorer=objectives.bind(**assignment.scorer) if assignment.scorer else None,
+        scorer=bind(**assignment.scorer) if assignment.scorer else None,
         data={name: locate(note) for name, note in notes.items()},
         seed=seed,
         work=work / assignment.name,
