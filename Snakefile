@@ -28,6 +28,7 @@ from heirloom.publish.hub import DATASET_FILES
 from heirloom.publish.hub import STUDENT_FILES
 from heirloom.publish.hub import hub_base
 from heirloom.publish.hub import repository
+from heirloom.select.strategies import STRATEGIES
 from heirloom.analyse.results import pools_of
 from heirloom.fetch.notes import locate
 

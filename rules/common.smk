@@ -94,9 +94,9 @@ def forget_lost_artefacts():
 
 
 def criteria_of(dataset):
-    """What makes a candidate the best for a training set; nothing where none is."""
-    objective = RECORD["objectives"].get(PLAN.datasets[dataset].objective, {})
-    return {k: v for k, v in objective.items() if k in ("metrics", "where", "keep")}
+    """The part of a training set's objective that decides the choice; None without objective."""
+    objective = STUDY.objectives.get(PLAN.datasets[dataset].objective)
+    return objective and objective.decides()
 
 
 def pool_files(folder, file):

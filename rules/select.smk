@@ -1,12 +1,12 @@
-"""Choose one candidate a prompt: passive, at random, or the best for an objective.
+"""Choose one candidate per prompt, by the strategy of the training set.
 
 Cheap, and apart from scoring, so that trying another objective costs no model.
 
 Required inputs:
     prompts/{prompts}/train.jsonl
     generations/{teacher}/{prompts}/candidates.jsonl    of every teacher in the pool
-    scores/{teacher}/{prompts}/{metric}.jsonl           likewise, for a best-of set
-    datasets/{best}/train.jsonl                         for a control on the prompts of that set
+    scores/{teacher}/{prompts}/{metric}.jsonl           likewise, for an objective
+    datasets/{steered}/train.jsonl                      for a control on the prompts of that set
 Outputs:
     datasets/{dataset}/train.jsonl
         {prompt_id, prompt, completion, teacher, sample, finish_reason, score, n_candidates, ...}
@@ -29,6 +29,9 @@ rule select:
                 f"{RESULTS}/datasets/{PLAN.datasets[w.dataset].prompts_of}/train.jsonl"
             ],
             otherwise=[],
+        ),
+        strategy=lambda w: os.path.relpath(
+            STRATEGIES.source(PLAN.datasets[w.dataset].selection)
         ),
         modules=modules("select.training_set"),
     output:

@@ -11,6 +11,8 @@ from heirloom.analyse.results import Study, students
 from heirloom.analyse.tables.models import main_of
 from heirloom.report.findings import count, teachers
 from heirloom.report.labels import label, number
+from heirloom.select.settings import Criteria
+from heirloom.select.strategies import STRATEGIES
 from heirloom.support.files import Record
 
 #: Bytes of JSON that the pools of all prompt sets may take together.
@@ -235,17 +237,12 @@ def reason(plan: Record, data: Record, row: Record) -> str:
         row: its row of `train.jsonl`.
     """
     pool = count(row["n_candidates"], "candidate")
-    if data["selection"] == "passive":
-        return f"the first of {pool} that is not empty"
-    if data["selection"] == "random":
-        return f"drawn at random from {pool}"
+    strategy = STRATEGIES.get(data["selection"])
+    if not strategy.needs_objective:
+        return strategy.reason(pool, None)
     objective = plan["objectives"][data["objective"]]
-    if len(objective["metrics"]) > 1:
-        what = f"highest mean rank in {' and '.join(objective['metrics'])}"
-    else:
-        what = f"{'highest' if objective['direction'] == 'maximise' else 'lowest'} "
-        what += objective["metric"]
-    parts = [f"{what} of {pool}, {number(row['score'])}"]
+    criteria = Criteria(metrics=objective["metrics"], where=objective["where"])
+    parts = [f"{strategy.reason(pool, criteria)}, {number(row['score'])}"]
     if objective["where"]:
         parts.append(f"among those within the bounds on {' and '.join(objective['where'])}")
     if row["n_tied"]:

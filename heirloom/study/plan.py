@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from heirloom.select.settings import Objective
+from heirloom.select.strategies import control_of
 from heirloom.study.config import Study
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -18,8 +19,7 @@ class Dataset:
     """A training set.
 
     Attributes:
-        selection: `passive` (sample 0 of one teacher), `random` (one candidate of the pool at
-            random) or `best` (the pool's best candidate for the objective).
+        selection: Name of the selection strategy.
         pool: Name of the pool; a single teacher's name for single-source.
         teachers: The models whose candidates the pool holds.
         prompts: The prompt set.
@@ -32,7 +32,7 @@ class Dataset:
     """
 
     id: str
-    selection: Literal["passive", "random", "best"]
+    selection: str
     pool: str
     teachers: tuple[str, ...]
     prompts: str
@@ -112,12 +112,14 @@ def make_plan(study: Study) -> Plan:
         best = f"{name}-{pool}{tail}"
         source = (pool, tuple(teachers), prompts)
         if objective.own_prompts:
-            control = Dataset(f"random-{pool}-{name}{tail}", "random", *source, prompts_of=best)
-        elif single:
-            control = Dataset(f"passive-{suffix(prompts, pool)}", "passive", *source)
+            # The very prompts that are kept, at random among all candidates of each.
+            kind = control_of(objective.strategy, one_teacher=False)
+            control = Dataset(f"{kind}-{pool}-{name}{tail}", kind, *source, prompts_of=best)
         else:
-            control = Dataset(f"random-{suffix(prompts, pool)}", "random", *source)
-        return [add(control), add(Dataset(best, "best", *source, name, control.id, k=k))]
+            kind = control_of(objective.strategy, one_teacher=single)
+            control = Dataset(f"{kind}-{suffix(prompts, pool)}", kind, *source)
+        steered = Dataset(best, objective.strategy, *source, name, control.id, k=k)
+        return [add(control), add(steered)]
 
     own = {base: [base] for base in study.bases if base in study.teachers}
     for name, objective in study.objectives.items():

@@ -6,6 +6,7 @@ from typing import Any
 
 from heirloom import objectives, profiling
 from heirloom.generate.settings import Generation
+from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
 
 
@@ -74,8 +75,9 @@ def reference_problems(raw: dict[str, Any]) -> list[str]:
                 problems.append(f"metrics.{name}.function: {error}")
     measured = _profile_metrics(section("benchmarks"))
     own = [name for name in names(raw.get("bases")) if name in teachers]
+    controls = [strategy.name for strategy in STRATEGIES if not strategy.needs_objective]
     for name, objective in section("objectives").items():
-        if name in ("passive", "random"):
+        if name in controls:
             problems.append(f"objectives.{name}: this name is taken by the {name} training sets.")
         if isinstance(objective, dict):
             check(f"objectives.{name}.metric", objective.get("metric"), list(metrics), "metrics")
