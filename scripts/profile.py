@@ -11,10 +11,11 @@ name, params = snakemake.wildcards.model, snakemake.params
 log.setup(snakemake.log[0], f"profile {name}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
-from heirloom.generate.backends.endpoint import RemoteModel, open_model
-
 from heirloom import objectives, profiling
 from heirloom.fetch.notes import locate
+from heirloom.generate.completions import identity, open_model
+from heirloom.generate.endpoint import RemoteModel
+from heirloom.generate.model import Engine
 from heirloom.generate.request import Prompt
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.files import read_json, read_jsonl, sha256, write_json, write_jsonl
@@ -25,8 +26,7 @@ model = open_model(
     prompt_template=PromptTemplate(**params.template),
     adapter=Path(snakemake.input.adapter[0]).parent if snakemake.input.adapter else None,
     dtype=params.dtype,
-    backend=params.backend,
-    weights=params.weights,
+    engine=Engine(params.backend, params.weights),
 )
 notes = {read_json(note)["name"]: note for note in snakemake.input.data}
 for settings, summary, records_file in zip(
@@ -69,7 +69,7 @@ for settings, summary, records_file in zip(
                 "model": read_json(snakemake.input.base)["sha256"],
                 "adapter": model.adapter_sha256,
                 "dtype": None if isinstance(model, RemoteModel) else str(model.network.dtype),
-                "generation": model.decoder_identity if options.generates else None,
+                "generation": dict(identity(model)) if options.generates else None,
                 "data": {data: read_json(notes[data])["sha256"] for data in options.data_names},
             },
             "versions": {
