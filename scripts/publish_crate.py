@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from heirloom.publish import crate
-from heirloom.support import log
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "crate")
+start_job(snakemake.log[0], "crate")
 crate.write(
     Path(snakemake.output.metadata).parent,
     snakemake.input.outputs,
