@@ -1,4 +1,4 @@
-"""How fast candidates are written, beside two peers, in one run.
+"""Rate of generation against two peers, in one run.
 
 SmolLM2-135M-Instruct, 16 prompts x 5 samples of at most 64 tokens: heirloom with each back end, and
 `generate` of transformers at the best of its batch sizes. Where openvino-genai is installed, its
@@ -22,10 +22,9 @@ from typing import Any
 import torch
 
 from benchmarks.smollm2 import default_study, fetch_model, sample_prompts
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 
 REQUEST = Request(5, 64, Sampling(1.0, 50), seed=17, batch_size=80)

@@ -143,7 +143,7 @@ def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compa
 
 def _definition(benchmark: str, metric: str) -> profiling.Metric:
     try:
-        return profiling.get(benchmark).metrics[metric]
+        return profiling.BENCHMARKS.get(benchmark).metrics[metric]
     except KeyError:
         raise HeirloomError(
             f"the profiles report {benchmark}.{metric}, which the benchmark {benchmark} does not "

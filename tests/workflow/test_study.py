@@ -196,7 +196,7 @@ def test_profiles_follow_the_contract(finished: Workshop, model: str, benchmark:
         if metric["interval"] is not None:
             low, high = metric["interval"]
             assert low <= metric["value"] + 1e-9 and metric["value"] - 1e-9 <= high
-    packages = ("torch", "transformers", "peft", *profiling.get(benchmark).packages)
+    packages = ("torch", "transformers", "peft", *profiling.BENCHMARKS.get(benchmark).packages)
     assert profile["versions"] == {package: version(package) for package in packages}
     assert profile["inputs"] == {
         "results/tiny/prompts/instructions/eval.jsonl": digest(prompts),
@@ -207,7 +207,7 @@ def test_profiles_follow_the_contract(finished: Workshop, model: str, benchmark:
         "model": base["sha256"],
         "adapter": digest(adapter) if model in STUDENTS else None,
         "dtype": "torch.float32",
-        "generation": {"backend": "openvino", "weights": "model", "openvino": version("openvino")}
+        "generate": {"backend": "openvino", "weights": "model", "openvino": version("openvino")}
         if best_device().type == "cpu"
         else {"backend": "transformers", "weights": "model"},
         "data": {},
