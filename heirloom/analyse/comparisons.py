@@ -4,11 +4,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
-from heirloom import profiling
 from heirloom.analyse.effects import REFERENCES, Reference
 from heirloom.analyse.frames import unique
 from heirloom.analyse.main_metrics import main_among
 from heirloom.analyse.results import Results
+from heirloom.profiling import BENCHMARKS, Metric
 from heirloom.statistics.comparisons import Comparison, compare, holm
 from heirloom.study.plan import Dataset, Plan
 from heirloom.support.errors import HeirloomError
@@ -141,9 +141,9 @@ def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compa
             )
 
 
-def _definition(benchmark: str, metric: str) -> profiling.Metric:
+def _definition(benchmark: str, metric: str) -> Metric:
     try:
-        return profiling.BENCHMARKS.get(benchmark).metrics[metric]
+        return BENCHMARKS.get(benchmark).metrics[metric]
     except KeyError:
         raise HeirloomError(
             f"the profiles report {benchmark}.{metric}, which the benchmark {benchmark} does not "
@@ -152,7 +152,7 @@ def _definition(benchmark: str, metric: str) -> profiling.Metric:
 
 
 def _examples_of(
-    results: Results, benchmark: str, metric: str, definition: profiling.Metric
+    results: Results, benchmark: str, metric: str, definition: Metric
 ) -> Callable[[str], Mapping[str, Record]]:
     """Model to its examples of a metric by id."""
     fields, _ = definition.uses(metric)

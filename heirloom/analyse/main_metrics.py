@@ -1,36 +1,12 @@
 """The metrics that the report shows first."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Iterable
 
 import pandas as pd
 
 from heirloom.analyse.frames import unique
+from heirloom.profiling.labels import main_of
 from heirloom.study.plan import Plan
-
-#: Benchmark to the metrics that the report shows first, the most telling in front; `*` stands for
-#: any suffix. Of a benchmark that is not here those without a suffix come first: no category.
-MAIN: Mapping[str, Sequence[str]] = {
-    "text": ("length", "mtld", "gunning_fog", "rix"),
-    "toxicity": ("emt", "toxicity_probability"),
-    "stereoset": ("icat", "ss", "lms"),
-    "crows_pairs": ("score",),
-    "seat": ("mean_abs_effect_size.*", "effect_size.*"),
-    "bbq": ("bias_ambiguous", "bias_disambiguated", "accuracy"),
-    "calibration": ("ece.*", "accuracy.*"),
-    "judge": ("consistency", "human_agreement", "position_bias", "prefers_longer"),
-    "general": ("acc", "acc.*"),
-}
-#: Most metrics of a benchmark that count as main ones.
-_MOST_MAIN = 8
-
-
-def main_of(benchmark: str, metrics: Iterable[str]) -> list[str]:
-    """Those of a benchmark's metrics that the report shows first, in its order."""
-    names = unique(metrics)
-    patterns = MAIN.get(benchmark) or [name for name in names if "." not in name] or ["*"]
-    chosen = [n for pattern in patterns for n in names if fnmatchcase(n, pattern)]
-    return unique(chosen)[:_MOST_MAIN]
 
 
 def main_metrics(plan: Plan, table: pd.DataFrame) -> list[tuple[str, str]]:
