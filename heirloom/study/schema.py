@@ -1,6 +1,6 @@
 """Write what is generated from the study file's classes: the schema and the manual's tables.
 
-Run as `python -m heirloom.study.schema` (`make schema`). A test fails when they drift.
+Run as `python -m heirloom.study.schema` (`make docs`). A test fails when they drift.
 """
 
 import json
