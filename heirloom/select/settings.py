@@ -113,6 +113,16 @@ class Objective(Section):
         return {self.metric: Criterion(direction=self.direction)}
 
     @property
+    def leading(self) -> str:
+        """Name of the first metric that decides."""
+        return next(iter(self.criteria))
+
+    @property
+    def direction_of_leading(self) -> Direction:
+        """Direction of the first metric that decides."""
+        return self.criteria[self.leading].direction
+
+    @property
     def scored_by(self) -> list[str]:
         """Every metric that it takes to choose, each once."""
         return list(dict.fromkeys([*self.criteria, *self.where]))
