@@ -1,7 +1,7 @@
 """Score every candidate with every metric. Nothing is thrown away; null means it has no score.
 
-Scattered over shards of the same list of pieces, so their number changes no score; a profile says how
-many (set-scatter).
+Scattered over shards that consist of whole batches of candidates, so that their number changes no score; a
+profile sets it (set-scatter).
 
 Required inputs:
     generations/{teacher}/{prompts}/candidates.jsonl
@@ -18,6 +18,7 @@ rule score:
     input:
         candidates=f"{RESULTS}/generations/{{teacher}}/{{prompts}}/candidates.jsonl",
         scorer=lambda w: scorer_files(w.metric),
+        modules=modules("objectives.scoring"),
     output:
         f"{RESULTS}/scores/{{teacher}}/{{prompts}}/shards/{{metric}}/{{scatteritem}}.jsonl",
     log:

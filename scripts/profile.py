@@ -11,11 +11,12 @@ name, params = snakemake.wildcards.model, snakemake.params
 log.setup(snakemake.log[0], f"profile {name}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
-from heirloom import objectives, profiling
+from heirloom import profiling
 from heirloom.fetch.notes import locate
 from heirloom.generate.backends.endpoint import RemoteModel, open_model
 from heirloom.generate.request import Prompt
 from heirloom.generate.templates import PromptTemplate
+from heirloom.objectives.scoring import bind
 from heirloom.support.files import read_json, read_jsonl, sha256, write_json, write_jsonl
 
 model = open_model(
@@ -41,7 +42,7 @@ for settings, summary, records_file in zip(
         if settings["prompts"]
         else [],
         format=settings["format"],
-        scorer=settings["scorer"] and objectives.bind(**settings["scorer"]),
+        scorer=settings["scorer"] and bind(**settings["scorer"]),
         data={data: locate(notes[data]) for data in options.data_names},
         seed=params.seed,
         work=Path(params.work) / benchmark.name,
