@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from heirloom import objectives
 from heirloom.analyse.results import Results
 from heirloom.fetch.settings import Artefact, HubSource, PathSource, Source, describe
 from heirloom.publish.hub import repository
@@ -21,7 +22,6 @@ from heirloom.support.files import Record
 TEMPLATES = Path(__file__).resolve().parents[2] / "report" / "cards"
 
 _TAGS = {"passive": "passive-inheritance", "random": "random-control"}
-_OFFENSIVE_SCORERS = ("profanity", "detoxify")
 
 
 @dataclass(frozen=True)
@@ -156,19 +156,17 @@ def _may_offend(plan: Plan, prompts: str) -> bool:
     steered = {
         objective.prompts
         for objective in plan.objectives.values()
-        if any(study.metrics[name].function in _OFFENSIVE_SCORERS for name in objective.criteria)
+        if any(
+            objectives.load(study.metrics[name].function).offensive for name in objective.criteria
+        )
     }
     return prompts in measured | steered
 
 
 def _caveats(study: Study) -> list[str]:
-    """Caveats of the scorers that the study uses."""
-    if all(metric.function != "profanity" for metric in study.metrics.values()):
-        return []
-    return [
-        "Toxicity is scored by a linear profanity classifier over single words, which takes "
-        "mentions of identity for insults and misses polite ones."
-    ]
+    """Caveats of the scorers that the study uses, each once."""
+    scorers = [objectives.load(metric.function) for metric in study.metrics.values()]
+    return list(dict.fromkeys(scorer.caveat[1] for scorer in scorers if scorer.caveat))
 
 
 def quoted(text: str) -> str:
