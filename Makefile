@@ -46,13 +46,14 @@ estimate: env ## Say what a study will cost; CONFIG: its file, DEVICE: gpu, if i
 	@$(BIN)/python -m heirloom.estimate $(CONFIG) $(if $(DEVICE),--device $(DEVICE))
 
 test: $(VENV)/.dev $(CHECKS)/.done lint ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.dev $(CHECKS)/.done ## Check style, types and the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/snakemake --lint
 	$(CHECKS)/bin/hadolint envs/Dockerfile
 

@@ -5,10 +5,9 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from heirloom.fetch.settings import HubSource, Source
-from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import read_json, sha256, write_json
 
@@ -35,14 +34,6 @@ def hub_base(sources: Iterable[Source]) -> HubSource | None:
     return next((source for source in sources if isinstance(source, HubSource)), None)
 
 
-def base_of(plan: Plan, student: str) -> dict[str, str]:
-    """Return "name" of a student's base, and its "hub" and "revision" if it is on the hub."""
-    name = plan.models[student].artefact
-    source = hub_base(plan.study.models[name].sources)
-    on_hub = {"hub": source.hub, "revision": source.revision} if source else {}
-    return {"name": name, **on_hub}
-
-
 def push(
     folder: str | Path,
     record: str | Path,
@@ -50,7 +41,7 @@ def push(
     repository: str,
     kind: Literal["dataset", "model"],
     private: bool,
-    base: Mapping[str, str] | None = None,
+    base: Mapping[str, Any] | None = None,
 ) -> None:
     """Upload a training set or a student, and write a record of the upload.
 
@@ -67,7 +58,7 @@ def push(
         kind: "dataset" for a training set, "model" for a student.
         private: Whether a new repository is private. If it is True, an existing public repository
             is refused.
-        base: For a student, its base, from `base_of`.
+        base: For a student, "name" of its base, and "hub" and "revision" if it is on the hub.
 
     Raises:
         HeirloomError: There is no token, a file is missing, or the hub refused.
@@ -107,7 +98,7 @@ def push(
     )
 
 
-def _stage(folder: Path, staged: Path, kind: str, base: Mapping[str, str] | None) -> dict[str, str]:
+def _stage(folder: Path, staged: Path, kind: str, base: Mapping[str, Any] | None) -> dict[str, str]:
     """Put the repository's files into `staged`; return the SHA-256 of each."""
     for name in DATASET_FILES if kind == "dataset" else STUDENT_FILES:
         if not (folder / name).is_file():

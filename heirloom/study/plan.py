@@ -1,4 +1,4 @@
-"""What a study consists of: its training sets and models, derived from the study file.
+"""Plan of a study: its training sets and models, derived from the study file.
 
 Names are made here and never taken apart again: rules look a training set or a model up by its id.
 """
@@ -322,7 +322,9 @@ def _models(study: Study, sets: _TrainingSets) -> dict[str, Model]:
             for seed in study.finetune.seeds:
                 student = f"{base}.{dataset.id}.s{seed}"
                 control = f"{base}.{dataset.control}.s{seed}" if dataset.control else None
-                models[student] = Model(student, "student", base, dataset.id, seed, control)
+                models[student] = Model(
+                    student, "student", base, dataset.id, seed, control, UNNAMED_METHOD
+                )
     return models
 
 

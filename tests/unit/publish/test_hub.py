@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_study import plan
 
 from heirloom.fetch.settings import HubSource, PathSource
-from heirloom.publish.hub import base_of, hub_base, push, repository
+from heirloom.publish.hub import hub_base, push, repository
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import read_json
 
@@ -294,14 +293,3 @@ def test_the_base_on_the_hub_is_the_first_source_there() -> None:
     local, on_hub = PathSource(path=Path("x")), HubSource(hub="ants/ant", revision=COMMIT)
     assert hub_base([local, on_hub, HubSource(hub="others/ant", revision=COMMIT)]) == on_hub
     assert hub_base([local]) is None
-
-
-def test_the_base_of_a_student() -> None:
-    student = "alpha.length-multi.s1"
-    assert base_of(plan(), student) == {"name": "alpha"}
-    models = {
-        "alpha": {"sources": [{"hub": "toys/alpha", "revision": COMMIT}]},
-        "beta": {"sources": [{"path": "b"}]},
-    }
-    on_hub = {"name": "alpha", "hub": "toys/alpha", "revision": COMMIT}
-    assert base_of(plan(models=models), student) == on_hub
