@@ -28,10 +28,9 @@ from benchmarks.smollm2 import default_study, fetch_model
 from heirloom.finetune.examples import encode_example
 from heirloom.finetune.packing import IGNORED
 from heirloom.finetune.trainer import Recipe, Row, make_trainer
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.prompts.read import read_prompts
 from heirloom.prompts.split import split_prompts

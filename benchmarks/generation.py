@@ -22,10 +22,9 @@ from typing import Any
 import torch
 
 from benchmarks.smollm2 import default_study, fetch_model, sample_prompts
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 
 REQUEST = Request(5, 64, Sampling(1.0, 50), seed=17, batch_size=80)

@@ -67,10 +67,9 @@ def check(folder: Path, work: Path) -> None:
     """
     from heirloom.finetune.launch import finetune
     from heirloom.finetune.trainer import Recipe
-    from heirloom.generate.loop import generate
+    from heirloom.generate.completions import generate
     from heirloom.generate.model import load_model, load_tokenizer
-    from heirloom.generate.request import Prompt, Request
-    from heirloom.generate.sampling import Sampling
+    from heirloom.generate.request import Prompt, Request, Sampling
     from heirloom.generate.templates import CHAT, PromptTemplate
     from heirloom.profiling.engines.likelihood import encode_option, score
 

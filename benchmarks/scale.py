@@ -18,10 +18,9 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.smollm2 import default_study, fetch_model
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.prompts.read import read_prompts
 

@@ -8,11 +8,11 @@ shard, shards = map(int, wildcards.scatteritem.split("-of-"))
 log.setup(snakemake.log[0], f"generate {wildcards.teacher} {wildcards.prompts} {shard}/{shards}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
-from heirloom.fetch.cache import cache_root
 from heirloom.generate.backends.endpoint import open_model
-from heirloom.generate.loop import generate
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+
+from heirloom.fetch.cache import cache_root
+from heirloom.generate.completions import generate
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.files import read_json, read_jsonl, sha256, write_jsonl
 from heirloom.support.work_folder import fingerprint

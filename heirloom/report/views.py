@@ -114,7 +114,7 @@ def sections(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
     profiles, changes = tables["profiles"], tables["changes"]
     pairs = main_metrics(plan, profiles)
     resolved = resolution(changes, pairs)
-    summaries = {benchmark.name: benchmark.summary for benchmark in profiling.registered()}
+    summaries = {benchmark.name: benchmark.summary for benchmark in profiling.BENCHMARKS}
     versus = {(row.student, row.benchmark, row.metric): row for row in rows_of(changes)}
     held = {(row.model, row.benchmark, row.metric): row for row in rows_of(profiles)}
     return [

@@ -281,7 +281,7 @@ def _row(
 
 def _definition(benchmark: str, metric: str) -> profiling.Metric:
     try:
-        return profiling.get(benchmark).metrics[metric]
+        return profiling.BENCHMARKS.get(benchmark).metrics[metric]
     except KeyError:
         raise HeirloomError(
             f"the profiles report {benchmark}.{metric}, which the benchmark {benchmark} does not "

@@ -13,6 +13,7 @@ from random import Random
 import pandas as pd
 import pytest
 import yaml
+from toy_study import write_metrics
 
 from heirloom import profiling
 from heirloom.analyse import tables
@@ -162,7 +163,7 @@ def run(
         folder = root / "profiles" / name
         write_jsonl(folder / "text.records.jsonl", records)
         summary = profiling.summarise(records, metrics, seed=seed)
-        write_json(folder / "text.json", {"metrics": summary})
+        write_metrics(folder / "text.json", summary)
     tables.write_all(root, root / "tables")
     return tables.read_all(root / "tables", record)["changes"]
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from heirloom.generate.backends.decoder import Decoder
 from pydantic import ValidationError
 from test_generation import GREEDY, QUESTIONS, SAMPLED, SPELLED, WRITING, save_spelled
 from test_generation import spelled as spelled  # a fixture
 
 from heirloom.generate.backends import openvino as openvino_decoding
 from heirloom.generate.backends import openvino_graph
-from heirloom.generate.backends.decoder import Decoder
 from heirloom.generate.backends.transformers import TransformersDecoder
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.request import Prompt, Request
 from heirloom.generate.settings import Generate

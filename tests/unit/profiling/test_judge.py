@@ -11,12 +11,15 @@ import pytest
 import torch
 import yaml
 from pydantic import ValidationError
+from toy_study import write_metrics
 
 from heirloom import profiling
 from heirloom.analyse.results import load_study
 from heirloom.analyse.tables.agreement import HUMAN, agreement
 from heirloom.generate import loop as generation
 from heirloom.generate.model import LanguageModel, load_model
+from heirloom.generate.request import Prompt, Request
+from heirloom.generate.sampling import Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
 from heirloom.profiling.data.preferences import Pair
@@ -249,7 +252,7 @@ def task(model: LanguageModel, folder: Path, pairs: Path | None = None, rows: An
 
 def run(task: Task, **options: Any) -> list[Record]:
     settings = JudgeOptions.model_validate({"data": ["bar"], **options})
-    return profiling.get("judge").run(task, settings)
+    return profiling.BENCHMARKS.get("judge").run(task, settings)
 
 
 @pytest.mark.parametrize("template", ["chat", "Q: {prompt}\nA:"])
@@ -302,8 +305,8 @@ def test_generated_verdicts_are_the_models_own_words(
     tiny: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     records = run(task(tiny, tmp_path), verdict="generated")
-    asked = [generation.Prompt(str(i), questions(PAIR)[i]) for i in (0, 1)]
-    request = generation.Request(1, 8, generation.Sampling(0.0), 17, batch_size=8)
+    asked = [Prompt(str(i), questions(PAIR)[i]) for i in (0, 1)]
+    request = Request(1, 8, Sampling(0.0), 17, batch_size=8)
     pair = {"input": PAIR.prompt, "output_1": PAIR.first, "output_2": PAIR.second, "label": 1}
     (own,) = run(task(tiny, tmp_path, rows=[pair]), verdict="generated")
     written = generation.generate(tiny, asked, request, work=tmp_path / "own")
@@ -368,7 +371,7 @@ def judge_real(
         "llmbar": real("llmbar/LLMBar/Natural/dataset.json", size),
     }
     task = Task(model, [], "instruction", None, data, 17, work)
-    return profiling.get("judge").run(task, JudgeOptions(data=list(data)))
+    return profiling.BENCHMARKS.get("judge").run(task, JudgeOptions(data=list(data)))
 
 
 @pytest.fixture
@@ -407,7 +410,7 @@ def test_figure_3_from_real_labels(
         template = PromptTemplate(f"{name}: {{prompt}}\n{name[-4:]}:")
         judge = LanguageModel(name, patient.network, patient.tokenizer, template)
         records[name] = judge_real(judge, real, tmp_path / "work", 2)
-        write_json(own_study_folder / f"profiles/{name}/judge.json", {"metrics": {}})
+        write_metrics(own_study_folder / f"profiles/{name}/judge.json", {})
         write_jsonl(own_study_folder / f"profiles/{name}/judge.records.jsonl", records[name])
     table = agreement(load_study(own_study_folder))
     shares = table[table["other"] == HUMAN].set_index("judge")["agreement"]

@@ -1,8 +1,8 @@
 """Models that answer at an endpoint instead of running here.
 
-What an endpoint wrote is kept under everything that decides a text and nothing else. More
-candidates, other prompts or another number of shards ask for what is missing alone, and whoever has
-the files has the texts.
+Completions from an endpoint are kept under everything that determines them and nothing else. More
+candidates, other prompts or another number of shards ask for those that are missing alone, and
+whoever has the files has the completions.
 """
 
 import logging
@@ -10,46 +10,42 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock
 
 from heirloom.fetch.cache import cache_root
-from heirloom.fetch.notes import locate, trusts_code
 from heirloom.generate.answer_store import (
     Key,
     ask,
+    completion,
     decisive,
     keys,
     open_fields,
     read_answers,
-    record,
     sampling_fields,
 )
 from heirloom.generate.client import Client
-from heirloom.generate.model import LanguageModel, load_model
+from heirloom.generate.request import Completion, Prompt, Request
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import CHAT, PromptTemplate
 from heirloom.prompts.settings import Format
-from heirloom.support.files import Record, read_json, write_json
+from heirloom.support.files import read_json, write_json
 from heirloom.support.work_folder import fingerprint
-
-if TYPE_CHECKING:
-    from heirloom.generate.request import Prompt, Request
-
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RemoteModel:
-    """A model behind an endpoint: it can write, and nothing else can be asked of it.
+    """A model behind an endpoint: it generates, and nothing else can be asked of it.
 
     Attributes:
         name: Its name in the study.
-        endpoint: Where it answers.
+        endpoint: Address and name of the model there.
         prompt_template: How it is shown an instruction; `"chat"` leaves that to the server.
-        kept: The folder in which every answer is kept, for all studies.
+        kept: Folder in which every answer is kept, for all studies.
+        adapter_sha256: None: a student is never behind an endpoint.
     """
 
     name: str
@@ -59,58 +55,51 @@ class RemoteModel:
     adapter_sha256: None = None
 
     @property
-    def decoder_identity(self) -> Mapping[str, str]:
-        """What generates, for the profile."""
+    def identity(self) -> Mapping[str, str]:
+        """The server's model, as `heirloom.generate.backends.Backend.identity`."""
         return {"backend": "endpoint", **self.endpoint.identity}
 
     def cannot(self, *, generates: bool, format: Format | None) -> str | None:
-        """Why a benchmark is not applicable; None if it is.
+        """Return why a benchmark is not applicable; None if it is.
 
         Args:
-            generates: Whether the benchmark needs texts alone.
-            format: How its prompts are written; None if they are its own instructions.
+            generates: The benchmark needs completions alone.
+            format: Of its prompts; None if they are its own instructions.
         """
         if not generates:
-            return "an endpoint gives texts, and neither likelihoods nor encodings"
+            return "an endpoint gives completions, and neither likelihoods nor embeddings"
         if format == "continuation" and not self.endpoint.completions:
             return "the endpoint serves chat alone, which does not continue a text"
         return None
 
 
-def open_model(
-    note: str | Path, *, name: str, prompt_template: PromptTemplate, **options: Any
-) -> LanguageModel | RemoteModel:
-    """The model that a note of the fetch stage speaks of.
+def remote_model(
+    note: str | Path, *, name: str, prompt_template: PromptTemplate
+) -> RemoteModel | None:
+    """Return the model that a note of the fetch stage describes; None if it is no endpoint's.
 
     Args:
         note: The note.
         name: The model's name in the study.
         prompt_template: How it is shown an instruction.
-        options: Of `load_model`; they do not concern a model behind an endpoint.
     """
     described = read_json(note)
-    if "endpoint" in described:
-        endpoint = Endpoint(**described["endpoint"])
-        return RemoteModel(name, endpoint, prompt_template, cache_root() / "answers")
-    return load_model(
-        locate(note),
-        name=name,
-        prompt_template=prompt_template,
-        trust_remote_code=trusts_code(note),
-        **options,
-    )
+    if "endpoint" not in described:
+        return None
+    endpoint = Endpoint(**described["endpoint"])
+    return RemoteModel(name, endpoint, prompt_template, cache_root() / "answers")
 
 
 def generate(
-    model: RemoteModel, prompts: Sequence["Prompt"], request: "Request", *, shard: int, shards: int
-) -> list[Record]:
-    """See `heirloom.generate.loop.generate`.
+    model: RemoteModel, prompts: Sequence[Prompt], request: Request, *, shard: int, shards: int
+) -> list[Completion]:
+    """Complete prompts, see `heirloom.generate.completions.generate`.
 
-    Prompts, and not batches, are divided into shards. `n_tokens` is None where the server does not
-    count tokens; what a vendor's filter cut has the `finish_reason` `"length"`.
+    Prompts are divided into shards. `n_tokens` is None where the server does not count tokens; a
+    completion that a vendor's filter truncated has the `finish_reason` `"length"`.
 
     Raises:
-        HeirloomError: the endpoint refuses, or is dead. What it answered before is kept.
+        HeirloomError: The endpoint refuses, or is dead. Earlier answers are kept.
     """
     if request.sampling.top_k and model.endpoint.api == "openai":
         logger.warning("%s samples without top_k, which its endpoint refuses", model.name)
@@ -144,10 +133,10 @@ def generate(
     served = Counter(str(kept[key].served_by) for key in order)
     logger.info("the server called the model that answered: %s", ", ".join(served))
     stop, format = model.prompt_template.stop, request.format
-    return [record(key, kept[key], stop, format) for key in order]
+    return [completion(key, kept[key], stop, format) for key in order]
 
 
-def _body(model: RemoteModel, text: str, key: Key, request: "Request") -> dict[str, Any]:
+def _body(model: RemoteModel, text: str, key: Key, request: Request) -> dict[str, Any]:
     body = sampling_fields(key, request)
     if model.endpoint.api == "extended":
         body |= open_fields(request)

@@ -11,9 +11,9 @@ log.setup(snakemake.log[0], f"answer {teacher}")
 claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
 
 from heirloom.generate.backends.endpoint import open_model
-from heirloom.generate.loop import generate
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+
+from heirloom.generate.completions import generate
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.files import read_jsonl, write_jsonl
 from heirloom.support.subset import draw
