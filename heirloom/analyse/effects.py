@@ -1,4 +1,4 @@
-"""Effects of training: in percent or as a difference, decided once for words, tables and figures."""
+"""Effects of training, in percent or as a difference: decided once for words, tables, figures."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pandas as pd
 
 Reference = Literal["base", "control"]
+REFERENCES: tuple[Reference, ...] = ("base", "control")
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,11 @@ def effect(row: Any, against: Reference) -> Effect:
     a difference: where the reference is sometimes resampled to zero, only the difference is left.
     """
 
-    def ends(kind: str) -> list[float]:
-        return [getattr(row, f"{kind}_vs_{against}{end}") for end in ("", "_low", "_high")]
+    def ends(kind: str) -> tuple[float, float, float]:
+        name = f"{kind}_vs_{against}"
+        return getattr(row, name), getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
 
     change, gap = ends("change"), ends("difference")
     if row.relative == "yes" and (pd.notna(change[1]) or pd.isna(gap[1])):
-        return Effect(*change, relative=True, unit="%")
-    return Effect(*gap, relative=False, unit=row.unit)
+        return Effect(*change, True, "%")
+    return Effect(*gap, False, row.unit)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.tables.frames import rows_of
-from heirloom.analyse.tables.models import main_metrics
+from heirloom.analyse.frames import rows_of
+from heirloom.analyse.main_metrics import main_metrics
 from heirloom.fetch.settings import HubSource
 from heirloom.publish.hub import hub_base
 from heirloom.publish.licences import combined_license, student_licenses

@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.tables.frames import rows_of, unique
-from heirloom.analyse.tables.models import main_metrics, steers
+from heirloom.analyse.comparisons import steers
+from heirloom.analyse.frames import rows_of, unique
+from heirloom.analyse.main_metrics import main_metrics
 from heirloom.report.findings import (
     bases,
     count,

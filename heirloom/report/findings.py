@@ -10,9 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from heirloom.analyse.comparisons import STEERING, of_fewer_candidates, steers
+from heirloom.analyse.frames import rows_of
+from heirloom.analyse.main_metrics import main_metrics
 from heirloom.analyse.tables.configuration import flatten
-from heirloom.analyse.tables.frames import rows_of
-from heirloom.analyse.tables.models import STEERING, main_metrics, of_fewer_candidates, steers
 from heirloom.report.labels import (
     STYLE,
     full_label,

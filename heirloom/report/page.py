@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from heirloom.analyse.contents import figure_names, table_names, title_of
 from heirloom.analyse.results import load_results
-from heirloom.analyse.tables import read, to_csv
+from heirloom.analyse.tables import read, table_names, to_csv
 from heirloom.report import views
 from heirloom.report.abstract import abstract, agreement, spent
 from heirloom.report.downloads import data_uri, latex
+from heirloom.report.figures import figure_names, title_of
 from heirloom.report.findings import (
     active_findings,
     bases,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from heirloom.analyse.results import Results
-from heirloom.analyse.tables.models import main_of
+from heirloom.profiling.labels import main_of
 from heirloom.report.findings import count, teachers
 from heirloom.report.labels import label, number
 from heirloom.study.plan import Plan

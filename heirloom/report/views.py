@@ -8,30 +8,14 @@ from typing import Any
 import pandas as pd
 
 from heirloom import profiling
-from heirloom.analyse.tables.frames import ALL_TEXT, TEXT_COLUMNS, rows_of, unique
-from heirloom.analyse.tables.models import main_metrics
+from heirloom.analyse.frames import rows_of, unique
+from heirloom.analyse.main_metrics import main_metrics
+from heirloom.analyse.tables import TABLES
 from heirloom.report.findings import p_value, points, resolution
 from heirloom.report.labels import benchmark_label, full_label, label, number, signed, student_label
 from heirloom.study.plan import Plan
 
 _DASH = "\u2013"
-_HEADINGS = {
-    "data_set": "Data set",
-    "n_missing": "missing",
-    "n_tied": "tied",
-    "n_truncated": "truncated",
-    "n_prompts": "prompts with candidates",
-    "difference_n": "prompts compared",
-    "truncated": "truncated, %",
-    "tokens": "tokens, mean",
-    "cpu_seconds": "CPU seconds",
-    "peak_memory": "peak memory, MB",
-    "tokens_per_second": "tokens a second",
-    "agreement": "same answer, %",
-    "agreement_with_ties": "same verdict, ties counted, %",
-    "kappa_with_ties": "kappa, ties counted",
-}
-_PREFIXES = {"share_": "from {}, %", "mean_": "{}, mean", "unscored_": "{} unscored"}
 
 
 @dataclass(frozen=True)
@@ -282,13 +266,13 @@ def any_table(name: str, table: pd.DataFrame) -> View:
         for name in names
         if not (name.endswith(("_low", "_high")) and name.rpartition("_")[0] in names)
     ]
-    text = set(names) if name in ALL_TEXT else set(TEXT_COLUMNS)
-    headings = [(_heading(name, column), column not in text) for column in columns]
+    registered = TABLES.get(name)
+    headings = [(registered.heading(c), not registered.is_text(c)) for c in columns]
     rows = []
     for record in table.to_dict("records"):
         row = []
         for column in columns:
-            if column in text:
+            if registered.is_text(column):
                 row.append(Cell(str(record[column]) or _DASH))
             elif f"{column}_low" in record and f"{column}_high" in record:
                 ends = (record[f"{column}_low"], record[f"{column}_high"])
@@ -298,17 +282,6 @@ def any_table(name: str, table: pd.DataFrame) -> View:
                 row.append(_cell(record[column]))
         rows.append(row)
     return View(headings, rows)
-
-
-def _heading(table: str, column: str) -> str:
-    if table == "study_settings" and column != "key":
-        return column
-    text = "tokens" if (table, column) == ("costs", "tokens") else _HEADINGS.get(column, column)
-    for prefix, pattern in _PREFIXES.items():
-        if column.startswith(prefix):
-            text = pattern.format(column.removeprefix(prefix))
-    text = text.replace("_", " ")
-    return text if len(text) == 1 else text[0].upper() + text[1:]
 
 
 def _with_interval(value: float, low: float, high: float, *, text: Callable[[float], str]) -> Cell:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
+from heirloom.analyse.frames import rows_of, unique
 from heirloom.analyse.tables.agreement import HUMAN
-from heirloom.analyse.tables.frames import rows_of, unique
 from heirloom.report.figures import drawing
 from heirloom.report.labels import student_label
 from heirloom.study.plan import Plan

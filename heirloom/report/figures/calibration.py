@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from heirloom.analyse.tables.frames import rows_of
+from heirloom.analyse.frames import rows_of
 from heirloom.report.figures import drawing
 from heirloom.report.labels import student_label
 from heirloom.study.plan import Plan

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.tables.frames import rows_of, unique
+from heirloom.analyse.frames import rows_of, unique
 from heirloom.report.figures import drawing
 from heirloom.report.figures.drawing import Row
 from heirloom.report.labels import objective_label

@@ -5,8 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.tables.frames import rows_of
-from heirloom.analyse.tables.models import main_metrics, steers
+from heirloom.analyse.comparisons import steers
+from heirloom.analyse.frames import rows_of
+from heirloom.analyse.main_metrics import main_metrics
 from heirloom.report.figures import drawing
 from heirloom.report.figures.drawing import Row, row_of
 from heirloom.report.labels import (
