@@ -67,7 +67,7 @@ def write_with_tables(folder: Path, *, namespace: str | None = None) -> None:
     """Write the tables that cards are written from, and the cards."""
     results = load_results(folder)
     for name in TABLES:
-        tables.write(tables.TABLES[name](results), folder / "tables" / f"{name}.csv")
+        tables.write(tables.TABLES.get(name).compute(results), results.paths.table(name))
     write_cards(folder, command="snakemake --cores 7", namespace=namespace)
 
 
