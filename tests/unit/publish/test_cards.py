@@ -300,7 +300,7 @@ def test_the_recipe_is_told(folder: Path) -> None:
     assert "rank 16, alpha 32, in float32; the base is in float32" in text
     assert "20 steps of 4 examples (2 epochs), peak learning rate 0.001" in text
     assert "700 tokens of 1,200" in text
-    assert "2; 1 more were left out because they exceed 512 tokens" in text
+    assert "2; left out because they exceed 512 tokens: 1." in text
     assert "3 over the first 2 steps, 1.5 over the last 2 steps" in text
     assert "c" * 64 in text
 
