@@ -4,9 +4,9 @@ from pathlib import Path
 
 from heirloom.analyse import tables
 from heirloom.analyse.tables.studies import read, studies, study_settings
-from heirloom.support import log
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "studies")
+start_job(snakemake.log[0], "studies")
 folders = {
     study: Path(changes).parent
     for study, changes in zip(snakemake.params.studies, snakemake.input.changes, strict=True)

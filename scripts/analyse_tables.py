@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from heirloom.analyse import tables
-from heirloom.support import log
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "tables")
+start_job(snakemake.log[0], "tables")
 tables.write_all(Path(snakemake.input.plan).parent, Path(snakemake.output.changes).parent)

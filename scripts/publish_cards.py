@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from heirloom.publish.cards import write_cards
-from heirloom.support import log
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "cards")
+start_job(snakemake.log[0], "cards")
 write_cards(
     Path(snakemake.input.plan).parent,
     command=snakemake.params.command,

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from heirloom.publish.crate import write_crate
-from heirloom.support import log
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "crate")
+start_job(snakemake.log[0], "crate")
 write_crate(
     Path(snakemake.output.metadata).parent,
     snakemake.input.outputs,

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from heirloom.report import figures
-from heirloom.support import log
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "figures")
+start_job(snakemake.log[0], "figures")
 figures.write_all(
     Path(snakemake.input.plan).parent,
     Path(snakemake.input.tables[0]).parent,

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from heirloom.report import page as report
-from heirloom.support import log
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "report")
+start_job(snakemake.log[0], "report")
 report.write(
     Path(snakemake.input.plan).parent,
     Path(snakemake.input.tables[0]).parent,

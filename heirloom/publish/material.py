@@ -11,17 +11,17 @@ import pandas as pd
 from heirloom import objectives
 from heirloom.analyse.results import Results
 from heirloom.fetch.settings import Artefact, HubSource, PathSource, Source, describe
+from heirloom.profiling import BENCHMARKS
 from heirloom.publish.hub import repository
 from heirloom.publish.licences import terms
 from heirloom.report.findings import count, listed
 from heirloom.report.labels import number
+from heirloom.select.strategies import STRATEGIES
 from heirloom.study.config import Study
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report" / "cards"
-
-_TAGS = {"passive": "passive-inheritance", "random": "random-control"}
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ def shared_values(material: Material, dataset: str, licenses: Mapping[str, str |
         "generate": study.generate,
         "data": data,
         "objective": plan.objectives[data.objective] if data.objective else None,
+        "strategy": STRATEGIES.get(data.selection),
         "caveats": _caveats(study),
         "offensive": _may_offend(plan, data.prompts),
         "licenses": licenses,
@@ -140,7 +141,7 @@ def _origin(source: Source) -> str:
 def tags(material: Material, dataset: str) -> list[str]:
     """Return the hub's tags of a training set, which its students have as well."""
     data = material.plan.datasets[dataset]
-    kind = _TAGS.get(data.selection, "active-inheritance")
+    kind = STRATEGIES.get(data.selection).tag
     offensive = ["not-for-all-audiences"] if _may_offend(material.plan, data.prompts) else []
     return ["heirloom", "synthetic", kind, *offensive]
 
@@ -151,7 +152,7 @@ def _may_offend(plan: Plan, prompts: str) -> bool:
     measured = {
         getattr(options, "prompts", None)
         for name, options in study.benchmarks.items()
-        if name == "toxicity"
+        if BENCHMARKS.get(name).offensive
     }
     steered = {
         objective.prompts

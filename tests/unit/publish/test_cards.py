@@ -16,7 +16,7 @@ from heirloom.publish.cards import TABLES, write_cards
 from heirloom.publish.dataset_card import COLUMNS, size_class
 from heirloom.publish.licences import combined_license
 from heirloom.report import findings
-from heirloom.select import strategies
+from heirloom.select.training_set import Sources, TrainingSet, build_training_set
 from heirloom.study.plan import Plan
 from heirloom.support.files import read_json, write_json, write_jsonl
 
@@ -238,15 +238,10 @@ def test_the_making_is_told(folder: Path) -> None:
 
 
 def test_every_column_is_described() -> None:
-    candidate = {
-        "teacher": "a",
-        "prompt_id": "p",
-        "sample": 0,
-        "completion": "text",
-        "finish_reason": "stop",
-    }
-    (row,) = strategies.select_random([candidate], seed=1)
-    assert {name for name, _, _ in COLUMNS} == {"prompt", *row}
+    candidate = {"prompt_id": "p", "sample": 0, "completion": "text", "finish_reason": "stop"}
+    sources = Sources([{"id": "p", "text": "Say."}], {"a": [candidate]})
+    (row,), _ = build_training_set(TrainingSet("d", "random", "a", "p"), sources, seed=1)
+    assert {name for name, _, _ in COLUMNS} == set(row)
 
 
 def test_what_was_measured_is_what_the_tables_say(folder: Path) -> None:
