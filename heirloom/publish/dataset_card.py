@@ -6,8 +6,7 @@ import pandas as pd
 from heirloom.analyse.results import chosen_scores
 from heirloom.publish.licences import combined_license, dataset_licenses
 from heirloom.publish.material import Material, render, shared_values, tags
-from heirloom.report.findings import count
-from heirloom.report.labels import signed
+from heirloom.report.wording import count, interval, signed
 from heirloom.support.files import Record
 
 #: Columns of train.jsonl: name, type, meaning.
@@ -127,7 +126,5 @@ def _difference(material: Material, dataset: str) -> str | None:
     row = table[table["dataset"] == dataset].iloc[0]
     if pd.isna(row["difference"]):
         return None
-    ends = ""
-    if pd.notna(row["difference_low"]):
-        ends = f" [{signed(row['difference_low'])}, {signed(row['difference_high'])}]"
+    ends = interval(row["difference_low"], row["difference_high"], signed)
     return f"{signed(row['difference'])}{ends} ({count(int(row['difference_n']), 'prompt')})"

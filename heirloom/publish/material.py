@@ -8,14 +8,13 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom import objectives
+from heirloom.analyse.offence import may_offend
 from heirloom.analyse.results import Results
 from heirloom.fetch.settings import Artefact, HubSource, PathSource, Source, describe
-from heirloom.profiling import BENCHMARKS
 from heirloom.publish.hub import repository
 from heirloom.publish.licences import terms
-from heirloom.report.findings import count, listed
-from heirloom.report.labels import number
+from heirloom.report.findings.limits import scorer_caveats
+from heirloom.report.wording import count, listed, number
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.config import Study
 from heirloom.study.plan import Plan
@@ -99,8 +98,8 @@ def shared_values(material: Material, dataset: str, licenses: Mapping[str, str |
         "data": data,
         "objective": plan.objectives[data.objective] if data.objective else None,
         "strategy": STRATEGIES.get(data.selection),
-        "caveats": _caveats(study),
-        "offensive": _may_offend(plan, data.prompts),
+        "caveats": [text for _, text in scorer_caveats(plan)],
+        "offensive": may_offend(plan, prompts=data.prompts),
         "licenses": licenses,
         "terms": terms(licenses),
         "run": material.run,
@@ -142,32 +141,8 @@ def tags(material: Material, dataset: str) -> list[str]:
     """Return the hub's tags of a training set, which its students have as well."""
     data = material.plan.datasets[dataset]
     kind = STRATEGIES.get(data.selection).tag
-    offensive = ["not-for-all-audiences"] if _may_offend(material.plan, data.prompts) else []
+    offensive = ["not-for-all-audiences"] if may_offend(material.plan, prompts=data.prompts) else []
     return ["heirloom", "synthetic", kind, *offensive]
-
-
-def _may_offend(plan: Plan, prompts: str) -> bool:
-    """Whether completions of a prompt set may be offensive: the study measures or steers that."""
-    study = plan.study
-    measured = {
-        getattr(options, "prompts", None)
-        for name, options in study.benchmarks.items()
-        if BENCHMARKS.get(name).offensive
-    }
-    steered = {
-        objective.prompts
-        for objective in plan.objectives.values()
-        if any(
-            objectives.load(study.metrics[name].function).offensive for name in objective.criteria
-        )
-    }
-    return prompts in measured | steered
-
-
-def _caveats(study: Study) -> list[str]:
-    """Caveats of the scorers that the study uses, each once."""
-    scorers = [objectives.load(metric.function) for metric in study.metrics.values()]
-    return list(dict.fromkeys(scorer.caveat[1] for scorer in scorers if scorer.caveat))
 
 
 def quoted(text: str) -> str:

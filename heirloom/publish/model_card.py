@@ -7,20 +7,18 @@ from typing import Any
 
 import pandas as pd
 
+from heirloom.analyse.effects import Reference, effect
 from heirloom.analyse.frames import rows_of
 from heirloom.analyse.main_metrics import main_metrics
 from heirloom.fetch.settings import HubSource
+from heirloom.profiling.labels import full_label
 from heirloom.publish.hub import hub_base
 from heirloom.publish.licences import combined_license, student_licenses
 from heirloom.publish.material import Material, model_origin, quoted, render, shared_values, tags
-from heirloom.report.findings import (
-    active_findings,
-    benchmark_findings,
-    effect,
-    passive_findings,
-    significant,
-)
-from heirloom.report.labels import full_label
+from heirloom.report.findings.active import active_findings
+from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
+from heirloom.report.findings.significance import significant
+from heirloom.report.wording import effect_text
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
@@ -135,12 +133,13 @@ def _measured(plan: Plan, own: pd.DataFrame) -> list[Record]:
     return found
 
 
-def _shown(row: Any, against: str) -> str:
+def _shown(row: Any, against: Reference) -> str:
     """An effect, in bold where it is significant after correction."""
     found = effect(row, against)
     if pd.isna(found.value):
         return "undefined"
-    return f"**{found}**" if significant(row, against) else str(found)
+    text = effect_text(found)
+    return f"**{text}**" if significant(row, against) else text
 
 
 def _eval_results(material: Material, student: str) -> list[Any]:

@@ -15,7 +15,7 @@ from heirloom.analyse.results import load_results
 from heirloom.publish.cards import TABLES, write_cards
 from heirloom.publish.dataset_card import COLUMNS, size_class
 from heirloom.publish.licences import combined_license
-from heirloom.report import findings
+from heirloom.report.findings.active import active_findings
 from heirloom.select.training_set import Sources, TrainingSet, build_training_set
 from heirloom.study.plan import Plan
 from heirloom.support.files import read_json, write_json, write_jsonl
@@ -261,7 +261,7 @@ def test_what_was_measured_is_what_the_tables_say(folder: Path) -> None:
         if shown:
             assert ("**" in rows[shown][6]) == (row.p_holm_vs_control < 0.05)
     # The second of two students that this objective steered.
-    for sentence in findings.active_findings(plan, read)["length"][1].sentences:
+    for sentence in active_findings(plan, read)["length"][1].sentences:
         assert f"- {sentence}\n" in text
 
 
