@@ -299,7 +299,7 @@ def _common(material: Material, dataset: str, licenses: Mapping[str, str | None]
 
 def _model(material: Material, name: str) -> Record:
     """Name, sources and checksum of a model, the checksum as its profiles note it."""
-    noted = [p["revisions"]["model"] for p in material.study.profiles[name].values()]
+    noted = [p.revisions["model"] for p in material.study.profiles[name].values()]
     described = material.config["models"][name]
     found = _artefact(name, described["sources"])
     if endpoint := described.get("endpoint"):

@@ -15,15 +15,14 @@ import pytest
 import yaml
 from toy_study import write_metrics
 
-from heirloom import profiling
-from heirloom.analyse import tables
-from heirloom.analyse.tables.models import MAIN
+from heirloom.analyse.tables import read
+from heirloom.analyse.write import write_tables
 from heirloom.objectives.length import length
-from heirloom.profiling import text
-from heirloom.select.strategies import Criteria
+from heirloom.profiling import BENCHMARKS, summarise, text
+from heirloom.select.strategies import Criteria, Criterion
 from heirloom.select.training_set import training_set
 from heirloom.study.parse import parse_study
-from heirloom.study.plan import make_plan, plan_record
+from heirloom.study.plan import make_plan
 from heirloom.support.files import read_jsonl, write_json, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -97,14 +96,13 @@ def run(
                     "measured_by": "text.length",
                 }
             },
-            "generation": {"k": K},
-            "benchmarks": {"text": {"prompts": "instructions"}},
+            "generate": {"k": K},
+            "profiling": {"text": {"prompts": "instructions"}},
         },
         root=ROOT,
     )
     plan = make_plan(study)
-    record = plan_record(study, plan)
-    write_json(root / "plan.json", record)
+    plan.write(root / "plan.json")
     texts = {
         split: [{"id": f"{split}{index:03d}", "text": "Say something."} for index in range(n)]
         for split, n in (("train", train), ("eval", EVAL))
@@ -141,13 +139,13 @@ def run(
             pool=dataset.pool,
             prompt_set=dataset.prompts,
             objective=dataset.objective,
-            criteria=Criteria.read(record["objectives"]["length"]) if best else None,
+            criteria=Criteria({"length": Criterion("maximise")}) if best else None,
             seed=seed,
         )
         write_jsonl(root / f"datasets/{name}/train.jsonl", rows)
         write_json(root / f"datasets/{name}/card.json", card)
     options = text.TextOptions(prompts="instructions")
-    metrics = {name: text.METRICS[name] for name in MAIN["text"]}
+    metrics = {name: text.METRICS[name] for name in BENCHMARKS.get("text").main}
     for name, described in plan.models.items():
         random = Random(f"{seed}/{name}")
         if described.base in copying:
@@ -162,10 +160,10 @@ def run(
             records.append({"id": prompt["id"], **text._measure(answer, options)})
         folder = root / "profiles" / name
         write_jsonl(folder / "text.records.jsonl", records)
-        summary = profiling.summarise(records, metrics, seed=seed)
+        summary = summarise(records, metrics, seed=seed)
         write_metrics(folder / "text.json", summary)
-    tables.write_all(root, root / "tables")
-    return tables.read_all(root / "tables", record)["changes"]
+    write_tables(root)
+    return read(root / "tables", ["changes"])["changes"]
 
 
 def _answer(prompt_id: str, sample: int, completion: str) -> dict[str, object]:
