@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from heirloom.objectives.length import words
+from heirloom.objectives.words import words
 from heirloom.profiling import (
     DataName,
     Metric,

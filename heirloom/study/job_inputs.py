@@ -16,6 +16,7 @@ from heirloom.fetch.notes import locate
 from heirloom.fetch.settings import Artefact, HubSource, PathSource
 from heirloom.generate.backends import BACKENDS
 from heirloom.generate.settings import Model
+from heirloom.objectives import source_files
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import needs
 from heirloom.study.modules import modules_of
@@ -62,7 +63,7 @@ class JobInputs:
     def endpoint(self, model: str) -> Record | None:
         """The endpoint that a model is behind, as JSON; None if it has sources."""
         endpoint = self.plan.study.models[model].endpoint
-        return endpoint and endpoint.model_dump(mode="json")
+        return endpoint.model_dump(mode="json") if endpoint else None
 
     def lost_notes(self) -> list[str]:
         """Notes on artefacts that are no longer where they were, to be fetched again.
@@ -96,7 +97,7 @@ class JobInputs:
     def scorer_files(self, metric: str) -> list[str]:
         """Files that define a metric's scorer: editing one scores again."""
         function = self.plan.study.metrics[metric].function
-        return [os.path.relpath(file) for file in objectives.source_files(function)]
+        return [os.path.relpath(file) for file in source_files(function)]
 
     def pool_candidates(self, dataset: str) -> list[str]:
         """Candidates of every teacher in a training set's pool."""
@@ -169,8 +170,9 @@ class JobInputs:
 
     def benchmark_modules(self) -> list[str]:
         """Files that define the numbers of the study's benchmarks, their scorers included."""
-        named = {needs(options).metric for options in self.plan.study.benchmarks.values()}
-        scorers = [file for metric in sorted(named - {None}) for file in self.scorer_files(metric)]
+        needed = [needs(options) for options in self.plan.study.benchmarks.values()]
+        metrics = sorted({found.metric for found in needed if found.metric})
+        scorers = [file for metric in metrics for file in self.scorer_files(metric)]
         own = [BENCHMARKS.source(name) for name in self.plan.benchmarks]
         return sorted(
             {*modules("profiling.run"), *part_files(own), *scorers, *self.generate_modules()}

@@ -10,8 +10,8 @@ import yaml
 
 from heirloom.fetch.cache import cache_root
 from heirloom.fetch.settings import PathSource
-from heirloom.study.config import Study
 from heirloom.profiling.workload import without_cost
+from heirloom.study.config import Study
 from heirloom.study.estimate import RATES, Line, Measured, estimate, measure
 from heirloom.study.job_size import count_parameters
 from heirloom.study.parse import parse_study

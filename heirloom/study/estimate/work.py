@@ -57,7 +57,7 @@ def _generation(plan: Plan) -> list[Work]:
 def _judged(plan: Plan) -> list[Work]:
     """Completions of the study's own teachers that judges are shown."""
     judge = plan.study.judge
-    if judge is None:
+    if judge is None or judge.prompts is None:
         return []
     prompts = plan.study.prompts[judge.prompts].eval
     pool = plan.study.judged_teachers
