@@ -7,8 +7,15 @@ import pytest
 from toy_study import plan
 
 from heirloom.analyse.results import Results, load_results
-from heirloom.analyse.tables import TABLES, Table, read_all, table, table_names, to_csv
-from heirloom.analyse.write import write_tables
+from heirloom.analyse.tables import (
+    TABLES,
+    Table,
+    read_all,
+    table,
+    table_names,
+    to_csv,
+    write_tables,
+)
 from heirloom.support.errors import HeirloomError
 
 CAPTIONS = Path(__file__).resolve().parents[3] / "report/captions"

@@ -5,8 +5,7 @@ from toy_study import plan
 
 from heirloom.analyse.results import load_results
 from heirloom.analyse.tables import read
-from heirloom.analyse.tables.costs import costs
-from heirloom.analyse.write import write_costs
+from heirloom.analyse.tables.costs import costs, write_costs
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import write_json, write_text
 

@@ -15,8 +15,7 @@ import pytest
 import yaml
 from toy_study import write_metrics
 
-from heirloom.analyse.tables import read
-from heirloom.analyse.write import write_tables
+from heirloom.analyse.tables import read, write_tables
 from heirloom.objectives.length import length
 from heirloom.profiling import BENCHMARKS, summarise, text
 from heirloom.select.strategies import Criteria, Criterion

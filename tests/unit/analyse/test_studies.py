@@ -3,8 +3,7 @@ import pytest
 from toy_changes import CHANGES
 
 from heirloom.analyse.tables import TABLES, to_csv, write
-from heirloom.analyse.tables.studies import STUDIES, studies, study_settings
-from heirloom.analyse.write import write_comparisons
+from heirloom.analyse.tables.studies import STUDIES, studies, study_settings, write_comparisons
 from heirloom.study.parse import parse_study
 from heirloom.support.errors import HeirloomError
 
