@@ -19,6 +19,7 @@ from heirloom.generate.settings import Model
 from heirloom.objectives import source_files
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import needs
+from heirloom.select.strategies import STRATEGIES
 from heirloom.study.modules import modules_of
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
@@ -120,10 +121,10 @@ class JobInputs:
         origin = self.plan.datasets[dataset].prompts_of
         return [self.paths.dataset(origin, "train.jsonl")] if origin else []
 
-    def objective(self, dataset: str) -> Record | None:
-        """The objective that a training set is selected for, as JSON; None without one."""
+    def criteria(self, dataset: str) -> Record | None:
+        """Criteria that a training set is selected by, as JSON; None without an objective."""
         name = self.plan.datasets[dataset].objective
-        return self.plan.objectives[name].model_dump(mode="json") if name else None
+        return self.plan.objectives[name].decides() if name else None
 
     def select_modules(self, dataset: str) -> list[str]:
         """Files that define a training set, the strategy that selects it included."""

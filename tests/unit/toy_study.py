@@ -355,7 +355,7 @@ CATEGORIES = ["Age", "Gender_identity", "Religion"]
 
 
 def bbq_records(model: str):
-    """Twenty questions a category and condition; longer names are more biased."""
+    """Twenty questions per category and condition; longer names are more biased."""
     rng = np.random.default_rng(len(model))
     rows = []
     for category in CATEGORIES:
@@ -376,7 +376,7 @@ def bbq_records(model: str):
 
 
 def calibration_records(model: str):
-    """Sixty questions a data set; longer names are surer, and no more often right."""
+    """Sixty questions per data set; longer names are more confident, and no more often right."""
     rng = np.random.default_rng(len(model))
     rows = []
     for data_set in ("hellaswag", "openbookqa"):

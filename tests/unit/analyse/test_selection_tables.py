@@ -1,4 +1,4 @@
-"""What selection chose from and what students made of it: numbers derived by hand.
+"""Selection and inheritance: numbers derived by hand.
 
 The pools of the toy study (words of each candidate, of those that are not empty):
     p1: alpha 10, 20; beta 40, 5.    p2: alpha 30, 30; beta 25 (its other candidate is empty).

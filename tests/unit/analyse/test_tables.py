@@ -58,7 +58,7 @@ def test_training_sets_by_hand(results):
 
 def test_candidates_by_hand(results):
     row = one(candidates(results), teacher="beta", prompts="instructions")
-    # Words 40, 5, 0, 25: mean 17.5; one is cut, one is empty; toxicities 0, null, null, 0.1.
+    # Words 40, 5, 0, 25: mean 17.5; one is truncated, one is empty; toxicities 0, null, null, 0.1.
     assert (row.n, row.n_prompts, row.k, row["empty"]) == (4, 2, 2, 1)
     assert (row.truncated, row.tokens, row.mean_length) == (25, 17.5, 17.5)
     assert (row.mean_toxicity, row.unscored_toxicity) == (0.05, 2)
@@ -137,10 +137,10 @@ def test_calibration_bins_by_hand(wide_study_folder):
     assert list(own["bin"]) == list(range(1, 11))
     assert own["confidence"].is_monotonic_increasing
     records = read_jsonl(wide_study_folder / "profiles/alpha/calibration.records.jsonl")[:60]
-    surest = sorted(records, key=lambda record: record["confidence"])[-6:]
+    most_confident = sorted(records, key=lambda record: record["confidence"])[-6:]
     last = own.iloc[-1]
-    assert last.confidence == pytest.approx(np.mean([r["confidence"] for r in surest]))
-    assert last.accuracy == pytest.approx(np.mean([r["accuracy"] for r in surest]))
+    assert last.confidence == pytest.approx(np.mean([r["confidence"] for r in most_confident]))
+    assert last.accuracy == pytest.approx(np.mean([r["accuracy"] for r in most_confident]))
 
 
 def test_wilson_interval():
