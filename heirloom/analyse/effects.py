@@ -41,12 +41,18 @@ def effect(row: Any, against: Reference) -> Effect:
     In percent where the metric is on a ratio scale and the percentage has an interval, otherwise as
     a difference: where the reference is sometimes resampled to zero, only the difference is left.
     """
-
-    def ends(kind: str) -> tuple[float, float, float]:
-        name = f"{kind}_vs_{against}"
-        return getattr(row, name), getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
-
-    change, gap = ends("change"), ends("difference")
-    if row.relative == "yes" and (pd.notna(change[1]) or pd.isna(gap[1])):
+    change, gap = _ends(row, "change", against), difference(row, against)
+    if row.relative == "yes" and (pd.notna(change[1]) or pd.isna(gap.low)):
         return Effect(*change, True, "%")
-    return Effect(*gap, False, row.unit)
+    return gap
+
+
+def difference(row: Any, against: Reference) -> Effect:
+    """Return the effect in a row of the table of changes as a difference, whatever its scale."""
+    return Effect(*_ends(row, "difference", against), False, row.unit)
+
+
+def _ends(row: Any, kind: str, against: Reference) -> tuple[float, float, float]:
+    """Value, low and high in a row."""
+    name = f"{kind}_vs_{against}"
+    return getattr(row, name), getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
