@@ -20,6 +20,8 @@ from heirloom.analyse.contents import figure_names
 from heirloom.analyse.contents import study_table_names
 from heirloom.analyse.contents import table_names
 from heirloom.analyse.contents import title_of
+from heirloom.finetune.methods import METHODS
+from heirloom.finetune.settings import Run
 from heirloom.support.errors import HeirloomError
 from heirloom.study.modules import modules_of
 from heirloom.study.plan import make_plan

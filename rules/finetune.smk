@@ -1,6 +1,6 @@
 """Finetune a base on a training set.
 
-A killed job goes on from its last checkpoint, kept under work/.
+A killed job resumes from its last checkpoint, kept under work/.
 
 Required inputs:
     models/{base}.json
@@ -15,6 +15,7 @@ rule finetune:
     input:
         base=lambda w: f"{RESULTS}/models/{PLAN.models[w.student].base}.json",
         train=lambda w: f"{RESULTS}/datasets/{PLAN.models[w.student].dataset}/train.jsonl",
+        method=os.path.relpath(METHODS.source("lora")),
         modules=modules("finetune.launch"),
     output:
         weights=f"{RESULTS}/students/{{student}}/adapter_model.safetensors",
@@ -30,11 +31,9 @@ rule finetune:
     resources:
         **model_resources(finetuning_need),
     params:
-        recipe=lambda w: {
-            **STUDY.finetuning.model_dump(exclude={"seeds"}),
-            "seed": PLAN.models[w.student].seed,
-            "dtype": STUDY.dtype,
-        },
+        run=lambda w: Run(
+            STUDY.finetuning, PLAN.models[w.student].seed, STUDY.dtype
+        ).record(),
         template=lambda w: template_of(w.student),
         format=lambda w: STUDY.prompts[
             PLAN.datasets[PLAN.models[w.student].dataset].prompts

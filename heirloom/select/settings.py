@@ -180,9 +180,10 @@ class Objective(Criteria):
         """The part that decides the choice, as JSON from which `Criteria` is read back.
 
         The prompts, the pools and the profile metric decide nothing about a given pool: a rule with
-        this parameter does not select again when they change.
+        this parameter does not select again when they change, nor when a default is spelled out.
         """
-        return self.model_dump(mode="json", include=set(Criteria.model_fields), exclude_unset=True)
+        own = set(Criteria.model_fields)
+        return self.model_dump(mode="json", include=own, exclude_defaults=True)
 
 
 class Ablation(Section):

@@ -9,7 +9,7 @@ from pydantic import (
     Field,
 )
 
-from heirloom.finetune.settings import Finetuning
+from heirloom.finetune.settings import Finetune
 from heirloom.generate.settings import Generation, Model
 from heirloom.objectives.settings import Metric
 from heirloom.profiling.settings import Benchmarks, Data
@@ -62,7 +62,7 @@ class Study(Section):
         None, description="How much the number of candidates matters (figure 5)."
     )
     generation: Generation = Field(Generation(), description="How teachers write candidates.")
-    finetuning: Finetuning = Field(Finetuning(), description="How students learn.")
+    finetuning: Finetune = Field(Finetune(), description="How students are trained.")
     benchmarks: Benchmarks = Field(..., description="How models are profiled.")  # type: ignore[valid-type]
     compare_with: Names = Field(
         [],
