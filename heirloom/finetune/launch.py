@@ -40,7 +40,7 @@ class Base:
 
     Attributes:
         folder: Its folder.
-        prompt_template: How it is shown an instruction.
+        prompt_template: Form in which it is shown an instruction.
         trust_remote_code: Python code in the folder may run.
         sha256: Checksum of its files, for the manifest.
     """
@@ -77,7 +77,7 @@ ALONE = Hardware()
 
 @dataclass(frozen=True)
 class Folders:
-    """Where a run writes.
+    """Folders that a run writes to.
 
     Attributes:
         work: Checkpoints. A folder that belongs to another run, training set or number of processes

@@ -29,7 +29,7 @@ def completion_loss(
     n = len(targets) if num_items_in_batch is None else num_items_in_batch
     # A view: taking row 0 would fill a second such tensor with zeros on the way back.
     logits = outputs.logits.flatten(0, 1)
-    return cross_entropy(logits, targets) / max(n, 1)  # there may be nothing to learn
+    return cross_entropy(logits, targets) / max(n, 1)  # no token may carry loss
 
 
 def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

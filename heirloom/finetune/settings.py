@@ -14,7 +14,7 @@ _Method = name_in(METHODS)
 
 
 class Finetune(Section):
-    """How a student is trained on its training set, with loss on the completion's tokens."""
+    """Training of a student on its training set, with loss on the completion's tokens."""
 
     seeds: list[int] = Field([1], min_length=1, description="One student per seed.")
     methods: Annotated[list[_Method], AfterValidator(distinct)] = Field(  # type: ignore[valid-type]

@@ -30,7 +30,7 @@ class Method:
         name: Name in study files.
         prepare: The function that makes the model to train, from the loaded base and the section
             `finetune` of the study file. Only its parameters with gradients are trained, and its
-            `save_pretrained` writes the student.
+            `save_pretrained` saves the student.
         label: Name for readers.
         summary: One line about the method.
         files: Files of a student; every one must be there once it is trained.

@@ -78,7 +78,7 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 
 @pytest.mark.parametrize(
-    ("finish", "template", "format", "prompt", "learnt"),
+    ("finish", "template", "format", "prompt", "trained_on"),
     [
         (
             "stop",
@@ -99,7 +99,7 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     ],
 )
 def test_loss_is_on_the_completion_and_on_its_end(
-    tiny_model: Path, finish: str, template: str, format: Any, prompt: str, learnt: str
+    tiny_model: Path, finish: str, template: str, format: Any, prompt: str, trained_on: str
 ) -> None:
     tokenizer = load_tokenizer(tiny_model)
     row = encode_example(
@@ -111,7 +111,7 @@ def test_loss_is_on_the_completion_and_on_its_end(
         tokenizer.decode([t for t, c in zip(row["input_ids"], carries, strict=True) if not c])
         == prompt
     )
-    assert tokenizer.decode([label for label in row["labels"] if label != IGNORED]) == learnt
+    assert tokenizer.decode([label for label in row["labels"] if label != IGNORED]) == trained_on
     # Where there is loss, the label is the token itself, and it is all at the end.
     assert row["labels"][carries.index(True) :] == row["input_ids"][carries.index(True) :]
     assert all(carries[carries.index(True) :])
@@ -160,7 +160,7 @@ def test_what_predicts_a_token_with_loss_is_not_shared() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_cross_entropy_and_its_gradient(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
-    # 130 rows: two whole parts and the rest of one.
+    # 130 rows: two whole blocks and the rest of one.
     logits = (3 * torch.randn(130, 50, generator=generator)).to(dtype)
     targets = torch.randint(50, (130,), generator=generator)
     reference = logits.float().requires_grad_()
@@ -186,13 +186,13 @@ def encoded(base: Path, rows: list[Record]) -> list[dict[str, list[int]]]:
     return [encode_example(tokenizer, PromptTemplate(), row, "instruction") for row in rows]
 
 
-def adapted(network: Any, *, fused: bool = False) -> Any:
+def adapted(model: Any, *, fused: bool = False) -> Any:
     """With an adapter of random weights, the same each time."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
     config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
-    student = get_peft_model(network, config).eval()
+    student = get_peft_model(model, config).eval()
     if fused:
         assert fuse_adapters(student) == 14  # 7 linear layers in each of two
     return student
@@ -228,10 +228,10 @@ def packed_gradients(student: Any, rows: list[dict[str, list[int]]]) -> tuple[fl
 def test_packed_and_fused_it_is_the_models_own_loss_and_gradient(tiny_model: Path) -> None:
     rows = encoded(tiny_model, EXAMPLES[:4])
     expected, gradients = own_gradients(adapted(load(tiny_model)), rows)
-    network = load(tiny_model)
-    assert use_packing(network)
+    model = load(tiny_model)
+    assert use_packing(model)
     assert pack(rows)["lengths"][0] > 3  # of the chat template
-    loss, ours = packed_gradients(adapted(network, fused=True), rows)
+    loss, ours = packed_gradients(adapted(model, fused=True), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     assert loss > 1
     assert len(ours) == len(gradients) == 28
@@ -264,9 +264,9 @@ def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path) -> None:
     rows = encoded(tiny_model, EXAMPLES[:4])
     options = {"final_logit_softcapping": 2.0, "attn_logit_softcapping": None}
     expected, gradients = own_gradients(adapted(gemma(**options)), rows)
-    network = gemma(**options)
-    assert use_packing(network)
-    loss, ours = packed_gradients(adapted(network, fused=True), rows)
+    model = gemma(**options)
+    assert use_packing(model)
+    loss, ours = packed_gradients(adapted(model, fused=True), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
 
@@ -281,9 +281,9 @@ def test_a_sliding_window_ends_in_each_example(tiny_model: Path, shared: bool) -
     assert min(len(row["input_ids"]) for row in rows) > 6
     options = {"sliding_window": 6, "attn_logit_softcapping": None}
     expected, gradients = own_gradients(adapted(gemma(**options)), rows)
-    network = gemma(**options)
-    assert use_packing(network)
-    loss, ours = packed_gradients(adapted(network), rows)
+    model = gemma(**options)
+    assert use_packing(model)
+    loss, ours = packed_gradients(adapted(model), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
     wide, _ = packed_gradients(adapted(gemma(attn_logit_softcapping=None)), rows[:1])
@@ -301,14 +301,14 @@ def mamba() -> Any:
 
 @pytest.mark.parametrize("why", ["capped attention", "a recurrent layer"])
 def test_what_cannot_be_packed_is_left_as_it_was(tiny_model: Path, why: str) -> None:
-    network = gemma(attn_logit_softcapping=5.0) if why == "capped attention" else mamba()
-    before = network.config._attn_implementation
+    model = gemma(attn_logit_softcapping=5.0) if why == "capped attention" else mamba()
+    before = model.config._attn_implementation
     tokens = torch.tensor([[5, 6, 7]])
     with torch.no_grad():
-        logits = network(tokens).logits
-        assert not use_packing(network)
-        assert network.config._attn_implementation == before
-        torch.testing.assert_close(network(tokens).logits, logits, atol=0, rtol=0)
+        logits = model(tokens).logits
+        assert not use_packing(model)
+        assert model.config._attn_implementation == before
+        torch.testing.assert_close(model(tokens).logits, logits, atol=0, rtol=0)
 
 
 def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path) -> None:
@@ -316,9 +316,9 @@ def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path) -> None:
     rows = encoded(
         tiny_model, [example("Which?", "A wren."), example("And which?", "Robins, and a swift.")]
     )
-    network = load(tiny_model)
-    assert use_packing(network)
-    student = adapted(network)
+    model = load(tiny_model)
+    assert use_packing(model)
+    student = adapted(model)
     alone = [packed_gradients(student, [row])[0] for row in rows]
     counts = [sum(label != IGNORED for label in row["labels"]) for row in rows]
     assert counts[0] != counts[1]
@@ -408,7 +408,7 @@ def test_checking_the_settings_imports_nothing_heavy() -> None:
 
 
 def test_training_lowers_the_loss(tiny_model: Path, tmp_path: Path) -> None:
-    # One example, seen 40 times: it must be learnt, not merely nudged.
+    # One example, seen 40 times: it must be memorised, not merely nudged.
     run = with_settings(epochs=40, learning_rate=1e-2, checkpoint_steps=1_000)
     manifest = train(tiny_model, tmp_path, run, EXAMPLES[:1])
     assert manifest["losses"][-1] < 0.5 * manifest["losses"][0]
