@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from heirloom.generate.backends.endpoint import RemoteModel
 
 from heirloom.fetch.notes import write_note
-from heirloom.generate.backends.endpoint import RemoteModel
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
