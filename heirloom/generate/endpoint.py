@@ -43,7 +43,7 @@ class RemoteModel:
     Attributes:
         name: Its name in the study.
         endpoint: Address and name of the model there.
-        prompt_template: Form in which it is shown an instruction; `"chat"` leaves that to the server.
+        prompt_template: Form in which it is shown an instruction; `"chat"` is left to the server.
         kept: Folder in which every answer is kept, for all studies.
         adapter_sha256: None: a student is never behind an endpoint.
     """

@@ -67,7 +67,7 @@ def compile_network(network: Any, precision: str) -> Any:
                 "KV_CACHE_PRECISION": {"float32": "f32", "bfloat16": "bf16", "int8": "f16"}[
                     precision
                 ],
-                "DYNAMIC_QUANTIZATIONGROUP_SIZE": GROUP if precision == "int8" else 0,
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP if precision == "int8" else 0,
                 # Kernels kept for sizes that come up again: of all sizes they would never end.
                 "CPU_RUNTIME_CACHE_CAPACITY": 256,
             },

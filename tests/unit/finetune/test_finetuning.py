@@ -6,11 +6,13 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny import tiny_network
 
 from heirloom.finetune.examples import encode_example
 from heirloom.finetune.launch import finetune
@@ -239,23 +241,7 @@ def test_packed_and_fused_it_is_the_models_own_loss_and_gradient(tiny_model: Pat
         torch.testing.assert_close(gradient, reference, atol=1e-5, rtol=1e-3)
 
 
-def gemma(**options: Any) -> Any:
-    from transformers import Gemma2Config, Gemma2ForCausalLM
-
-    torch.manual_seed(0)
-    config = {
-        "vocab_size": 300,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 16,
-        "max_position_embeddings": 256,
-        "initializer_range": 0.2,
-        "pad_token_id": 0,
-    }
-    return Gemma2ForCausalLM(Gemma2Config(**config, **options)).eval()
+gemma = partial(tiny_network, "gemma2")
 
 
 def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path) -> None:

@@ -12,7 +12,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from heirloom.generate.sampling import Sampling, choose_tokens, gumbel_noise, largest, sequence_key
+from heirloom.generate.request import Sampling, sequence_key
+from heirloom.generate.sampling import choose_tokens, gumbel_noise, largest
 
 # Fixed keys, so every test is deterministic: a p-value below 1e-3 was looked for once, not always.
 KEYS = torch.tensor([sequence_key(5, "prompt", sample) for sample in range(12_000)])
