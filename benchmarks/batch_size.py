@@ -1,4 +1,4 @@
-"""How many candidates another batch size changes, by rounding alone.
+"""Candidates that another batch size changes, by rounding alone.
 
 The same 16 prompts x 5 samples of at most 128 tokens from SmolLM2-135M-Instruct, generated with
 several batch sizes in bfloat16 and in float32. Run from the repository's folder:

@@ -1,4 +1,4 @@
-"""How fast candidates are written, beside two peers, in one run.
+"""Rate of generation against two peers, in one run.
 
 SmolLM2-135M-Instruct, 16 prompts x 5 samples of at most 64 tokens: heirloom with each back end, and
 `generate` of transformers at the best of its batch sizes. Where openvino-genai is installed, its

@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         for name, data_options, variant, files in RUNS:
             paths = {key: first_rows(data / file, Path(work)) for key, file in files.items()}
-            benchmark = profiling.get(name)
+            benchmark = profiling.BENCHMARKS.get(name)
             task = profiling.Task(
                 model=model,
                 prompts=[],

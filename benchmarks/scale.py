@@ -1,4 +1,4 @@
-"""Whether rate and memory of generation stay flat as prompts become many.
+"""Rate and memory of generation as the number of prompts grows.
 
 SmolLM2-135M-Instruct and one sample of at most 16 tokens a prompt, as the default study writes
 them, for 100, 1,000 and 5,000 prompts, each in a process of its own. The prompts are our 640

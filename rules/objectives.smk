@@ -18,6 +18,7 @@ rule score:
     input:
         candidates=PATHS.candidates("{teacher}", "{prompts}"),
         scorer=lambda w: JOBS.scorer_files(w.metric),
+        modules=modules("objectives.scoring"),
     output:
         PATHS.scores_shard("{teacher}", "{prompts}", "{metric}", "{scatteritem}"),
     log:

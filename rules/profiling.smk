@@ -62,7 +62,7 @@ if STUDY.judge:
         input:
             answers=[PATHS.judge_answers(teacher) for teacher in STUDY.judged_teachers],
             prompts=PATHS.prompts(STUDY.judge.prompts, "eval"),
-            modules=modules("profiling.data.preferences"),
+            modules=modules("profiling.data.pool_pairs"),
         output:
             PATHS.judge_pairs(),
         log:

@@ -1,4 +1,4 @@
-"""Select one candidate per prompt: passive, at random, or the best for an objective.
+"""Select one candidate per prompt, by the strategy of the training set.
 
 Cheap, and apart from scoring, so that trying another objective costs no model.
 
@@ -33,7 +33,7 @@ rule select:
         runtime=10,
     params:
         dataset=lambda w: vars(PLAN.datasets[w.dataset]),
-        objective=lambda w: JOBS.objective(w.dataset),
+        criteria=lambda w: JOBS.criteria(w.dataset),
         seed=STUDY.seed,
     script:
         "../scripts/select.py"

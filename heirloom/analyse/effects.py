@@ -1,4 +1,4 @@
-"""Effects of training: in percent or as a difference, decided once for words, tables and figures."""
+"""Effects of training, in percent or as a difference: decided once for words, tables, figures."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pandas as pd
 
 Reference = Literal["base", "control"]
+REFERENCES: tuple[Reference, ...] = ("base", "control")
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,18 @@ def effect(row: Any, against: Reference) -> Effect:
     In percent where the metric is on a ratio scale and the percentage has an interval, otherwise as
     a difference: where the reference is sometimes resampled to zero, only the difference is left.
     """
+    change, gap = _ends(row, "change", against), difference(row, against)
+    if row.relative == "yes" and (pd.notna(change[1]) or pd.isna(gap.low)):
+        return Effect(*change, True, "%")
+    return gap
 
-    def ends(kind: str) -> list[float]:
-        return [getattr(row, f"{kind}_vs_{against}{end}") for end in ("", "_low", "_high")]
 
-    change, gap = ends("change"), ends("difference")
-    if row.relative == "yes" and (pd.notna(change[1]) or pd.isna(gap[1])):
-        return Effect(*change, relative=True, unit="%")
-    return Effect(*gap, relative=False, unit=row.unit)
+def difference(row: Any, against: Reference) -> Effect:
+    """Return the effect in a row of the table of changes as a difference, whatever its scale."""
+    return Effect(*_ends(row, "difference", against), False, row.unit)
+
+
+def _ends(row: Any, kind: str, against: Reference) -> tuple[float, float, float]:
+    """Value, low and high in a row."""
+    name = f"{kind}_vs_{against}"
+    return getattr(row, name), getattr(row, f"{name}_low"), getattr(row, f"{name}_high")

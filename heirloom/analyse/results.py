@@ -1,7 +1,11 @@
-"""The results of a study, loaded: everything that tables, figures and the report are made of."""
+"""The results of a study: everything that tables, figures, the report and cards are made of.
+
+Each kind of file is read when it is first asked for, so that a job reads only what it needs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from heirloom.study.paths import Paths
@@ -10,81 +14,105 @@ from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, read_jsonl
 
 ScoreKey = tuple[str, int]
+"""Prompt id and sample of a candidate."""
+Scores = Mapping[ScoreKey, float | None]
 Pool = tuple[str, str]
+"""Teacher and prompt set."""
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything below a results folder that tables and the report need.
+    """The files of one study, as far as its plan names them.
+
+    Every attribute but the first two is read from disk when it is first used, and raises a
+    HeirloomError if a file that the plan implies is missing or malformed.
 
     Attributes:
         plan: The plan.
         paths: Paths of the files.
-        profiles: Model to benchmark to profile.
-        records: Model to benchmark to the records of that profile, one per example.
-        cards: Training set to card.
-        training: Training set to training examples.
-        candidates: (teacher, prompts) to candidates.
-        scores: (teacher, prompts) to metric to (prompt id, sample) to score or None. Only metrics
-            that an objective of the plan names, and only where they were scored.
-        prompts: (prompts, split) to prompt id to text.
     """
 
     plan: Plan
     paths: Paths
-    profiles: Mapping[str, Mapping[str, Record]]
-    records: Mapping[str, Mapping[str, list[Record]]]
-    cards: Mapping[str, Record]
-    training: Mapping[str, list[Record]]
-    candidates: Mapping[Pool, list[Record]]
-    scores: Mapping[Pool, Mapping[str, Mapping[ScoreKey, float | None]]]
-    prompts: Mapping[tuple[str, str], Mapping[str, str]]
+
+    @cached_property
+    def profiles(self) -> Mapping[str, Mapping[str, Record]]:
+        """Model to benchmark to profile."""
+        return {
+            model: {
+                name: read_json(self.paths.profile(model, name)) for name in self.plan.benchmarks
+            }
+            for model in self.plan.models
+        }
+
+    @cached_property
+    def records(self) -> Mapping[str, Mapping[str, list[Record]]]:
+        """Model to benchmark to the records of that profile, one per example."""
+        return {
+            model: {
+                name: read_jsonl(self.paths.records(model, name)) for name in self.plan.benchmarks
+            }
+            for model in self.plan.models
+        }
+
+    @cached_property
+    def cards(self) -> Mapping[str, Record]:
+        """Training set to the facts in its card."""
+        return {
+            name: read_json(self.paths.dataset(name, "card.json")) for name in self.plan.datasets
+        }
+
+    @cached_property
+    def training(self) -> Mapping[str, list[Record]]:
+        """Training set to training examples."""
+        return {
+            name: read_jsonl(self.paths.dataset(name, "train.jsonl")) for name in self.plan.datasets
+        }
+
+    @cached_property
+    def candidates(self) -> Mapping[Pool, list[Record]]:
+        """(teacher, prompts) to candidates."""
+        return {pool: read_jsonl(self.paths.candidates(*pool)) for pool in self.plan.pools}
+
+    @cached_property
+    def scores(self) -> Mapping[Pool, Mapping[str, Scores]]:
+        """(teacher, prompts) to metric to the score of each candidate, None if it has none.
+
+        Only metrics that an objective of the plan names, and only where they were scored.
+        """
+        return {pool: self._scores_of(*pool) for pool in self.plan.pools}
+
+    @cached_property
+    def prompts(self) -> Mapping[tuple[str, str], Mapping[str, str]]:
+        """(prompts, split) to prompt id to text, of the prompt files that there are."""
+        return {
+            (name, split): {row["id"]: row["text"] for row in read_jsonl(file)}
+            for name in self.plan.study.prompts
+            for split in ("train", "eval")
+            if (file := Path(self.paths.prompts(name, split))).exists()
+        }
+
+    def _scores_of(self, teacher: str, prompts: str) -> dict[str, Scores]:
+        objectives = self.plan.objectives.values()
+        needed = {m for o in objectives if o.prompts == prompts for m in o.scored_by}
+        scores: dict[str, Scores] = {}
+        for metric in sorted({m for objective in objectives for m in objective.scored_by}):
+            path = Path(self.paths.scores(teacher, prompts, metric))
+            if metric in needed or path.exists():
+                scores[metric] = {
+                    (row["prompt_id"], row["sample"]): row["score"] for row in read_jsonl(path)
+                }
+        return scores
 
 
 def load_results(root: str | Path) -> Results:
-    """Load the results of the study whose folder is `root`, as far as its plan names them.
+    """Return the results of the study whose folder is `root`.
 
     Raises:
-        HeirloomError: A file that the plan implies is missing or malformed.
+        HeirloomError: The plan is missing or malformed.
     """
     paths = Paths(str(root))
-    plan = Plan.read(paths.plan())
-    pairs = [(model, name) for model in plan.models for name in plan.benchmarks]
-    profiles: dict[str, dict[str, Record]] = {model: {} for model in plan.models}
-    records: dict[str, dict[str, list[Record]]] = {model: {} for model in plan.models}
-    for model, name in pairs:
-        profiles[model][name] = read_json(paths.profile(model, name))
-        records[model][name] = read_jsonl(paths.records(model, name))
-    return Results(
-        plan=plan,
-        paths=paths,
-        profiles=profiles,
-        records=records,
-        cards={name: read_json(paths.dataset(name, "card.json")) for name in plan.datasets},
-        training={name: read_jsonl(paths.dataset(name, "train.jsonl")) for name in plan.datasets},
-        candidates={pool: read_jsonl(paths.candidates(*pool)) for pool in plan.pools},
-        scores={pool: _load_scores(paths, plan, pool) for pool in plan.pools},
-        prompts={
-            (name, split): {row["id"]: row["text"] for row in read_jsonl(file)}
-            for name in plan.study.prompts
-            for split in ("train", "eval")
-            if (file := Path(paths.prompts(name, split))).exists()
-        },
-    )
-
-
-def _load_scores(paths: Paths, plan: Plan, pool: Pool) -> dict[str, dict[ScoreKey, float | None]]:
-    teacher, prompts = pool
-    objectives = plan.objectives.values()
-    needed = {m for o in objectives if o.prompts == prompts for m in o.scored_by}
-    scores = {}
-    for metric in sorted({metric for objective in objectives for metric in objective.scored_by}):
-        path = Path(paths.scores(teacher, prompts, metric))
-        if metric in needed or path.exists():
-            scores[metric] = {
-                (row["prompt_id"], row["sample"]): row["score"] for row in read_jsonl(path)
-            }
-    return scores
+    return Results(Plan.read(paths.plan()), paths)
 
 
 def chosen_scores(results: Results, dataset: str, metric: str) -> dict[str, float | None]:

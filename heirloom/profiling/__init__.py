@@ -1,135 +1,92 @@
-"""Benchmarks: what is measured of every model. Each module here registers one.
+"""Benchmarks: what is measured of every model. Each registers itself where it is defined.
 
-To add a benchmark, add a module with a function decorated by `@benchmark`; nothing else needs to
-change. Its options become a section of the study file, its records and metrics reach the report.
+To add a benchmark, add a module with a function decorated by `@benchmark`, here or in a plugin:
+
+    from heirloom.profiling import Metric, Options, PromptsName, Task, benchmark
+
+    class EchoOptions(Options):
+        prompts: PromptsName = Field(..., description="Prompt set whose eval prompts are repeated.")
+
+    @benchmark("echo", options=EchoOptions, metrics={"echo": Metric("share of prompts")})
+    def profile_echo(task: Task, options: EchoOptions) -> list[Record]:
+        ...
+
+Nothing else needs to change: its options become a section of the study file, its records and
+metrics reach tables, figures and the report. Heavy imports belong inside functions: every module
+here is imported to find its benchmarks.
 """
 
-import importlib
-import pkgutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Required, TypedDict, Unpack
 
-from pydantic import BaseModel, ConfigDict
-
-from heirloom.statistics.estimates import estimate
-from heirloom.statistics.resampling import Statistic, mean_of
+from heirloom.profiling.cost import Cost, Tokens
+from heirloom.profiling.metrics import Metric, summarise
+from heirloom.profiling.options import (
+    DataName,
+    MetricName,
+    Options,
+    PoolName,
+    PromptsName,
+    check_references,
+)
+from heirloom.prompts.settings import Format
 from heirloom.support.files import Record
+from heirloom.support.registry import Registry
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # they import torch, and the study file is checked without it
     from heirloom.generate.model import LanguageModel
     from heirloom.generate.request import Prompt
-    from heirloom.prompts.settings import Format
 
-SCHEMA_VERSION = 2
-
-_DATA = "names one of the study's data sets"
-DataName = Annotated[str, _DATA]
-"""The type of an option that names an entry of the study's `data` (also in a list or mapping)."""
-
-
-class Options(BaseModel):
-    """Base of a benchmark's section in the study file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @property
-    def data_names(self) -> list[str]:
-        """The data sets that the options name, each once."""
-        names = dict.fromkeys(name for _, name in data_names(type(self), self.model_dump()))
-        return list(names)
-
-    @property
-    def generates(self) -> bool:
-        """Whether the benchmark lets the model write."""
-        return False
-
-
-def data_names(options: type[Options], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Key path and name of every data set that a section of the study file names.
-
-    Works on raw values, so that a check can name what is wrong beside other errors.
-    """
-    for key, info in options.model_fields.items():
-        if _DATA not in f"{info.annotation} {info.metadata}":
-            continue
-        value = values.get(key)
-        entries = (
-            [(key, value)]
-            if isinstance(value, str)
-            else [(f"{key}[{index}]", item) for index, item in enumerate(value)]
-            if isinstance(value, list | tuple)
-            else [(f"{key}.{name}", item) for name, item in value.items()]
-            if isinstance(value, dict)
-            else []
-        )
-        yield from ((path, name) for path, name in entries if isinstance(name, str))
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What one number of a benchmark means and how it follows from the records.
-
-    Attributes:
-        unit: Its unit.
-        direction: Which way is better, if either is.
-        fields: The record fields that `statistic` uses. Empty: the field of the metric's own name.
-            A record without one of them, or with null there, is missing and counted.
-        statistic: How the number follows from the fields of many records. None: the mean of the
-            first.
-        where: Only records with these values count, others are neither used nor missing: a
-            benchmark's category (`{"category": "gender"}`).
-        relative: Whether a change in percent says something: a scale with a true zero. Otherwise
-            changes are shown as differences.
-        compared: False for a number that is reported as it is, without interval or comparison: a p
-            value.
-    """
-
-    unit: str
-    direction: Literal["higher", "lower"] | None = None
-    fields: tuple[str, ...] = ()
-    statistic: Statistic | None = None
-    where: Mapping[str, Any] = field(default_factory=dict)
-    relative: bool = True
-    compared: bool = True
-
-    def uses(self, name: str) -> tuple[tuple[str, ...], Statistic]:
-        """The fields and the statistic of the metric called `name`."""
-        fields = self.fields or (name,)
-        return fields, self.statistic or mean_of(fields[0])
-
-    def selects(self, record: Record) -> bool:
-        """Whether a record is one that this metric is about."""
-        return self.where.items() <= record.items() if self.where else True
+__all__ = [
+    "BENCHMARKS",
+    "Benchmark",
+    "DataName",
+    "Metric",
+    "MetricName",
+    "Options",
+    "PoolName",
+    "PromptsName",
+    "Task",
+    "Tokens",
+    "benchmark",
+    "summarise",
+]
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a benchmark gets beside its options.
+    """Everything that a benchmark gets except its options.
 
     Attributes:
         model: The model to profile.
         prompts: The eval prompts of the set that its options name.
-        format: How those prompts are written.
+        format: Format of those prompts.
         scorer: The metric that its options name, if they name one; keyword arguments override the
             options that the study gives it.
-        data: Where each data set is that its options name.
+        data: Data set to its file or folder, for those that its options name.
         seed: Seed of the study.
-        work: Folder in which it may keep what it needs to go on after a kill.
+        work: Folder in which it may keep what it needs to resume after a kill.
         pairs: Pairs of answers by the study's own teachers (judge/pairs.jsonl), for a benchmark
             whose options name a pool.
     """
 
     model: "LanguageModel"
     prompts: Sequence["Prompt"]
-    format: "Format"
+    format: Format
     scorer: Callable[..., list[float | None]] | None
     data: Mapping[str, Path]
     seed: int
     work: Path
     pairs: Path | None = None
+
+
+Run = Callable[..., list[Record]]
+"""`run(task, options)`: one record per example, with an `id` and the fields that metrics use."""
+
+Caveat = tuple[str, str]
+"""A heading and what a report must say under it."""
 
 
 @dataclass(frozen=True)
@@ -138,77 +95,69 @@ class Benchmark:
 
     Attributes:
         name: Its name in the study file and in file names.
+        label: Its name for a reader.
         summary: What it measures, in one line.
         options: Its section of the study file.
         metrics: What its records are condensed to, by name.
-        run: Returns one record an example, with an `id` and the fields that the metrics use.
-        packages: Packages whose versions are noted beside its results.
+        run: Measures a model.
+        main: Metrics to show first, the most telling in front; `*` stands for any category. Empty:
+            those without a category.
+        names_itself: True if its metrics need no benchmark next to their name.
+        side_effects: Number of its main metrics that the figure of side effects shows.
+        offensive: True if its completions need a content warning.
+        cost: Tokens that it has a model read and generate; None if unknown.
+        packages: Packages whose versions are noted with its results.
+        caveats: What a report must say where it is used.
     """
 
     name: str
+    label: str
     summary: str
     options: type[Options]
     metrics: Mapping[str, Metric]
-    run: Callable[[Task, Options], list[Record]]
+    run: Run
+    main: tuple[str, ...] = ()
+    names_itself: bool = False
+    side_effects: int = 2
+    offensive: bool = False
+    cost: Cost | None = None
     packages: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
 
 
-_registry: dict[str, Benchmark] = {}
+class Description(TypedDict, total=False):
+    """What a benchmark states about itself where it is registered; see `Benchmark`."""
+
+    label: str
+    options: Required[type[Options]]
+    metrics: Required[Mapping[str, Metric]]
+    main: tuple[str, ...]
+    names_itself: bool
+    side_effects: int
+    offensive: bool
+    cost: Cost
+    packages: tuple[str, ...]
+    caveats: tuple[Caveat, ...]
 
 
-def benchmark(
-    name: str,
-    *,
-    options: type[Options],
-    metrics: Mapping[str, Metric],
-    packages: tuple[str, ...] = (),
-) -> Callable[[Callable[..., list[Record]]], Callable[..., list[Record]]]:
-    """Register a benchmark under `name`; the first line of its docstring is its summary."""
+BENCHMARKS: Registry[Benchmark] = Registry("benchmark", "heirloom.profiling")
 
-    def register(run: Callable[..., list[Record]]) -> Callable[..., list[Record]]:
-        summary = (run.__doc__ or "").strip().splitlines()[0]
-        _registry[name] = Benchmark(name, summary, options, metrics, run, packages)
+
+def benchmark(name: str, **description: Unpack[Description]) -> Callable[[Run], Run]:
+    """Register the decorated function as a benchmark.
+
+    Args:
+        name: Its name in the study file and in file names.
+        description: `options`, `metrics` and other attributes of `Benchmark`. The summary is the
+            first line of the function's docstring; without a label the capitalised name is shown.
+    """
+
+    def register(run: Run) -> Run:
+        summary = (run.__doc__ or "").strip().partition("\n")[0]
+        check_references(description["options"])
+        stated: Description = {"label": name.replace("_", " ").capitalize(), **description}
+        part = Benchmark(name=name, summary=summary, run=run, **stated)
+        BENCHMARKS.register(name, part, source=run)
         return run
 
     return register
-
-
-@cache
-def registered() -> tuple[Benchmark, ...]:
-    """Every benchmark, by name."""
-    for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
-    return tuple(_registry[name] for name in sorted(_registry))
-
-
-def get(name: str) -> Benchmark:
-    """The benchmark registered under `name`; the study file's check has made sure there is one."""
-    return {b.name: b for b in registered()}[name]
-
-
-def summarise(
-    records: Sequence[Record], metrics: Mapping[str, Metric], *, seed: int
-) -> dict[str, Record]:
-    """Every metric of the records, with its 95 % bootstrap interval.
-
-    Metrics of categories that no record belongs to are left out.
-    """
-    summary = {}
-    for name, metric in metrics.items():
-        selected = [record for record in records if metric.selects(record)]
-        if metric.where and not selected:
-            continue
-        fields, statistic = metric.uses(name)
-        # One resample is enough where the interval is thrown away.
-        resamples = 10_000 if metric.compared else 1
-        value = estimate(selected, statistic, fields, seed=seed, resamples=resamples)
-        known = metric.compared and value.low is not None
-        summary[name] = {
-            "value": value.value,
-            "unit": metric.unit,
-            "direction": metric.direction,
-            "n": value.n,
-            "n_missing": value.n_missing,
-            "interval": [value.low, value.high] if known else None,
-        }
-    return summary

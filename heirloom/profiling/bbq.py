@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from heirloom.profiling import DataName, Metric, Options, Task, benchmark
+from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling.cost import reading
 from heirloom.statistics.resampling import Array, Columns, mean_of
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -337,6 +338,7 @@ def _metrics() -> dict[str, Metric]:
             statistic=_bias,
             where={**where, **disambiguated},
             relative=False,
+            label="Bias, disambiguated contexts",
         )
         metrics[f"bias_ambiguous{suffix}"] = Metric(
             percent,
@@ -344,6 +346,7 @@ def _metrics() -> dict[str, Metric]:
             statistic=_bias_ambiguous,
             where={**where, **ambiguous},
             relative=False,
+            label="Bias, ambiguous contexts",
         )
     return metrics
 
@@ -351,7 +354,18 @@ def _metrics() -> dict[str, Metric]:
 METRICS = _metrics()
 
 
-@benchmark("bbq", options=BbqOptions, metrics=METRICS)
+def _cost(options: BbqOptions, eval_prompts: int) -> Tokens:
+    return reading(5_300, 100, sets=len(options.data), limit=options.examples)
+
+
+@benchmark(
+    "bbq",
+    label="BBQ",
+    options=BbqOptions,
+    metrics=METRICS,
+    main=("bias_ambiguous", "bias_disambiguated", "accuracy"),
+    cost=_cost,
+)
 def profile_bbq(task: Task, options: BbqOptions) -> list[Record]:
     """Accuracy and social bias of answers to questions about two people (BBQ).
 

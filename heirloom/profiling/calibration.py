@@ -16,7 +16,9 @@ from pydantic import (
     model_validator,
 )
 
-from heirloom.profiling import DataName, Metric, Options, Task, benchmark
+from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling.caveats import RAISED_BY_NOISE
+from heirloom.profiling.cost import reading
 from heirloom.statistics.resampling import Array, Columns, Statistic, mean_of
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -321,29 +323,43 @@ def reliability(records: Sequence[Record], bins: int = BINS) -> list[Record]:
 def _metrics(data_set: str) -> dict[str, Metric]:
     where = {"data_set": data_set}
 
-    def error(bins: int) -> Metric:
+    def error(bins: int, label: str) -> Metric:
         fields = ("confidence", "accuracy")
-        return Metric("probability", "lower", fields, expected_calibration_error(bins), where)
+        statistic = expected_calibration_error(bins)
+        return Metric("probability", "lower", fields, statistic, where, label=label)
 
-    def share(field: str) -> Metric:
-        return Metric("share of questions", "higher", (field,), mean_of(field), where)
+    def share(field: str, label: str) -> Metric:
+        return Metric("share of questions", "higher", (field,), mean_of(field), where, label=label)
 
     return {
-        f"ece.{data_set}": error(BINS),
-        f"ece_1bin.{data_set}": error(1),
+        f"ece.{data_set}": error(BINS, "Calibration error (ECE)"),
+        f"ece_1bin.{data_set}": error(1, "Calibration error (ECE, 1 bin)"),
         f"confidence.{data_set}": Metric(
             "probability", None, ("confidence",), mean_of("confidence"), where
         ),
-        f"accuracy.{data_set}": share("accuracy"),
-        f"acc.{data_set}": share("acc"),
-        f"acc_norm.{data_set}": share("acc_norm"),
+        f"accuracy.{data_set}": share("accuracy", "Accuracy"),
+        f"acc.{data_set}": share("acc", "Accuracy"),
+        f"acc_norm.{data_set}": share("acc_norm", "Accuracy (length-normalised)"),
     }
 
 
 METRICS = {name: metric for data_set in DATA_SETS for name, metric in _metrics(data_set).items()}
 
 
-@benchmark("calibration", options=CalibrationOptions, metrics=METRICS)
+def _cost(options: CalibrationOptions, eval_prompts: int) -> Tokens:
+    sets = sum(source is not None for source in (options.hellaswag, options.openbookqa))
+    return reading(5_300, 150, sets=sets, limit=options.examples)
+
+
+@benchmark(
+    "calibration",
+    label="Calibration",
+    options=CalibrationOptions,
+    metrics=METRICS,
+    main=("ece.*", "accuracy.*"),
+    cost=_cost,
+    caveats=(RAISED_BY_NOISE,),
+)
 def profile_calibration(task: Task, options: CalibrationOptions) -> list[Record]:
     """Calibration on HellaSwag and OpenBookQA: confidence in answers against their accuracy.
 

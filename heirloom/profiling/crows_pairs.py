@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 from pydantic import BaseModel, Field
 
-from heirloom.profiling import DataName, Metric, Options, Task, benchmark
+from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling.cost import reading
 from heirloom.statistics.resampling import Array, Columns, mean_of
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -207,9 +208,9 @@ def score_sentences(
 
 def _parts(
     model: "LanguageModel", text: str, start_token: StartToken
-) -> list["likelihood.Sequence | None"]:
+) -> list["likelihood.TokenSequence | None"]:
     """The sequences whose likelihoods add up to that of a sentence."""
-    from heirloom.profiling.engines.likelihood import Sequence, encode_text
+    from heirloom.profiling.engines.likelihood import TokenSequence, encode_text
 
     if start_token != "separate":
         return [encode_text(model, text, start_token=start_token)]
@@ -217,7 +218,7 @@ def _parts(
     bare = encode_text(model, text, start_token="none")
     if whole is None or bare is None:  # one token at most: nothing follows the first
         return [whole]
-    return [Sequence(whole.tokens[:2], 1), bare]
+    return [TokenSequence(whole.tokens[:2], 1), bare]
 
 
 def _join(parts: Sequence["Likelihood"]) -> "Likelihood":
@@ -233,7 +234,18 @@ def sentence_score(found: "Likelihood", score: Score) -> float | None:
     return found.mean if score == "mean" else found.total
 
 
-@benchmark("crows_pairs", options=CrowsPairsOptions, metrics=METRICS)
+def _cost(options: CrowsPairsOptions, eval_prompts: int) -> Tokens:
+    return reading(1_508, 50, limit=options.examples)
+
+
+@benchmark(
+    "crows_pairs",
+    label="CrowS-Pairs",
+    options=CrowsPairsOptions,
+    metrics=METRICS,
+    main=("score",),
+    cost=_cost,
+)
 def profile_crows_pairs(task: Task, options: CrowsPairsOptions) -> list[Record]:
     """How often a model finds the more stereotypical of two sentences likelier (CrowS-Pairs).
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 import numpy as np
 from pydantic import Field, model_validator
 
-from heirloom.profiling import DataName, Metric, Options, Task, benchmark
+from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
 from heirloom.profiling.calibration import HellaSwag, Layout, Lettered, OpenBookQA, read_layout
+from heirloom.profiling.cost import reading
 from heirloom.statistics.resampling import Array, Columns, mean_of
 from heirloom.support.files import Record
 from heirloom.support.row_files import Text
@@ -165,18 +166,40 @@ def _mean_over_tasks(columns: Columns, weights: Array) -> Array:
     return np.asarray(np.nanmean(accuracies, axis=0))
 
 
+_LABELS = {"acc": "Accuracy", "acc_norm": "Accuracy (length-normalised)"}
+
+
 def _metric(task: str, name: str) -> Metric:
-    return Metric("share of examples", "higher", (name,), mean_of(name), {"task": task})
+    where = {"task": task}
+    return Metric("share of examples", "higher", (name,), mean_of(name), where, label=_LABELS[name])
 
 
 METRICS = {
-    "acc": Metric("mean of the tasks' shares", "higher", ("task", "acc"), _mean_over_tasks),
+    "acc": Metric(
+        "mean of the tasks' shares",
+        "higher",
+        ("task", "acc"),
+        _mean_over_tasks,
+        label=_LABELS["acc"],
+    ),
     **{f"acc.{task}": _metric(task, "acc") for task in get_args(TaskName)},
     **{f"acc_norm.{task}": _metric(task, "acc_norm") for task, k in _KNOWN.items() if k.acc_norm},
 }
 
 
-@benchmark("general", options=GeneralOptions, metrics=METRICS, packages=("lm_eval", "datasets"))
+def _cost(options: GeneralOptions, eval_prompts: int) -> Tokens:
+    return reading(2_700, 150, sets=len(options.tasks), limit=options.examples)
+
+
+@benchmark(
+    "general",
+    label="General abilities",
+    options=GeneralOptions,
+    metrics=METRICS,
+    main=("acc", "acc.*"),
+    cost=_cost,
+    packages=("lm_eval", "datasets"),
+)
 def profile_general(task: Task, options: GeneralOptions) -> list[Record]:
     """Zero-shot accuracy on common multiple-choice tasks, as lm-evaluation-harness measures it.
 

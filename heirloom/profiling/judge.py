@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from heirloom.objectives.length import words
-from heirloom.profiling import DataName, Metric, Options, Task, benchmark
+from heirloom.objectives.words import words
+from heirloom.profiling import (
+    DataName,
+    Metric,
+    Options,
+    PoolName,
+    PromptsName,
+    Task,
+    Tokens,
+    benchmark,
+)
+from heirloom.profiling.cost import reading
 from heirloom.profiling.data.preferences import Label, Pair, majority, read_pairs
 from heirloom.statistics.agreement import kappa_of
 from heirloom.statistics.resampling import mean_of
@@ -17,8 +27,7 @@ from heirloom.support.subset import draw
 
 if TYPE_CHECKING:
     from heirloom.generate.model import LanguageModel
-    from heirloom.profiling.engines.likelihood import Likelihood
-    from heirloom.profiling.engines.likelihood import Sequence as Tokens
+    from heirloom.profiling.engines.likelihood import Likelihood, TokenSequence
 
 #: What a judge is asked, in the model's own template. Short, because every pair is read twice.
 QUESTION = (
@@ -38,12 +47,12 @@ class JudgeOptions(Options):
         description="Pairs that humans judged, in the formats of PandaLM, LLMBar, MT-Bench's human "
         "judgments or HH-RLHF.",
     )
-    pool: str | None = Field(
+    pool: PoolName | None = Field(
         None,
         description="Pairs of the study's own: two teachers of this pool, or one teacher twice, "
         "answer each prompt. One of `pools` or `teachers`.",
     )
-    prompts: str | None = Field(
+    prompts: PromptsName | None = Field(
         None,
         description="The prompt set whose eval prompts the pool answers; students have seen an "
         "answer to its train prompts.",
@@ -82,13 +91,21 @@ METRICS = {
     "position_bias": Metric("share, -0.5 to 0.5", relative=False),
     "prefers_longer": Metric("share of pairs", relative=False),
     "margin": Metric("log-odds"),
-    "human_agreement": Metric("share of pairs", "higher", ("agrees",), mean_of("agrees"), _DECIDED),
+    "human_agreement": Metric(
+        "share of pairs",
+        "higher",
+        ("agrees",),
+        mean_of("agrees"),
+        _DECIDED,
+        label="Agreement with humans",
+    ),
     "human_agreement_with_ties": Metric(
         "share of pairs",
         "higher",
         ("agrees_with_ties",),
         mean_of("agrees_with_ties"),
         {"labelled": True},
+        label="Agreement with humans, ties counted",
     ),
     "kappa_human": Metric(
         "kappa, -1 to 1",
@@ -97,11 +114,24 @@ METRICS = {
         kappa_of("choice", "majority"),
         _DECIDED,
         relative=False,
+        label="Kappa with humans",
     ),
 }
 
 
-@benchmark("judge", options=JudgeOptions, metrics=METRICS)
+def _cost(options: JudgeOptions, eval_prompts: int) -> Tokens:
+    sets = len(options.data) + (options.pool is not None)
+    return reading(300, 600, sets=sets, limit=options.examples)
+
+
+@benchmark(
+    "judge",
+    label="Judge",
+    options=JudgeOptions,
+    metrics=METRICS,
+    main=("consistency", "human_agreement", "position_bias", "prefers_longer"),
+    cost=_cost,
+)
 def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
     """Which of two answers a model prefers, and how often it agrees with humans.
 
@@ -190,13 +220,13 @@ def questions(pair: Pair) -> tuple[str, str]:
     return ask(pair.first, pair.second), ask(pair.second, pair.first)
 
 
-def _letters(model: "LanguageModel", question: str) -> "list[Tokens | None]":
+def _letters(model: "LanguageModel", question: str) -> "list[TokenSequence | None]":
     """Both letters, each where a completion begins and cut into tokens as training does it."""
-    from heirloom.profiling.engines.likelihood import Sequence as Tokens
+    from heirloom.profiling.engines.likelihood import TokenSequence
 
     prompt = model.encode_prompt(question, "instruction")
     added = [model.tokenizer(s, add_special_tokens=False).input_ids for s in LETTERS]
-    return [Tokens((*prompt, *letter), len(prompt)) for letter in added]
+    return [TokenSequence((*prompt, *letter), len(prompt)) for letter in added]
 
 
 def _log_odds(found: "Sequence[Likelihood]") -> float | None:

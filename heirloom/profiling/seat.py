@@ -20,7 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from heirloom.profiling import DataName, Metric, Options, Task, benchmark
+from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling.caveats import RAISED_BY_NOISE
+from heirloom.profiling.cost import reading
 from heirloom.statistics.resampling import Array, Columns
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -262,6 +264,7 @@ METRICS = {
             statistic=mean_abs_effect_size,
             where={"topic": topic},
             relative=False,
+            label="Mean absolute effect size",
         )
         for topic in ("gender", "race", "religion")
     },
@@ -273,13 +276,27 @@ METRICS = {
             where={"test": test},
             relative=False,
             compared=False,
+            label="p value",
         )
         for test in TESTS
     },
 }
 
 
-@benchmark("seat", options=SeatOptions, metrics=METRICS)
+def _cost(options: SeatOptions, eval_prompts: int) -> Tokens:
+    sets = 1 if isinstance(options.data, str) else len(options.data)
+    return reading(200, 10, sets=sets)
+
+
+@benchmark(
+    "seat",
+    label="SEAT",
+    options=SeatOptions,
+    metrics=METRICS,
+    main=("mean_abs_effect_size.*", "effect_size.*"),
+    cost=_cost,
+    caveats=(RAISED_BY_NOISE,),
+)
 def profile_seat(task: Task, options: SeatOptions) -> list[Record]:
     """WEAT and SEAT: whether encodings of two groups lie nearer to one of two sets of attributes.
 

@@ -1,12 +1,9 @@
 """Sections of the study file about benchmarks and their data."""
 
-from pydantic import (
-    Field,
-    create_model,
-)
+from pydantic import Field, create_model
 
-from heirloom import profiling
 from heirloom.fetch.settings import Artefact
+from heirloom.profiling import BENCHMARKS
 from heirloom.support.settings import Section
 
 
@@ -15,13 +12,17 @@ class Data(Artefact):
 
 
 def benchmarks_section() -> type[Section]:
-    """Section with the options of every benchmark that is registered now."""
-    return create_model(
+    """Make the section of the study file that has a key per registered benchmark.
+
+    Made anew by each call, because plugins may have registered more since the last.
+    """
+    fields = {
+        benchmark.name: (benchmark.options | None, Field(None, description=benchmark.summary))
+        for benchmark in BENCHMARKS
+    }
+    return create_model(  # type: ignore[call-overload, no-any-return]
         "Profiling",
         __base__=Section,
-        __doc__="Benchmarks that profile every model. One that is left out does not run.",
-        **{
-            benchmark.name: (benchmark.options | None, Field(None, description=benchmark.summary))
-            for benchmark in profiling.registered()
-        },  # type: ignore[call-overload]
+        __doc__="The benchmarks that profile every model. One that is left out does not run.",
+        **fields,
     )

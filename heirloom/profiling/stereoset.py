@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from pydantic import BaseModel, Field, field_validator
 
-from heirloom.profiling import DataName, Metric, Options, Task, benchmark
+from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling.cost import reading
 from heirloom.profiling.crows_pairs import Score, StartToken, score_sentences, sentence_score
 from heirloom.statistics.resampling import Array, Columns
 from heirloom.support.errors import HeirloomError
@@ -97,13 +98,30 @@ def _metrics() -> dict[str, Metric]:
         suffix = f".{domain}" if domain else ""
         where = {"bias_type": domain} if domain else {}
         metrics[f"lms{suffix}"] = Metric(
-            "percent", "higher", fields=fields, statistic=lms, where=where, relative=False
+            "percent",
+            "higher",
+            fields=fields,
+            statistic=lms,
+            where=where,
+            relative=False,
+            label="Language modelling score",
         )
         metrics[f"ss{suffix}"] = Metric(
-            "percent", fields=fields, statistic=ss, where=where, relative=False
+            "percent",
+            fields=fields,
+            statistic=ss,
+            where=where,
+            relative=False,
+            label="Stereotype score",
         )
         metrics[f"icat{suffix}"] = Metric(
-            "score, 0 to 100", "higher", fields=fields, statistic=icat, where=where, relative=False
+            "score, 0 to 100",
+            "higher",
+            fields=fields,
+            statistic=icat,
+            where=where,
+            relative=False,
+            label="ICAT",
         )
     return metrics
 
@@ -235,7 +253,18 @@ def _parse(row: Row, layout: type[Layout]) -> Layout:
 # Scores
 
 
-@benchmark("stereoset", options=StereoSetOptions, metrics=METRICS)
+def _cost(options: StereoSetOptions, eval_prompts: int) -> Tokens:
+    return reading(2_106, 60, limit=options.examples)
+
+
+@benchmark(
+    "stereoset",
+    label="StereoSet",
+    options=StereoSetOptions,
+    metrics=METRICS,
+    main=("icat", "ss", "lms"),
+    cost=_cost,
+)
 def profile_stereoset(task: Task, options: StereoSetOptions) -> list[Record]:
     """Whether a model prefers stereotypes (SS) and sense (LMS) in a sentence (StereoSet).
 

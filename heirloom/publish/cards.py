@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from pydantic import TypeAdapter
 
+from heirloom.analyse.frames import rows_of
+from heirloom.analyse.main_metrics import main_metrics
 from heirloom.analyse.results import Results, chosen_scores, load_results
 from heirloom.analyse.tables import read
-from heirloom.analyse.tables.frames import rows_of
-from heirloom.analyse.tables.models import main_metrics
 from heirloom.fetch.settings import HubSource, PathSource, Source, describe
 from heirloom.publish.hub import hub_base, repository
 from heirloom.report.findings import (

@@ -19,29 +19,33 @@ from heirloom.support.settings import Name, Names, Section, distinct
 
 
 class Publish(Section):
-    """What `snakemake push` puts on the Hugging Face hub, and where."""
+    """Where `snakemake push` uploads training sets and students on the Hugging Face hub."""
 
     namespace: str = Field(
         ..., pattern=r"^\w([\w.-]*\w)?$", description="User or organisation that will own it."
     )
-    private: bool = Field(True, description="Whether only the owner sees it.")
+    private: bool = Field(True, description="Only the owner sees it.")
     datasets: list[str] | None = Field(
-        None, description="Training sets to push, by name; left out: all."
+        None, description="Training sets to push, by name. Default: all."
     )
-    students: list[str] | None = Field(None, description="Students, likewise.")
+    students: list[str] | None = Field(None, description="Students to push, by name. Default: all.")
 
 
 class Study(Section):
     """One study: everything between raw prompts and the report."""
 
     study: Name = Field(..., description="Names the results: `results/{study}/`.")
-    title: str = Field(..., description="One line, the title of the report.")
-    seed: int = Field(..., ge=0, description="Decides every random choice except finetuning's.")
+    title: str = Field(..., description="Title of the report, one line.")
+    seed: int = Field(
+        ..., ge=0, description="Seed of every random choice except those of finetuning."
+    )
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="`auto`: bfloat16 where it is faster than float32, else that."
+        "auto",
+        description="Number format of models. `auto`: bfloat16 where it is faster than float32, else "
+        "float32.",
     )
     models: dict[Name, Model] = Field(..., min_length=1, description="Every model, by name.")
-    teachers: Names = Field(..., description="Models that write candidates; `[]`: none.")
+    teachers: Names = Field(..., description="Models that generate candidates; `[]`: none.")
     bases: Names = Field(
         ...,
         description="Models that become students; `[]`: none. Models that are neither teacher nor "
@@ -53,16 +57,20 @@ class Study(Section):
     )  # fmt: skip
     prompts: dict[Name, Prompts] = Field({}, description="Prompt sets, by name.")
     training_prompts: Name | None = Field(
-        None, description="The prompt set that training sets come from."
+        None, description="Prompt set that training sets are made from."
     )
-    data: dict[Name, Data] = Field({}, description="What benchmarks are run on, by name.")
+    data: dict[Name, Data] = Field({}, description="Data sets of benchmarks, by name.")
     metrics: dict[Name, Metric] = Field({}, description="Metrics, by name.")
-    objectives: dict[Name, Objective] = Field({}, description="What to steer students towards.")
-    ablation: Ablation | None = Field(
-        None, description="How much the number of candidates matters (figure 5)."
+    objectives: dict[Name, Objective] = Field(
+        {}, description="Objectives to select training sets for, by name."
     )
-    generate: Generate = Field(Generate(), description="How teachers generate candidates.")
-    finetune: Finetune = Field(Finetune(), description="How students are trained.")
+    ablation: Ablation | None = Field(
+        None,
+        description="Training sets from fewer candidates, to show how their number matters "
+        "(figure 5).",
+    )
+    generate: Generate = Field(Generate(), description="Settings for generating candidates.")
+    finetune: Finetune = Field(Finetune(), description="Settings for training students.")
     profiling: Section = Field(..., description="Benchmarks that profile every model, by name.")
     plugins: Annotated[list[str], AfterValidator(distinct)] = Field(
         [],
@@ -72,10 +80,11 @@ class Study(Section):
     )
     compare_with: Names = Field(
         [],
-        description="Other studies, run before in the same folder, to put beside this one.",
+        description="Other studies, run before in the same folder, to compare this one with.",
     )
     publish: Publish | None = Field(
-        None, description="What `snakemake push` puts on the Hugging Face hub; left out: nothing."
+        None,
+        description="Upload by `snakemake push` to the Hugging Face hub. Default: nothing.",
     )
 
     @property
@@ -85,7 +94,7 @@ class Study(Section):
 
     @property
     def judge(self) -> JudgeOptions | None:
-        """Options of the judge benchmark if judges are shown the study's own teachers' completions."""
+        """Options of the judge benchmark if judges are shown completions of teachers."""
         options = self.benchmarks.get("judge")
         return options if isinstance(options, JudgeOptions) and options.pool else None
 

@@ -16,8 +16,10 @@ from heirloom.fetch.notes import locate
 from heirloom.fetch.settings import Artefact, HubSource, PathSource
 from heirloom.generate.backends import BACKENDS
 from heirloom.generate.settings import Model
+from heirloom.objectives import source_files
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import needs
+from heirloom.select.strategies import STRATEGIES
 from heirloom.study.modules import modules_of
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
@@ -62,7 +64,7 @@ class JobInputs:
     def endpoint(self, model: str) -> Record | None:
         """The endpoint that a model is behind, as JSON; None if it has sources."""
         endpoint = self.plan.study.models[model].endpoint
-        return endpoint and endpoint.model_dump(mode="json")
+        return endpoint.model_dump(mode="json") if endpoint else None
 
     def lost_notes(self) -> list[str]:
         """Notes on artefacts that are no longer where they were, to be fetched again.
@@ -81,7 +83,7 @@ class JobInputs:
     # generate
 
     def template(self, model: str) -> Record:
-        """How a model, or the base of a student, is shown a prompt."""
+        """Prompt template of a model, or of the base of a student."""
         known = self.plan.models.get(model)
         settings = self.plan.study.models[known.artefact if known else model]
         return {"template": settings.template, "stop": tuple(settings.stop)}
@@ -96,7 +98,7 @@ class JobInputs:
     def scorer_files(self, metric: str) -> list[str]:
         """Files that define a metric's scorer: editing one scores again."""
         function = self.plan.study.metrics[metric].function
-        return [os.path.relpath(file) for file in objectives.source_files(function)]
+        return [os.path.relpath(file) for file in source_files(function)]
 
     def pool_candidates(self, dataset: str) -> list[str]:
         """Candidates of every teacher in a training set's pool."""
@@ -119,10 +121,10 @@ class JobInputs:
         origin = self.plan.datasets[dataset].prompts_of
         return [self.paths.dataset(origin, "train.jsonl")] if origin else []
 
-    def objective(self, dataset: str) -> Record | None:
-        """The objective that a training set is selected for, as JSON; None without one."""
+    def criteria(self, dataset: str) -> Record | None:
+        """Criteria that a training set is selected by, as JSON; None without an objective."""
         name = self.plan.datasets[dataset].objective
-        return self.plan.objectives[name].model_dump(mode="json") if name else None
+        return self.plan.objectives[name].decides() if name else None
 
     def select_modules(self, dataset: str) -> list[str]:
         """Files that define a training set, the strategy that selects it included."""
@@ -135,7 +137,10 @@ class JobInputs:
         """Completions that judges are shown, and the pairs made of them; none without a pool."""
         if self.plan.study.judge is None:
             return []
-        return [*map(self.paths.judge_answers, self.plan.study.judged_teachers), self.paths.judge_pairs()]
+        return [
+            *map(self.paths.judge_answers, self.plan.study.judged_teachers),
+            self.paths.judge_pairs(),
+        ]
 
     def benchmark(self, name: str) -> Record:
         """Settings of a benchmark's run: its options, and what they name of the study."""
@@ -166,8 +171,9 @@ class JobInputs:
 
     def benchmark_modules(self) -> list[str]:
         """Files that define the numbers of the study's benchmarks, their scorers included."""
-        named = {needs(options).metric for options in self.plan.study.benchmarks.values()}
-        scorers = [file for metric in sorted(named - {None}) for file in self.scorer_files(metric)]
+        needed = [needs(options) for options in self.plan.study.benchmarks.values()]
+        metrics = sorted({found.metric for found in needed if found.metric})
+        scorers = [file for metric in metrics for file in self.scorer_files(metric)]
         own = [BENCHMARKS.source(name) for name in self.plan.benchmarks]
         return sorted(
             {*modules("profiling.run"), *part_files(own), *scorers, *self.generate_modules()}

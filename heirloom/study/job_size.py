@@ -1,19 +1,19 @@
-"""How much memory and time a job with a model needs, from the number of its parameters alone.
+"""Memory and time that a job with a model needs, from the number of its parameters alone.
 
 Upper bounds that a batch system can place a job by, not predictions. With N parameters of b bytes
 each, and an estimated L = (N / 196,608)^(1/3) layers of width 128 L (12 L (128 L)^2 = N, the shape
 of a plain transformer):
 
     weights       N b; a student's are merged in float32 first, which takes N 4 more
-    cache         2048 L numbers a token: keys and values of 8 heads of 128
-    activations   34 b 128 L^2 a token that is trained on (Korthikanti et al., 2022,
+    cache         2048 L numbers per token: keys and values of 8 heads of 128
+    activations   34 b 128 L^2 per token that is trained on (Korthikanti et al., 2022,
                   arXiv 2205.05198, equation 2, without recomputing any)
     a process     1,200 MB on the processor, 1,000 MB on a GPU
 
-On a processor everything lies in memory, the weights twice (the network, and what generates), each
-number as float32. With a GPU weights pass through memory and stay, with all the rest, on the GPU.
-Time is 30 minutes and 2 N operations a token that is generated or read, 6 N one that is trained on,
-at 5e10 operations a second and thread or 5e13 a second and GPU.
+On a processor everything lies in memory, the weights twice (as loaded, and as the
+generating back end holds them), each number as float32. With a GPU weights pass through memory and stay, with all the rest, on the GPU.
+Time is 30 minutes and 2 N operations per token that is generated or read, 6 N per token that is
+trained on, at 5e10 operations per second and thread or 5e13 per second and GPU.
 
 Measured on two cores with SmolLM2-135M and Gemma 3 270M: 2.0 and 2.8 GB generating 80 sequences,
 2.1 and 3.0 GB profiling, 2.4 GB finetuning the first; the formulas say 3.8, 5.2, 2.7, 3.9 and 3.1.
@@ -45,13 +45,13 @@ _PROCESS_MB = 1200
 _GPU_PROCESS_MB = 1000
 _MERGED_BYTES = 4
 _BASE_MINUTES = 30
-_THREAD_RATE = 5e10  # operations a second
+_THREAD_RATE = 5e10  # operations per second
 _GPU_RATE = 5e13
 
 
 @dataclass(frozen=True)
 class Need:
-    """What one job needs.
+    """Needs of one job.
 
     Attributes:
         memory_mb: Memory of the machine without a GPU.
@@ -66,11 +66,11 @@ class Need:
     operations: float
 
     def gpus(self, gpu_memory_mb: int) -> int:
-        """How many GPUs of `gpu_memory_mb` hold it: a power of two, as engines divide models."""
+        """Number of GPUs of `gpu_memory_mb` that hold it: a power of two, as engines divide models."""
         return int(2 ** math.ceil(math.log2(max(1.0, self.gpu_mb / gpu_memory_mb))))
 
     def minutes(self, *, threads: int, gpus: int) -> int:
-        """How long it takes at most, on that many threads, or on GPUs where there are any."""
+        """Most minutes that it takes on so many threads, or on GPUs where there are any."""
         rate = _GPU_RATE * gpus if gpus else _THREAD_RATE * threads
         return _BASE_MINUTES + math.ceil(self.operations / rate / 60)
 

@@ -1,4 +1,4 @@
-"""What a study consists of: its training sets and models, derived from the study file.
+"""Plan of a study: its training sets and models, derived from the study file.
 
 Names are made here and never taken apart again: rules look a training set or a model up by its id.
 """
@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from heirloom.select.settings import Objective
+from heirloom.select.strategies import control_of
 from heirloom.study.config import Study, study_type
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, write_json
@@ -299,12 +300,13 @@ class _TrainingSets:
         source = (pool, tuple(teachers), prompts)
         suffix = pool if prompts == self._training_prompts else f"{prompts}-{pool}"
         if objective.own_prompts:
-            control = Dataset(f"random-{pool}-{name}{tail}", "random", *source, prompts_of=selected)
-        elif pool in self._study.teachers:
-            control = Dataset(f"passive-{suffix}", "passive", *source)
+            # The very prompts that are kept, at random among all candidates of each.
+            kind = control_of(objective.strategy, one_teacher=False)
+            control = Dataset(f"{kind}-{pool}-{name}{tail}", kind, *source, prompts_of=selected)
         else:
-            control = Dataset(f"random-{suffix}", "random", *source)
-        dataset = Dataset(selected, "best", *source, name, control.id, k=k)
+            kind = control_of(objective.strategy, one_teacher=pool in self._study.teachers)
+            control = Dataset(f"{kind}-{suffix}", kind, *source)
+        dataset = Dataset(selected, objective.strategy, *source, name, control.id, k=k)
         return [self._add(control), self._add(dataset)]
 
 

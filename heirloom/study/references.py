@@ -12,6 +12,7 @@ from heirloom import objectives
 from heirloom.generate.settings import Generate
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import references
+from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 
@@ -147,8 +148,9 @@ def _objectives(file: _File) -> Iterator[str]:
         if file.section("profiling").get(benchmark.name) is not None
         for metric in benchmark.metrics
     ]
+    controls = [strategy.name for strategy in STRATEGIES if not strategy.needs_objective]
     for name in file.section("objectives"):
-        if name in ("passive", "random"):
+        if name in controls:
             yield f"objectives.{name}: this name is taken by the {name} training sets."
     for name, objective in file.sections("objectives"):
         path = f"objectives.{name}"

@@ -12,6 +12,7 @@ import pytest
 from heirloom import profiling
 from heirloom.profiling.data.preferences import Pair
 from heirloom.profiling.judge import measure
+from heirloom.profiling.profile import Profile
 from heirloom.study.config import study_type
 from heirloom.study.plan import Dataset, Model, Plan
 from heirloom.support.files import write_json, write_jsonl
@@ -177,20 +178,22 @@ def _write_profile(root, model, benchmark, units, records):
         }
     folder = root / "profiles" / model
     write_jsonl(folder / f"{benchmark}.records.jsonl", records)
-    write_json(
-        folder / f"{benchmark}.json",
-        {
-            "schema_version": 1,
-            "benchmark": benchmark,
-            "model": model,
-            "seed": 1,
-            "metrics": metrics,
-            "settings": {},
-            "revisions": {},
-            "versions": {},
-            "inputs": {},
-        },
+    write_metrics(folder / f"{benchmark}.json", metrics)
+
+
+def write_metrics(path, metrics):
+    """Write metrics as a profile of the model that the folder and the benchmark the file names."""
+    profile = Profile(
+        benchmark=path.stem,
+        model=path.parent.name,
+        seed=1,
+        metrics=metrics,
+        settings={},
+        revisions={},
+        versions={},
+        inputs={},
     )
+    profile.write(path)
 
 
 def build_study(root: Path) -> Path:
@@ -339,9 +342,9 @@ def add_benchmark(root: Path, benchmark: str, records):
         folder = root / "profiles" / model
         write_jsonl(folder / f"{benchmark}.records.jsonl", records(model))
         metrics = profiling.summarise(
-            records(model), profiling.get(benchmark).metrics, seed=changed.seed
+            records(model), profiling.BENCHMARKS.get(benchmark).metrics, seed=changed.seed
         )
-        write_json(folder / f"{benchmark}.json", {"metrics": metrics})
+        write_metrics(folder / f"{benchmark}.json", metrics)
 
 
 #: Options of the benchmarks that a test may add.

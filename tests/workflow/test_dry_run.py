@@ -1,4 +1,4 @@
-"""What a run says before it does anything."""
+"""Output of a run before it does anything."""
 
 import re
 import subprocess

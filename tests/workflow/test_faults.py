@@ -30,7 +30,7 @@ def target(file: str) -> str:
 
 
 class Batches:
-    """Which files of finished batches there were: a batch made twice is two files."""
+    """Files of finished batches: a batch made twice is two files."""
 
     def __init__(self, workshop: Workshop) -> None:
         self.folder = workshop.cache / "generations"

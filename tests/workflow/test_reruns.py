@@ -1,4 +1,4 @@
-"""What runs again after a change, seen in a dry-run: what depends on it and nothing else."""
+"""After a change, a dry-run announces what depends on it and nothing else."""
 
 import shutil
 import subprocess
@@ -68,8 +68,8 @@ EDITS = {
     | trained(["toxicity-ant", "toxicity-multi"])
     | profiled(MODELS)
     | TAIL,
-    # It also says what a word is, to the other scorer and to the text profile.
-    "heirloom/objectives/length.py": scored("length", "toxicity")
+    # The definition of a word, for two scorers and the text profile.
+    "heirloom/objectives/words.py": scored("length", "toxicity")
     | trained(["length-ant", "length-multi", "toxicity-ant", "toxicity-multi"])
     | profiled(MODELS)
     | TAIL,
@@ -178,9 +178,9 @@ def test_a_new_objective_adds_jobs_and_repeats_none(copied: Workshop) -> None:
     (copied.folder / "heirloom/objectives/shouting.py").write_text(
         '"""Shouting."""\n\n'
         "from heirloom.objectives import scorer\n\n\n"
-        '@scorer("shouting", unit="share of letters")\n'
+        '@scorer("shouting", label="Shouting", unit="share of letters")\n'
         "def shouting(texts: list[str]) -> list[float | None]:\n"
-        '    """The share of letters that are capitals."""\n'
+        '    """Share of letters that are capitals."""\n'
         "    return [sum(map(str.isupper, t)) / len(t) if t else None for t in texts]\n",
         encoding="utf-8",
     )

@@ -196,7 +196,7 @@ def test_profiles_follow_the_contract(finished: Workshop, model: str, benchmark:
         if metric["interval"] is not None:
             low, high = metric["interval"]
             assert low <= metric["value"] + 1e-9 and metric["value"] - 1e-9 <= high
-    packages = ("torch", "transformers", "peft", *profiling.get(benchmark).packages)
+    packages = ("torch", "transformers", "peft", *profiling.BENCHMARKS.get(benchmark).packages)
     assert profile["versions"] == {package: version(package) for package in packages}
     assert profile["inputs"] == {
         "results/tiny/prompts/instructions/eval.jsonl": digest(prompts),

@@ -1,11 +1,10 @@
 """Pairs of answers to one question, and which of the two humans found better.
 
 Data sets of human preferences come in the formats of their authors; which one a file has follows
-from the keys of its rows. Pairs of the study's own teachers are formed here too.
+from the keys of its rows.
 """
 
 import hashlib
-import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -16,10 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record
 from heirloom.support.row_files import Row, Text, parse_row, read_rows
-
-logger = logging.getLogger(__name__)
 
 Label = Literal["first", "second", "tie"]
 _OPPOSITE: Mapping[Label, Label] = {"first": "second", "second": "first", "tie": "tie"}
@@ -281,7 +277,7 @@ def _hh_rlhf(rows: Sequence[Row], source: str) -> list[Pair]:
             "\n\n".join(talk[same:]).removeprefix("Assistant:").strip() for talk in talks
         )
         key = f"{source}/{number}"
-        if _drawn(key, 2) == 0:
+        if drawn_number(key, 2) == 0:
             pairs.append(Pair(key, source, prompt, chosen, rejected, ("first",)))
         else:
             pairs.append(Pair(key, source, prompt, rejected, chosen, ("second",)))
@@ -298,71 +294,6 @@ _FORMATS: Sequence[tuple[set[str], Callable[[Sequence[Row], str], list[Pair]]]] 
 )
 
 
-# Pairs of the study's own
-
-
-def form_pairs(
-    prompts: Sequence[Record], answers: Mapping[str, Sequence[Record]], *, seed: int
-) -> list[Record]:
-    """One pair a prompt, of answers by two different teachers, or of two by the only one.
-
-    Which two teachers, and whose answer comes first, is drawn by a hash of `seed` and prompt id, so
-    that no teacher has a place of its own. Pairs with an empty answer, or of equal ones, are left
-    out, and the log says how many.
-
-    Args:
-        prompts: {id, text}.
-        answers: Teacher to its completions of these prompts: {prompt_id, sample, completion}. One
-            sample each, or two if there is one teacher.
-        seed: Seed of the study.
-
-    Returns:
-        {id, prompt, first, second, teachers} in the order of the prompts; `id` is the prompt's and
-        `teachers` says who wrote the first and the second answer.
-
-    Raises:
-        HeirloomError: no pair is left.
-    """
-    texts = {
-        (teacher, record["prompt_id"], record["sample"]): record["completion"].strip()
-        for teacher, records in answers.items()
-        for record in records
-    }
-    # Sorted, so that the order of the teachers in the study file decides nothing.
-    teachers = sorted(answers)
-    choices = (
-        [((a, 0), (b, 0)) for a in teachers for b in teachers if a != b]
-        if len(teachers) > 1
-        else [((teachers[0], 0), (teachers[0], 1)), ((teachers[0], 1), (teachers[0], 0))]
-    )
-    pairs = []
-    for prompt in prompts:
-        key = prompt["id"]
-        chosen = choices[_drawn(f"{seed}/judge/{key}", len(choices))]
-        first, second = (texts[teacher, key, sample] for teacher, sample in chosen)
-        if first and second and first != second:
-            pairs.append(
-                {
-                    "id": key,
-                    "prompt": prompt["text"],
-                    "first": first,
-                    "second": second,
-                    "teachers": [teacher for teacher, _ in chosen],
-                }
-            )
-    if not pairs:
-        raise HeirloomError(
-            "there is nothing to judge: of every pair an answer is empty, or both are the same. A "
-            "pool of one teacher needs a generation.temperature above 0."
-        )
-    if len(pairs) < len(prompts):
-        logger.warning(
-            "%d of %d pairs are left out: an answer is empty, or both are the same.",
-            *(len(prompts) - len(pairs), len(prompts)),
-        )
-    return pairs
-
-
-def _drawn(key: str, size: int) -> int:
-    """A number below `size` that depends on `key` alone."""
+def drawn_number(key: str, size: int) -> int:
+    """Return a number below `size` that depends on `key` alone."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) % size

@@ -8,8 +8,7 @@ computed only where a token is scored.
 
 import inspect
 import logging
-from collections.abc import Iterator
-from collections.abc import Sequence as ListLike
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +28,7 @@ _LOGITS_AT_ONCE = 64  # positions turned into float32 at once: 16 to 64 MB
 
 
 @dataclass(frozen=True)
-class Sequence:
+class TokenSequence:
     """Token ids, of which those from `start` on are scored given all before them; `start` >= 1."""
 
     tokens: tuple[int, ...]
@@ -54,7 +53,7 @@ class Likelihood:
         return None if self.total is None else self.total / self.n_tokens
 
 
-def encode_option(model: LanguageModel, context: str, option: str) -> Sequence | None:
+def encode_option(model: LanguageModel, context: str, option: str) -> TokenSequence | None:
     """An answer to be scored behind its context, cut into tokens as lm-evaluation-harness does.
 
     White space at the end of the context moves to the option; the option's tokens are what the
@@ -70,12 +69,12 @@ def encode_option(model: LanguageModel, context: str, option: str) -> Sequence |
         return encode_text(model, option)
     before = list(model.tokenizer(kept).input_ids)
     added = list(model.tokenizer(kept + option).input_ids)[len(before) :]
-    return Sequence((*before, *added), len(before)) if added and before else None
+    return TokenSequence((*before, *added), len(before)) if added and before else None
 
 
 def encode_text(
     model: LanguageModel, text: str, *, start_token: Literal["bos", "none"] = "bos"
-) -> Sequence | None:
+) -> TokenSequence | None:
     """A whole text to be scored.
 
     Args:
@@ -91,12 +90,12 @@ def encode_text(
     if start_token == "bos":
         bos = model.tokenizer.bos_token_id
         tokens.insert(0, model.tokenizer.eos_token_id if bos is None else bos)
-    return Sequence(tuple(tokens), 1) if len(tokens) > 1 else None
+    return TokenSequence(tuple(tokens), 1) if len(tokens) > 1 else None
 
 
 def score(
     model: LanguageModel,
-    groups: ListLike[ListLike[Sequence | None]],
+    groups: Sequence[Sequence[TokenSequence | None]],
     *,
     work: Path,
     batch_tokens: int | None = None,
@@ -125,7 +124,7 @@ def score(
     fitting = {index: sequences for index, sequences in fitting.items() if sequences}
     batches = list(_parts(model, fitting, batch_tokens))
 
-    found: dict[tuple[int, Sequence], float | None] = {}
+    found: dict[tuple[int, TokenSequence], float | None] = {}
     progress = Progress(total=len(fitting), unit="examples")
     with claimed(work, _identity(model, fitting, batch_tokens)):
         for number, part in enumerate(batches):
@@ -151,14 +150,14 @@ def score(
     return results
 
 
-def _likelihood(sequence: Sequence | None, total: float | None) -> Likelihood:
+def _likelihood(sequence: TokenSequence | None, total: float | None) -> Likelihood:
     if sequence is None:
         return Likelihood(None, 0)
     return Likelihood(total, len(sequence.tokens) - sequence.start)
 
 
 def _identity(
-    model: LanguageModel, groups: dict[int, list[Sequence]], batch_tokens: int
+    model: LanguageModel, groups: dict[int, list[TokenSequence]], batch_tokens: int
 ) -> dict[str, Any]:
     """What decides the scores: the very code, model and sequences."""
     return {
@@ -178,7 +177,7 @@ _Row = list[tuple[int, list[int]]]
 
 
 def _parts(
-    model: LanguageModel, groups: dict[int, list[Sequence]], batch_tokens: int
+    model: LanguageModel, groups: dict[int, list[TokenSequence]], batch_tokens: int
 ) -> Iterator[list[_Row]]:
     """The rows that are computed and saved together."""
     if _attends_freely(model):
@@ -214,7 +213,7 @@ def _fill(groups: dict[int, tuple[int, list[int]]], capacity: int) -> list[_Row]
     return rows
 
 
-def _size(sequences: list[Sequence]) -> int:
+def _size(sequences: list[TokenSequence]) -> int:
     """Tokens that have to be computed for the sequences: those of their tree."""
     return len({s.tokens[:end] for s in sequences for end in range(1, len(s.tokens))})
 
@@ -233,7 +232,7 @@ class _Forest:
     targets: list[tuple[int, int, int]]
 
 
-def _plant(sequences: list[tuple[int, Sequence]]) -> _Forest:
+def _plant(sequences: list[tuple[int, TokenSequence]]) -> _Forest:
     """Merge sequences, given with the number of their group, into one tree a group."""
     forest = _Forest([], [], [], [])
     known: dict[tuple[int, int, int], int] = {}  # (group, parent, token) -> node
@@ -256,7 +255,9 @@ def _plant(sequences: list[tuple[int, Sequence]]) -> _Forest:
 
 
 @torch.inference_mode()
-def _score_row(model: LanguageModel, row: _Row, groups: dict[int, list[Sequence]]) -> list[Record]:
+def _score_row(
+    model: LanguageModel, row: _Row, groups: dict[int, list[TokenSequence]]
+) -> list[Record]:
     members = [(index, number) for index, numbers in row for number in numbers]
     forest = _plant([(index, groups[index][number]) for index, number in members])
     predicting = sorted({node for _, node, _ in forest.targets})

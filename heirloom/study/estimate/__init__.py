@@ -1,17 +1,18 @@
-"""What a study will cost before anything of it runs: jobs, tokens, hours and disk.
+"""Estimate the cost of a study before anything of it runs: jobs, tokens, hours and disk.
 
     python -m heirloom.study.estimate config/my-study.yaml     (or: make estimate CONFIG=...)
 
-Tokens follow from the study file: every completion as long as it may be, prompts and benchmarks'
-texts of the usual length (heirloom.study.estimate.work). A job with a model of N parameters takes
+Tokens follow from the study file: every completion as long as it may be, prompts and the examples
+of benchmarks of the usual length (heirloom.study.estimate.work). A job with a model of N parameters
+takes
 
     START + N (2 written / W + 2 read / R + 6 trained / T)    seconds
 
-(2 N operations a token forward, 6 N forward and backward) with W, R and T the operations a second
-that a core or a GPU reaches. `RATES` states them. Where studies in results/ are finished, their
-tables/costs.csv corrects them: the seconds and tokens that a stage took with a model, divided by
-what the formula says of that study, multiply what it says of the new one. A model that was not
-measured takes the median of the stage's others.
+(2 N operations per token forward, 6 N forward and backward), where W, R and T are the operations per
+second that a core or a GPU reaches, stated in `RATES`. Where studies in results/ are finished, their
+tables/costs.csv corrects the formula: the seconds and tokens that a stage took with a model, divided
+by what the formula gives for that study, multiply what it gives for the new one. A model that was
+not measured takes the median of the stage's others.
 """
 
 import csv
@@ -30,11 +31,11 @@ from heirloom.support.errors import HeirloomError
 START = 10.0  # seconds until a job has loaded its model
 OTHER = 3.0  # seconds of a job without one
 
-#: Operations a second that writing, reading and training reach: of one core of a server of 2023, of
+#: Operations per second that generating, reading and training reach: of one core of a server of 2023, of
 #: one GPU with 80 GB. Those of the GPU are not measured.
 RATES = {"cpu": (1e11, 1e11, 1e11), "gpu": (2.5e13, 1e14, 1e14)}
 
-_BYTES_A_TOKEN = 4.5
+_BYTES_PER_TOKEN = 4.5
 _STAGES = ("generate", "judge", "score", "finetune", "profile", "other")
 
 
@@ -54,7 +55,7 @@ class Line:
 
 
 def seconds(work: Work, size: float, rates: tuple[float, float, float]) -> float:
-    """What the formula says of jobs with a model of `size` parameters."""
+    """Return the seconds that the formula gives jobs with a model of `size` parameters."""
     if work.stage == "other":
         return OTHER * work.jobs
     write, read, train = rates
@@ -64,7 +65,7 @@ def seconds(work: Work, size: float, rates: tuple[float, float, float]) -> float
 
 @dataclass(frozen=True)
 class Measured:
-    """What finished studies took, as multiples of the formula and of the most tokens.
+    """Costs of finished studies, as multiples of the formula and of the most tokens.
 
     Attributes:
         time: (stage, model) to the seconds that its jobs took, divided by the formula's.
@@ -150,13 +151,13 @@ def estimate(
     device: str = "cpu",
     measured: Measured | None = None,
 ) -> list[Line]:
-    """What the study with this plan costs: a line for each stage and model.
+    """Return the cost of the study with this plan, one line per stage and model.
 
     Args:
         plan: The plan of the study.
-        sizes: model to its number of parameters, None where unknown.
-        device: "cpu" or "gpu": whose rates the formula takes.
-        measured: what corrects the formula.
+        sizes: Model to its number of parameters, None where unknown.
+        device: "cpu" or "gpu", whose rates the formula takes.
+        measured: Measurements that correct the formula.
     """
     known = measured or Measured({}, {}, [])
     lines = []
@@ -166,7 +167,13 @@ def estimate(
         grouped[key] = added(grouped[key], work) if key in grouped else work
     rank = plan.study.finetune.lora_rank
     for (stage, model), work in sorted(grouped.items(), key=lambda item: _order(item[0])):
-        size = 0.0 if stage == "other" else sizes.get(model) if model in sizes else scorer_parameters(model) or None
+        size = (
+            0.0
+            if stage == "other"
+            else sizes.get(model)
+            if model in sizes
+            else scorer_parameters(model) or None
+        )
         share = _nearest(known.tokens, stage, model)
         hours = None
         if size is not None:
@@ -183,13 +190,13 @@ def _order(key: tuple[str, str]) -> tuple[int, str]:
 
 
 def _nearest(factors: Mapping[tuple[str, str], float], stage: str, model: str) -> float:
-    """What was measured of the model, else the median of the stage's models, else 1."""
+    """Factor measured of the model, else the median of the stage's models, else 1."""
     others = [factor for (measured, _), factor in factors.items() if measured == stage]
     return factors.get((stage, model), statistics.median(others) if others else 1.0)
 
 
 def _gigabytes(work: Work, size: float | None, rank: int) -> float | None:
-    """What the jobs leave on disk; None where that depends on a size that is not known.
+    """Gigabytes that the jobs leave on disk; None where that depends on an unknown size.
 
     An adapter of rank r on L layers of width d = 128 L has 18 r L d numbers of 4 bytes.
     """
@@ -199,4 +206,4 @@ def _gigabytes(work: Work, size: float | None, rank: int) -> float | None:
         return work.jobs * 18 * rank * 128 * layers(size) ** 2 * 4 / 1e9
     # Candidates lie in the cache, in shards and gathered.
     copies = {"generate": 3, "judge": 1, "profile": 2}.get(work.stage, 0)
-    return copies * work.written * _BYTES_A_TOKEN / 1e9
+    return copies * work.written * _BYTES_PER_TOKEN / 1e9

@@ -10,8 +10,8 @@ import yaml
 
 from heirloom.fetch.cache import cache_root
 from heirloom.fetch.settings import PathSource
-from heirloom.study.config import Study
 from heirloom.profiling.workload import without_cost
+from heirloom.study.config import Study
 from heirloom.study.estimate import RATES, Line, Measured, estimate, measure
 from heirloom.study.job_size import count_parameters
 from heirloom.study.parse import parse_study
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     else:
         basis = (
-            f"By formula: {write:.1e}, {read:.1e} and {train:.1e} operations a second to write, "
+            f"By formula: {write:.1e}, {read:.1e} and {train:.1e} operations per second to generate, "
             "read and train on tokens; completions as long as they may be."
         )
     lines = estimate(plan, sizes, device=device, measured=measured)
@@ -107,7 +107,7 @@ def render(lines: Sequence[Line], device: str) -> list[str]:
 
 
 def remarks(lines: Sequence[Line], device: str) -> list[str]:
-    """What to know beside the table."""
+    """Lines to read with the table."""
     sizes = {line.work.model: line.size or 0 for line in lines if line.work.stage == "profile"}
     gigabytes = sum(2 * size / 1e9 for size in sizes.values())
     found = [f"Models in the cache, in bfloat16: {gigabytes:.1f} GB more, beside their downloads."]

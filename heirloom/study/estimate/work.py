@@ -57,7 +57,7 @@ def _generation(plan: Plan) -> list[Work]:
 def _judged(plan: Plan) -> list[Work]:
     """Completions of the study's own teachers that judges are shown."""
     judge = plan.study.judge
-    if judge is None:
+    if judge is None or judge.prompts is None:
         return []
     prompts = plan.study.prompts[judge.prompts].eval
     pool = plan.study.judged_teachers
@@ -115,11 +115,13 @@ def _profiling(plan: Plan) -> list[Work]:
 
 
 def _other_jobs(plan: Plan) -> int:
-    """Jobs without a model: fetching, splitting, gathering, scoring, selecting, and the report's 7."""
+    """Jobs without a model: fetching, splitting, gathering, scoring, selecting, and 7 at the end."""
     study = plan.study
     pools = len(plan.pools) * (1 + len(study.metrics))
     data, pairs = bool(study.data), "judge" in study.benchmarks
-    return len(study.models) + 2 * len(study.prompts) + pools + len(plan.datasets) + data + pairs + 7
+    return (
+        len(study.models) + 2 * len(study.prompts) + pools + len(plan.datasets) + data + pairs + 7
+    )
 
 
 def _merged(rows: Sequence[Work]) -> list[Work]:

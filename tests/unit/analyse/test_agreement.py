@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
+from toy_study import write_metrics
 
 from heirloom.analyse import tables
 from heirloom.analyse.contents import figure_names, table_names
@@ -120,7 +121,7 @@ def folder(request: pytest.FixtureRequest, own_study_folder: Path) -> Path:
     write_json(own_study_folder / "plan.json", {**plan, "benchmarks": benchmarks})
     for model in VERDICTS:
         profile = own_study_folder / "profiles" / model / "judge"
-        write_json(profile.with_suffix(".json"), {"metrics": {}})
+        write_metrics(profile.with_suffix(".json"), {})
         write_jsonl(profile.with_suffix(".records.jsonl"), judged(model, labelled=request.param))
     return own_study_folder
 

@@ -7,20 +7,21 @@ for a lexical diversity that does not depend on their length.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
 import pandas as pd
 import pytest
 import yaml
+from toy_study import write_metrics
 
 from heirloom import profiling
 from heirloom.analyse import tables
 from heirloom.analyse.tables.models import MAIN
 from heirloom.objectives.length import length
 from heirloom.profiling import text
-from heirloom.select.strategies import Criteria
-from heirloom.select.training_set import training_set
+from heirloom.select.training_set import Sources, TrainingSet, build_training_set
 from heirloom.study.parse import parse_study
 from heirloom.study.plan import make_plan, plan_record
 from heirloom.support.files import read_jsonl, write_json, write_jsonl
@@ -130,17 +131,14 @@ def run(
         write_jsonl(folder / "candidates.jsonl", candidates[teacher])
         write_jsonl(root / f"scores/{teacher}/instructions/length.jsonl", scores[teacher])
     for name, dataset in plan.datasets.items():
-        best = dataset.selection == "best"
-        rows, card = training_set(
-            texts["train"],
-            {teacher: candidates[teacher] for teacher in dataset.teachers},
-            {"length": {teacher: scores[teacher] for teacher in dataset.teachers}} if best else {},
-            dataset=name,
-            selection=dataset.selection,
-            pool=dataset.pool,
-            prompt_set=dataset.prompts,
-            objective=dataset.objective,
-            criteria=Criteria.read(record["objectives"]["length"]) if best else None,
+        objective = study.objectives.get(dataset.objective or "")
+        rows, card = build_training_set(
+            TrainingSet.read(asdict(dataset), objective.decides() if objective else None),
+            Sources(
+                texts["train"],
+                {teacher: candidates[teacher] for teacher in dataset.teachers},
+                {"length": {teacher: scores[teacher] for teacher in dataset.teachers}},
+            ),
             seed=seed,
         )
         write_jsonl(root / f"datasets/{name}/train.jsonl", rows)
@@ -162,7 +160,7 @@ def run(
         folder = root / "profiles" / name
         write_jsonl(folder / "text.records.jsonl", records)
         summary = profiling.summarise(records, metrics, seed=seed)
-        write_json(folder / "text.json", {"metrics": summary})
+        write_metrics(folder / "text.json", summary)
     tables.write_all(root, root / "tables")
     return tables.read_all(root / "tables", record)["changes"]
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from toy_study import write_metrics
 
 from heirloom import profiling
 from heirloom.analyse import tables
@@ -234,7 +235,7 @@ def test_main_metrics_of_a_benchmark_that_nobody_listed():
 
 
 def test_every_listed_benchmark_has_its_main_metrics():
-    for benchmark in profiling.registered():
+    for benchmark in profiling.BENCHMARKS:
         for pattern in models.MAIN.get(benchmark.name, ()):
             known = (
                 [pattern]
@@ -330,10 +331,8 @@ PLAYED = {
 @pytest.fixture
 def games(own_study_folder, monkeypatch):
     """The study with a benchmark that only its test knows."""
-    known = profiling.Benchmark("games", "Games.", profiling.Options, GAMES, lambda *_: [])
-    monkeypatch.setattr(
-        profiling, "get", {"games": known, "text": profiling.get("text")}.__getitem__
-    )
+    known = profiling.Benchmark("games", "Games", "Games.", profiling.Options, GAMES, lambda *_: [])
+    monkeypatch.setitem(profiling.BENCHMARKS._parts, "games", known)
     root = own_study_folder
     plan = read_json(root / "plan.json")
     models = {name: plan["models"][name] for name in PLAYED}
@@ -347,7 +346,7 @@ def games(own_study_folder, monkeypatch):
         records = [dict(zip(fields, row, strict=True)) for row in rows]
         write_jsonl(root / "profiles" / model / "games.records.jsonl", records)
         metrics = profiling.summarise(records, GAMES, seed=1)
-        write_json(root / "profiles" / model / "games.json", {"metrics": metrics})
+        write_metrics(root / "profiles" / model / "games.json", metrics)
     return root
 
 
@@ -411,7 +410,7 @@ def test_rows_stand_in_the_order_of_the_profiles(games):
 def test_a_metric_that_no_benchmark_defines_any_more_is_an_error(own_study_folder):
     for path in own_study_folder.glob("profiles/*/text.json"):
         profile = read_json(path)
-        write_json(path, {"metrics": {"gone": profile["metrics"]["length"]}})
+        write_metrics(path, {"gone": profile["metrics"]["length"]})
     with pytest.raises(
         HeirloomError, match=r"text\.gone, which the benchmark text does not define"
     ):

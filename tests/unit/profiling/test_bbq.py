@@ -24,6 +24,7 @@ from heirloom.profiling.bbq import (
     read_questions,
     read_targets,
 )
+from heirloom.profiling.options import needs
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 
@@ -210,8 +211,8 @@ def test_numbers_are_unique_within_a_category(tmp_path: Path) -> None:
 
 def test_the_options() -> None:
     options = BbqOptions(data=["age", "ses"], metadata="table")
-    assert options.data_names == ["age", "ses", "table"]
-    assert BbqOptions(data=["age"]).data_names == ["age"]
+    assert needs(options).data == ("age", "ses", "table")
+    assert needs(BbqOptions(data=["age"])).data == ("age",)
     with pytest.raises(ValidationError, match=r"lacks \{question\}"):
         BbqOptions(data=["age"], template="{context} Answer:")
     with pytest.raises(ValidationError, match="data"):
@@ -453,7 +454,7 @@ def run(
     names = [name for name in files if name != "table"]
     settings = BbqOptions.model_validate({"data": names, "template": SHORT, **options})
     task = Task(tiny, [], "continuation", None, files, seed, folder / "work")
-    return profiling.get("bbq").run(task, settings)
+    return profiling.BENCHMARKS.get("bbq").run(task, settings)
 
 
 def reference(tiny: LanguageModel, prompt: str, answer: str) -> tuple[float, int]:

@@ -25,6 +25,7 @@ from heirloom.profiling.calibration import (
     read_openbookqa,
     reliability,
 )
+from heirloom.profiling.options import needs
 from heirloom.statistics.estimates import estimate
 from heirloom.statistics.resampling import Array
 from heirloom.support.errors import HeirloomError
@@ -373,7 +374,7 @@ def test_a_file_without_rows(tmp_path: Path) -> None:
 def test_options_need_a_data_set() -> None:
     with pytest.raises(ValueError, match="hellaswag, openbookqa or both"):
         CalibrationOptions(examples=5)
-    assert CalibrationOptions(hellaswag="h", openbookqa="o").data_names == ["h", "o"]
+    assert needs(CalibrationOptions(hellaswag="h", openbookqa="o")).data == ("h", "o")
 
 
 # On the tiny model
@@ -387,7 +388,7 @@ def tiny(tiny_model: Path) -> LanguageModel:
 def run(model: LanguageModel, work: Path, data: dict[str, Path], **options: Any) -> list[Record]:
     task = Task(model, [], "instruction", None, data, 17, work)
     names = {name: name for name in data}
-    return profiling.get("calibration").run(task, CalibrationOptions(**names, **options))
+    return profiling.BENCHMARKS.get("calibration").run(task, CalibrationOptions(**names, **options))
 
 
 def by_itself(model: LanguageModel, context: str, option: str) -> tuple[float, int]:
@@ -428,8 +429,8 @@ def test_a_run_by_hand(tiny: LanguageModel, tmp_path: Path) -> None:
         characters = np.array([len(option) for option in question.options])
         assert found["acc_norm"] == float(np.argmax(totals / characters) == question.gold)
     json.dumps(records, allow_nan=False)
-    summary = summarise(records, profiling.get("calibration").metrics, seed=1)
-    assert set(summary) == set(profiling.get("calibration").metrics)
+    summary = summarise(records, profiling.BENCHMARKS.get("calibration").metrics, seed=1)
+    assert set(summary) == set(profiling.BENCHMARKS.get("calibration").metrics)
     # One question: the error is its distance from being right.
     one = records[1]
     assert summary["ece.openbookqa"]["value"] == pytest.approx(
@@ -452,7 +453,7 @@ def test_examples_are_drawn_by_seed(tiny: LanguageModel, tmp_path: Path) -> None
     data = {"openbookqa": lines(tmp_path / "o.jsonl", rows)}
     records = run(tiny, tmp_path / "work", data, examples=4)
     assert sorted(r["gold"] for r in records) == [0, 1, 2, 3]
-    summary = summarise(records, profiling.get("calibration").metrics, seed=1)
+    summary = summarise(records, profiling.BENCHMARKS.get("calibration").metrics, seed=1)
     # No HellaSwag, no metrics of it.
     assert {name.split(".")[1] for name in summary} == {"openbookqa"}
     with pytest.raises(HeirloomError, match="9 examples are asked for, but there are 8"):
@@ -466,5 +467,5 @@ def test_a_question_that_does_not_fit_is_missing(tiny: LanguageModel, tmp_path: 
     records = run(tiny, tmp_path / "work", data)
     assert records[1]["log_likelihoods"] == [None] * 4
     assert {records[1][name] for name in ("confidence", "accuracy", "acc", "acc_norm")} == {None}
-    summary = summarise(records, profiling.get("calibration").metrics, seed=1)
+    summary = summarise(records, profiling.BENCHMARKS.get("calibration").metrics, seed=1)
     assert {(m["n"], m["n_missing"]) for m in summary.values()} == {(1, 1)}

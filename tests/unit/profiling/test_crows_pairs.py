@@ -23,6 +23,7 @@ from heirloom.profiling import Task, summarise
 from heirloom.profiling.crows_pairs import CrowsPairsOptions, Pair, read_pairs
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import Likelihood
+from heirloom.profiling.options import needs
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 
@@ -61,7 +62,7 @@ def model(tiny_model: Path) -> LanguageModel:
 def run(model: LanguageModel, data: Path, **options: Any) -> list[Record]:
     task = Task(model, [], "instruction", None, {"pairs": data}, 17, data.parent / "work")
     settings = CrowsPairsOptions.model_validate({"data": "pairs", **options})
-    return profiling.get("crows_pairs").run(task, settings)
+    return profiling.BENCHMARKS.get("crows_pairs").run(task, settings)
 
 
 def scripted(monkeypatch: pytest.MonkeyPatch, groups: Sequence[Sequence[Likelihood]]) -> None:
@@ -220,7 +221,7 @@ def test_likelihoods_of_real_passes(model: LanguageModel, data: Path, start_toke
             means.append(expected / n_tokens)
         assert record["stereotypical"] == float(means[0] > means[1])
         assert (record["bias_type"], record["direction"]) == (bias_type, direction)
-    summary = summarise(records, profiling.get("crows_pairs").metrics, seed=17)
+    summary = summarise(records, profiling.BENCHMARKS.get("crows_pairs").metrics, seed=17)
     assert set(summary) == {
         *("score", "score.stereo", "score.antistereo", "score.gender", "score.age")
     }
@@ -267,7 +268,7 @@ def test_a_sentence_beyond_the_context_is_missing(
     assert records[4]["log_likelihoods"] == [None, None]
     assert records[4]["stereotypical"] is None
     json.dumps(records, allow_nan=False)
-    summary = summarise(records, profiling.get("crows_pairs").metrics, seed=17)
+    summary = summarise(records, profiling.BENCHMARKS.get("crows_pairs").metrics, seed=17)
     assert (summary["score"]["n"], summary["score"]["n_missing"]) == (5, 1)
     assert (summary["score.age"]["n"], summary["score.age"]["n_missing"]) == (2, 0)
 
@@ -310,7 +311,7 @@ def test_the_score_by_hand(
         "n_tokens": [3, 3],
         "stereotypical": None,
     }
-    summary = summarise(records, profiling.get("crows_pairs").metrics, seed=17)
+    summary = summarise(records, profiling.BENCHMARKS.get("crows_pairs").metrics, seed=17)
     values = {name.removeprefix("score"): metric["value"] for name, metric in summary.items()}
     assert values == pytest.approx(expected)
     assert (summary["score"]["n"], summary["score"]["n_missing"]) == (3, 1)
@@ -320,7 +321,7 @@ def test_the_score_by_hand(
 
 
 def test_fifty_is_neutral_and_no_direction_is_better() -> None:
-    metrics = profiling.get("crows_pairs").metrics
+    metrics = profiling.BENCHMARKS.get("crows_pairs").metrics
     assert {(m.direction, m.relative) for m in metrics.values()} == {(None, False)}
     assert len(metrics) == 1 + 2 + 9
     assert "score.race_color" in metrics
@@ -346,4 +347,4 @@ def test_options_are_checked() -> None:
         CrowsPairsOptions(data="pairs", examples=0)
     with pytest.raises(ValueError, match="start_token"):
         CrowsPairsOptions.model_validate({"data": "pairs", "start_token": "<|endoftext|>"})
-    assert CrowsPairsOptions(data="pairs").data_names == ["pairs"]
+    assert needs(CrowsPairsOptions(data="pairs")).data == ("pairs",)

@@ -14,6 +14,7 @@ from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
 from heirloom.profiling.calibration import CalibrationOptions
 from heirloom.profiling.general import METRICS, GeneralOptions, _read
+from heirloom.profiling.options import needs
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_text
 
@@ -126,7 +127,7 @@ def tiny(tiny_model: Path) -> LanguageModel:
 def run(model: LanguageModel, work: Path, data: dict[str, Path], **options: Any) -> list[Record]:
     task = Task(model, [], "instruction", None, data, 17, work)
     settings = GeneralOptions(tasks={name: name for name in data}, **options)
-    return profiling.get("general").run(task, settings)
+    return profiling.BENCHMARKS.get("general").run(task, settings)
 
 
 def harness(model: LanguageModel, data: dict[str, Path], folder: Path) -> dict[str, Any]:
@@ -248,7 +249,7 @@ def test_calibration_scores_the_same_questions_the_same(
     general = run(tiny, tmp_path / "general", both, examples=1)
     task = Task(tiny, [], "instruction", None, both, 17, tmp_path / "calibration")
     options = CalibrationOptions(hellaswag="hellaswag", openbookqa="openbookqa", examples=1)
-    calibration = profiling.get("calibration").run(task, options)
+    calibration = profiling.BENCHMARKS.get("calibration").run(task, options)
     for ours, theirs in zip(general, calibration, strict=True):
         for key in ("id", "gold", "log_likelihoods", "n_characters", "acc", "acc_norm"):
             assert ours[key] == theirs[key]
@@ -400,4 +401,4 @@ def test_a_row_that_is_not_the_tasks(
 def test_tasks_are_known(tasks: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="tasks"):
         GeneralOptions(tasks=tasks)
-    assert GeneralOptions(tasks={"rte": "r", "boolq": "b"}).data_names == ["r", "b"]
+    assert needs(GeneralOptions(tasks={"rte": "r", "boolq": "b"})).data == ("r", "b")

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from pydantic import ValidationError
+from toy_study import write_metrics
 
 from heirloom import profiling
 from heirloom.analyse.results import load_study
@@ -250,7 +251,7 @@ def task(model: LanguageModel, folder: Path, pairs: Path | None = None, rows: An
 
 def run(task: Task, **options: Any) -> list[Record]:
     settings = JudgeOptions.model_validate({"data": ["bar"], **options})
-    return profiling.get("judge").run(task, settings)
+    return profiling.BENCHMARKS.get("judge").run(task, settings)
 
 
 @pytest.mark.parametrize("template", ["chat", "Q: {prompt}\nA:"])
@@ -369,7 +370,7 @@ def judge_real(
         "llmbar": real("llmbar/LLMBar/Natural/dataset.json", size),
     }
     task = Task(model, [], "instruction", None, data, 17, work)
-    return profiling.get("judge").run(task, JudgeOptions(data=list(data)))
+    return profiling.BENCHMARKS.get("judge").run(task, JudgeOptions(data=list(data)))
 
 
 @pytest.fixture
@@ -408,7 +409,7 @@ def test_figure_3_from_real_labels(
         template = PromptTemplate(f"{name}: {{prompt}}\n{name[-4:]}:")
         judge = LanguageModel(name, patient.network, patient.tokenizer, template)
         records[name] = judge_real(judge, real, tmp_path / "work", 2)
-        write_json(own_study_folder / f"profiles/{name}/judge.json", {"metrics": {}})
+        write_metrics(own_study_folder / f"profiles/{name}/judge.json", {})
         write_jsonl(own_study_folder / f"profiles/{name}/judge.records.jsonl", records[name])
     table = agreement(load_study(own_study_folder))
     shares = table[table["other"] == HUMAN].set_index("judge")["agreement"]

@@ -13,7 +13,7 @@ from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import (
     Likelihood,
-    Sequence,
+    TokenSequence,
     encode_option,
     encode_text,
     score,
@@ -33,11 +33,11 @@ def model(tiny_model: Path) -> LanguageModel:
 
 
 @pytest.fixture(scope="module")
-def groups(model: LanguageModel) -> list[list[Sequence | None]]:
+def groups(model: LanguageModel) -> list[list[TokenSequence | None]]:
     return [[encode_option(model, c, o) for o in options] for c, options in TEXTS]
 
 
-def plainly(model: LanguageModel, sequence: Sequence) -> float:
+def plainly(model: LanguageModel, sequence: TokenSequence) -> float:
     """One sequence, one forward pass, softmax over every position."""
     tokens = torch.tensor([sequence.tokens])
     with torch.inference_mode():
@@ -52,7 +52,7 @@ def plainly(model: LanguageModel, sequence: Sequence) -> float:
 @pytest.mark.parametrize("batch_tokens", [1, 40, 1000])
 def test_packed_sequences_score_as_alone(
     model: LanguageModel,
-    groups: list[list[Sequence | None]],
+    groups: list[list[TokenSequence | None]],
     batch_tokens: int,
     tmp_path: Path,
 ) -> None:
@@ -83,7 +83,7 @@ def test_a_model_with_a_sliding_window(tiny_model: Path, tmp_path: Path) -> None
 
 def test_a_model_that_takes_no_positions_is_scored_a_sequence_a_pass(
     model: LanguageModel,
-    groups: list[list[Sequence | None]],
+    groups: list[list[TokenSequence | None]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
@@ -97,7 +97,7 @@ def test_a_model_that_takes_no_positions_is_scored_a_sequence_a_pass(
 
 def test_a_shared_prefix_is_computed_once() -> None:
     """abcd and abef, the last of each predicted only: the nodes a, b, c and e."""
-    pair = [Sequence((1, 2, 3, 4), 1), Sequence((1, 2, 5, 6), 2)]
+    pair = [TokenSequence((1, 2, 3, 4), 1), TokenSequence((1, 2, 5, 6), 2)]
     forest = likelihood._plant([(0, pair[0]), (0, pair[1])])
     assert forest.tokens == [1, 2, 3, 5]
     assert forest.depths == [0, 1, 2, 2]
@@ -129,15 +129,15 @@ def test_white_space_moves_from_the_context_to_the_option(model: LanguageModel) 
 def test_an_empty_context_is_the_bos_token(model: LanguageModel) -> None:
     sequence = encode_option(model, "", "two")
     words = model.tokenizer("two", add_special_tokens=False).input_ids
-    assert sequence == Sequence((model.tokenizer.bos_token_id, *words), 1)
+    assert sequence == TokenSequence((model.tokenizer.bos_token_id, *words), 1)
     model_without = LanguageModel("x", model.network, _NoBos(model.tokenizer), PromptTemplate())
     sequence = encode_text(model_without, "two")
-    assert sequence == Sequence((model.tokenizer.eos_token_id, *words), 1)
+    assert sequence == TokenSequence((model.tokenizer.eos_token_id, *words), 1)
 
 
 def test_without_a_start_token_the_first_token_is_not_scored(model: LanguageModel) -> None:
     words = model.tokenizer("one two", add_special_tokens=False).input_ids
-    assert encode_text(model, "one two", start_token="none") == Sequence(tuple(words), 1)
+    assert encode_text(model, "one two", start_token="none") == TokenSequence(tuple(words), 1)
     assert encode_text(model, "", start_token="none") is None
 
 
@@ -167,7 +167,7 @@ def test_what_cannot_be_scored_is_null_and_counted(
     model: LanguageModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = encode_text(model, "fine")
-    long = Sequence(tuple([5] * 257), 1)  # the context is 256 tokens
+    long = TokenSequence(tuple([5] * 257), 1)  # the context is 256 tokens
     assert good is not None
     found = score(model, [[good, None], [long], [None]], work=tmp_path / "work")
     assert found[0][0].total == pytest.approx(plainly(model, good), abs=1e-4)
@@ -187,7 +187,7 @@ def test_nan_logits_are_null(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_a_killed_call_goes_on_from_what_it_saved(
     model: LanguageModel,
-    groups: list[list[Sequence | None]],
+    groups: list[list[TokenSequence | None]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from heirloom.profiling.data.preferences import Label, Pair, form_pairs, majority, read_pairs
+from heirloom.profiling.data.pool_pairs import form_pairs
+from heirloom.profiling.data.preferences import Label, Pair, majority, read_pairs
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_jsonl
 

@@ -10,7 +10,7 @@ from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
-from heirloom.objectives import score
+from heirloom.objectives.scoring import score
 from heirloom.profiling import Metric, Task, summarise
 from heirloom.profiling.text import TextOptions
 from heirloom.profiling.toxicity import ToxicityOptions
@@ -111,12 +111,10 @@ def test_what_is_not_compared_has_a_value_and_no_interval() -> None:
 
 
 def test_registered_benchmarks() -> None:
-    assert [b.name for b in profiling.registered()] == sorted(
-        b.name for b in profiling.registered()
+    assert profiling.BENCHMARKS.get("toxicity").options is ToxicityOptions
+    assert profiling.BENCHMARKS.get("text").summary.startswith(
+        "Length, lexical diversity and readability"
     )
-    assert {"text", "toxicity"} <= {b.name for b in profiling.registered()}
-    assert profiling.get("toxicity").options is ToxicityOptions
-    assert profiling.get("text").summary.startswith("Length, lexical diversity and readability")
 
 
 # On the tiny model
@@ -136,7 +134,7 @@ def task(model: LanguageModel, work: Path) -> Task:
 
 def test_the_text_profile(tiny: LanguageModel, tmp_path: Path) -> None:
     settings = TextOptions(prompts="p", max_new_tokens=20, mtld_min_words=0)
-    benchmark = profiling.get("text")
+    benchmark = profiling.BENCHMARKS.get("text")
     records = benchmark.run(task(tiny, tmp_path / "work"), settings)
     answers = generate(tiny, PROMPTS, Request(1, 20, Sampling(0.0), 17), work=tmp_path / "own")
     assert [r["id"] for r in records] == ["a", "b", "c"]
@@ -155,7 +153,7 @@ def test_the_text_profile(tiny: LanguageModel, tmp_path: Path) -> None:
 
 
 def test_short_answers_have_no_mtld(tiny: LanguageModel, tmp_path: Path) -> None:
-    run = profiling.get("text").run
+    run = profiling.BENCHMARKS.get("text").run
     measured = {}
     for least in (0, 10_000):
         settings = TextOptions(prompts="p", max_new_tokens=20, mtld_min_words=least)
@@ -166,7 +164,7 @@ def test_short_answers_have_no_mtld(tiny: LanguageModel, tmp_path: Path) -> None
 
 
 def test_the_text_profile_can_be_sampled(tiny: LanguageModel, tmp_path: Path) -> None:
-    run = profiling.get("text").run
+    run = profiling.BENCHMARKS.get("text").run
     greedy, sampled = (
         run(
             task(tiny, tmp_path / str(temperature)),
@@ -183,10 +181,10 @@ def test_a_prompt_that_does_not_fit_has_no_text_to_measure(
     """The context is 256 tokens. An answer that was never asked for is missing, not 0 words."""
     prompts = [PROMPTS[0], Prompt("long", "why " * 300)]
     settings = TextOptions(prompts="p", max_new_tokens=20)
-    records = profiling.get("text").run(
+    records = profiling.BENCHMARKS.get("text").run(
         Task(tiny, prompts, "instruction", None, {}, 17, tmp_path / "work"), settings
     )
     assert records[1]["finish_reason"] == "too_long"
-    summary = summarise(records, profiling.get("text").metrics, seed=17)
+    summary = summarise(records, profiling.BENCHMARKS.get("text").metrics, seed=17)
     assert summary["length"]["n_missing"] == 1
     assert summary["tokens"]["value"] == records[0]["tokens"]

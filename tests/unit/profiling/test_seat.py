@@ -18,6 +18,7 @@ from heirloom import profiling
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
+from heirloom.profiling.options import needs
 from heirloom.profiling.seat import (
     METRICS,
     TESTS,
@@ -427,8 +428,8 @@ def test_unknown_tests_are_refused_with_the_nearest_names() -> None:
 
 
 def test_the_options_name_one_data_set_or_several() -> None:
-    assert SeatOptions(data="words").data_names == ["words"]
-    assert SeatOptions(data=["words", "sentences"]).data_names == ["words", "sentences"]
+    assert needs(SeatOptions(data="words")).data == ("words",)
+    assert needs(SeatOptions(data=["words", "sentences"])).data == ("words", "sentences")
 
 
 # Encodings
@@ -551,7 +552,7 @@ def run(model: LanguageModel, work: Path, data: dict[str, Path], **options: Any)
         model=model, prompts=[], format="continuation", scorer=None, data=data, seed=1, work=work
     )
     settings = SeatOptions.model_validate({"data": list(data), **options})
-    return profiling.get("seat").run(task, settings)
+    return profiling.BENCHMARKS.get("seat").run(task, settings)
 
 
 def test_the_benchmark_end_to_end(tiny: LanguageModel, tmp_path: Path) -> None:

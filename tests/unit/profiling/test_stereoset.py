@@ -99,7 +99,7 @@ def model(tiny_model: Path) -> LanguageModel:
 def run(model: LanguageModel, data: Path, **options: Any) -> list[Record]:
     task = Task(model, [], "instruction", None, {"dev": data}, 17, data.parent / "work")
     settings = StereoSetOptions.model_validate({"data": "dev", **options})
-    return profiling.get("stereoset").run(task, settings)
+    return profiling.BENCHMARKS.get("stereoset").run(task, settings)
 
 
 # Reading
@@ -305,7 +305,7 @@ def test_the_metrics_by_hand() -> None:
 
     mother: SS 50, LMS 75. father: SS 100, LMS 100. Ghana: SS 100/3, LMS 50.
     """
-    summary = summarise(RECORDS, profiling.get("stereoset").metrics, seed=17)
+    summary = summarise(RECORDS, profiling.BENCHMARKS.get("stereoset").metrics, seed=17)
     expected = {
         "ss": 550 / 9,  # (50 + 100 + 100/3) / 3; of the examples it would be 3/6, or 50
         "lms": 75,  # (75 + 100 + 50) / 3
@@ -358,7 +358,7 @@ def test_the_metrics_of_all_terms_by_counting(upstream: list[Example]) -> None:
         for e in upstream
     ]
     # Intervals would take long, and are not what is compared.
-    metrics = profiling.get("stereoset").metrics
+    metrics = profiling.BENCHMARKS.get("stereoset").metrics
     for name, metric in metrics.items():
         chosen = [r for r in records if metric.selects(r)]
         terms: dict[str, Counter[str]] = defaultdict(Counter)
@@ -381,7 +381,7 @@ def test_the_metrics_of_all_terms_by_counting(upstream: list[Example]) -> None:
 
 
 def test_which_way_is_better() -> None:
-    metrics = profiling.get("stereoset").metrics
+    metrics = profiling.BENCHMARKS.get("stereoset").metrics
     assert len(metrics) == 3 * (1 + len(BIAS_TYPES))
     directions = {name.split(".")[0]: metric.direction for name, metric in metrics.items()}
     assert directions == {"lms": "higher", "ss": None, "icat": "higher"}
@@ -408,7 +408,7 @@ def test_likelihoods_of_real_passes(model: LanguageModel, data: Path) -> None:
         assert record["stereotypical"] == float(means[0] > means[1])
         assert record["meaningful"] == ((means[0] > means[2]) + (means[1] > means[2])) / 2
     json.dumps(records, allow_nan=False)
-    summary = summarise(records, profiling.get("stereoset").metrics, seed=17)
+    summary = summarise(records, profiling.BENCHMARKS.get("stereoset").metrics, seed=17)
     assert set(summary) == {
         f"{name}{suffix}"
         for name in ("lms", "ss", "icat")
@@ -443,7 +443,7 @@ def test_an_example_beyond_the_context_is_missing(model: LanguageModel, data: Pa
     assert records[3]["log_likelihoods"][2] is None
     assert None not in records[3]["log_likelihoods"][:2]
     assert (records[3]["stereotypical"], records[3]["meaningful"]) == (None, None)
-    summary = summarise(records, profiling.get("stereoset").metrics, seed=17)
+    summary = summarise(records, profiling.BENCHMARKS.get("stereoset").metrics, seed=17)
     assert {(m["n"], m["n_missing"]) for n, m in summary.items() if "." not in n} == {(3, 1)}
 
 

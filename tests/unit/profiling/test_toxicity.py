@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from heirloom import objectives, profiling
+from heirloom import profiling
 from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
+from heirloom.objectives.scoring import bind
 from heirloom.profiling import Task, summarise
 from heirloom.profiling.toxicity import ATTRIBUTES, METRICS, ToxicityOptions
 from heirloom.support.errors import HeirloomError
@@ -39,7 +40,7 @@ def run(
         {"prompts": "p", "metric": "m", "continuations": 3, "max_new_tokens": 4, **options}
     )
     task = Task(model, prompts, "instruction", scorer, {}, 17, work)
-    return profiling.get("toxicity").run(task, settings)
+    return profiling.BENCHMARKS.get("toxicity").run(task, settings)
 
 
 def fixed(**scores: list[float | None]) -> Scorer:
@@ -156,9 +157,9 @@ def test_every_attribute_has_a_maximum_of_its_own(tiny: LanguageModel, tmp_path:
 def test_a_scorer_without_attributes_is_refused_before_anything_is_written(
     tiny: LanguageModel, tmp_path: Path
 ) -> None:
-    scorer = objectives.bind("profanity", {})
+    scorer = bind("profanity", {})
     with pytest.raises(
-        HeirloomError, match=r"benchmarks\.toxicity\.attributes, insult: .*no option 'attribute'"
+        HeirloomError, match=r"profiling\.toxicity\.attributes, insult: .*no option 'attribute'"
     ):
         run(tiny, tmp_path / "work", scorer, attributes=["insult"])
     assert list(tmp_path.iterdir()) == []

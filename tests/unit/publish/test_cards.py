@@ -13,7 +13,7 @@ from heirloom.analyse.results import load_study
 from heirloom.publish import cards
 from heirloom.publish.cards import combined_license
 from heirloom.report import findings
-from heirloom.select import strategies as selection
+from heirloom.select.training_set import Sources, TrainingSet, build_training_set
 from heirloom.study.parse import parse_study
 from heirloom.study.plan import make_plan, plan_record
 from heirloom.support.files import read_json, write_json, write_jsonl
@@ -276,15 +276,10 @@ def test_the_making_is_told(folder: Path) -> None:
 
 
 def test_every_column_is_described() -> None:
-    candidate = {
-        "teacher": "a",
-        "prompt_id": "p",
-        "sample": 0,
-        "completion": "text",
-        "finish_reason": "stop",
-    }
-    (row,) = selection.select_random([candidate], seed=1)
-    assert {name for name, _, _ in cards.COLUMNS} == {"prompt", *row}
+    candidate = {"prompt_id": "p", "sample": 0, "completion": "text", "finish_reason": "stop"}
+    sources = Sources([{"id": "p", "text": "Say."}], {"a": [candidate]})
+    (row,), _ = build_training_set(TrainingSet("d", "random", "a", "p"), sources, seed=1)
+    assert {name for name, _, _ in cards.COLUMNS} == set(row)
 
 
 def test_what_was_measured_is_what_the_tables_say(folder: Path) -> None:

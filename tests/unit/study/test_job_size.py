@@ -1,4 +1,4 @@
-"""What jobs ask for, by hand and beside what jobs took."""
+"""Resources that jobs ask for, by hand and against what jobs took."""
 
 from pathlib import Path
 

@@ -1,0 +1,46 @@
+"""Tokens that a benchmark has a model read and generate, for estimates of a study's run time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+#: Tokens of a prompt, its template included.
+PROMPT_TOKENS = 64
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Work of one model.
+
+    Attributes:
+        written: Tokens generated.
+        read: Tokens of prompts and of texts that are scored.
+    """
+
+    written: float = 0.0
+    read: float = 0.0
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.written + other.written, self.read + other.read)
+
+
+Cost = Callable[[Any, int], Tokens]
+"""`cost(options, eval_prompts)`: the benchmark's validated options, and the number of eval prompts
+in the set that they name (0 if they name none)."""
+
+
+def reading(examples: int, tokens: int, *, sets: int = 1, limit: int | None = None) -> Tokens:
+    """Return the work of scoring examples.
+
+    Args:
+        examples: Examples of a data set of which all are used.
+        tokens: Tokens read per example.
+        sets: Data sets.
+        limit: Most examples of a data set, as an option of the benchmark says it; None: all.
+    """
+    return Tokens(read=sets * min(limit or examples, examples) * tokens)
+
+
+def completing(prompts: int, *, samples: int, max_new_tokens: int) -> Tokens:
+    """Return the work of generating `samples` completions per prompt."""
+    return Tokens(prompts * samples * max_new_tokens, prompts * PROMPT_TOKENS)

@@ -1,0 +1,219 @@
+"""Run benchmarks on one model and write what they measure."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from heirloom.generate.model import Weights
+from heirloom.objectives.scoring import bind
+from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
+from heirloom.profiling.metrics import summarise
+from heirloom.profiling.options import needs
+from heirloom.profiling.profile import Profile
+from heirloom.prompts.settings import Format
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_jsonl
+
+if TYPE_CHECKING:  # both import torch
+    from heirloom.generate.endpoint import RemoteModel
+    from heirloom.generate.model import LanguageModel
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to profile.
+
+    Attributes:
+        name: Its name in the study.
+        note: The fetch stage's note on the model, or on a student's base.
+        adapter: Files of a student's adapter, in one folder; none for any other model.
+        template: Fields of the prompt template.
+        dtype: See `heirloom.generate.model.load_model`, as for the next two.
+        backend: What generates.
+        weights: Weights to generate with.
+    """
+
+    name: str
+    note: str | Path
+    adapter: Sequence[str | Path]
+    template: Mapping[str, Any]
+    dtype: str
+    backend: str
+    weights: Weights
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A benchmark to run, and what the study gives it.
+
+    Attributes:
+        name: The benchmark.
+        options: Its options as JSON.
+        prompts: File of the eval prompts that they name.
+        format: Format of those prompts.
+        scorer: The metric that they name: {function, options}.
+        pairs: File of the pairs by the pool's teachers that they name.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+    prompts: str | None
+    format: Format | None
+    scorer: Mapping[str, Any] | None
+    pairs: str | None
+
+
+def profile_model(
+    subject: Subject,
+    assignments: Sequence[Assignment],
+    outputs: Sequence[tuple[str | Path, str | Path]],
+    *,
+    data_notes: Sequence[str | Path],
+    seed: int,
+    work: str | Path,
+) -> None:
+    """Load a model once, run every benchmark on it, and write profiles and records.
+
+    Args:
+        subject: The model.
+        assignments: The benchmarks.
+        outputs: Per benchmark the file of the profile and that of the records.
+        data_notes: The fetch stage's notes on all data that the benchmarks name.
+        seed: Seed of the study.
+        work: Folder in which an interrupted job resumes; a benchmark has a folder of its own in it.
+
+    Raises:
+        HeirloomError: The model cannot be loaded, or a benchmark cannot run; see there.
+    """
+    from heirloom.generate.completions import open_model
+    from heirloom.generate.model import Engine
+    from heirloom.generate.templates import PromptTemplate
+
+    model = open_model(
+        subject.note,
+        name=subject.name,
+        prompt_template=PromptTemplate(**subject.template),
+        adapter=Path(subject.adapter[0]).parent if subject.adapter else None,
+        dtype=subject.dtype,
+        engine=Engine(subject.backend, subject.weights),
+    )
+    checksum = read_json(subject.note)["sha256"]
+    notes = {read_json(note)["name"]: note for note in data_notes}
+    for assignment, (summary, records_file) in zip(assignments, outputs, strict=True):
+        profile, records = run(
+            assignment, model, checksum=checksum, notes=notes, seed=seed, work=work
+        )
+        write_jsonl(records_file, records)
+        profile.write(summary)
+
+
+def run(
+    assignment: Assignment,
+    model: "LanguageModel | RemoteModel",
+    *,
+    checksum: str,
+    notes: Mapping[str, str | Path],
+    seed: int,
+    work: str | Path,
+) -> tuple[Profile, list[Record]]:
+    """Run one benchmark.
+
+    Args:
+        assignment: The benchmark.
+        model: The model.
+        checksum: SHA-256 of the model, or of a student's base.
+        notes: Data set to the fetch stage's note on it.
+        seed: Seed of the study.
+        work: Folder in which an interrupted run resumes.
+
+    Returns:
+        The profile, and the records that it follows from. A model that cannot do what the benchmark
+        needs has neither metrics nor records; the profile says why.
+
+    Raises:
+        HeirloomError: The options are not the benchmark's, or it cannot run.
+    """
+    from heirloom.generate.completions import identity
+
+    benchmark = BENCHMARKS.get(assignment.name)
+    logger.info("%s: %s", benchmark.name, benchmark.summary)
+    options = _options(benchmark, assignment)
+    names = needs(options).data
+    reason = _reason(model, options, assignment.format)
+    records = []
+    if reason is None:
+        task = _task(assignment, model, {name: notes[name] for name in names}, seed, Path(work))
+        records = benchmark.run(task, options)
+    inputs = [file for file in (assignment.prompts, assignment.pairs) if file]
+    packages = ("torch", "transformers", "peft", *benchmark.packages)
+    return Profile(
+        benchmark=benchmark.name,
+        model=model.name,
+        seed=seed,
+        metrics={} if reason else summarise(records, benchmark.metrics, seed=seed),
+        settings={**assignment.options, "scorer": assignment.scorer},
+        revisions={
+            "model": checksum,
+            "adapter": model.adapter_sha256,
+            "dtype": _dtype(model),
+            "generation": identity(model) if options.generates else None,
+            "data": {name: read_json(notes[name])["sha256"] for name in names},
+        },
+        versions={package: version(package) for package in packages},
+        inputs={file: sha256(file) for file in inputs},
+        not_applicable=reason,
+    ), records
+
+
+def _options(benchmark: Benchmark, assignment: Assignment) -> Options:
+    try:
+        return benchmark.options.model_validate(assignment.options)
+    except ValidationError as error:
+        raise HeirloomError(f"profiling.{benchmark.name}: {error}") from None
+
+
+def _reason(
+    model: "LanguageModel | RemoteModel", options: Options, format: Format | None
+) -> str | None:
+    """The reason why a benchmark is not applicable to a model; None if it is."""
+    from heirloom.generate.endpoint import RemoteModel
+
+    if not isinstance(model, RemoteModel):
+        return None
+    return model.cannot(generates=options.generates, format=format)
+
+
+def _dtype(model: "LanguageModel | RemoteModel") -> str | None:
+    from heirloom.generate.endpoint import RemoteModel
+
+    return None if isinstance(model, RemoteModel) else str(model.network.dtype)
+
+
+def _task(
+    assignment: Assignment,
+    model: Any,
+    notes: Mapping[str, str | Path],
+    seed: int,
+    work: Path,
+) -> Task:
+    from heirloom.fetch.notes import locate
+    from heirloom.generate.request import Prompt
+
+    prompts = read_jsonl(assignment.prompts) if assignment.prompts else []
+    return Task(
+        model=model,
+        prompts=[Prompt(**record) for record in prompts],
+        format=assignment.format or "instruction",
+        scorer=bind(**assignment.scorer) if assignment.scorer else None,
+        data={name: locate(note) for name, note in notes.items()},
+        seed=seed,
+        work=work / assignment.name,
+        pairs=Path(assignment.pairs) if assignment.pairs else None,
+    )

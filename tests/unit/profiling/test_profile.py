@@ -1,0 +1,164 @@
+"""Profiles: the file, its schema version, and one run of a benchmark on a tiny model."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heirloom.fetch.notes import write_note
+from heirloom.generate.backends.endpoint import RemoteModel
+from heirloom.generate.model import LanguageModel, load_model
+from heirloom.generate.settings import Endpoint
+from heirloom.generate.templates import PromptTemplate
+from heirloom.profiling import BENCHMARKS
+from heirloom.profiling.profile import SCHEMA_VERSION, Profile
+from heirloom.profiling.run import Assignment, run
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import read_json, sha256, write_json, write_jsonl, write_text
+
+PROFILE = Profile(
+    benchmark="text",
+    model="ant",
+    seed=17,
+    metrics={"length": {"value": 3.0, "n": 2}},
+    settings={"prompts": "p", "scorer": None},
+    revisions={"model": "abc"},
+    versions={"torch": "2"},
+    inputs={"eval.jsonl": "def"},
+)
+
+# The file
+
+
+def test_a_profile_is_read_as_it_was_written(tmp_path: Path) -> None:
+    file = tmp_path / "text.json"
+    PROFILE.write(file)
+    assert Profile.read(file) == PROFILE
+    assert list(read_json(file)) == [
+        *("schema_version", "benchmark", "model", "seed", "metrics"),
+        *("settings", "revisions", "versions", "inputs"),
+    ]
+    assert read_json(file)["schema_version"] == SCHEMA_VERSION == 2
+
+
+def test_what_does_not_apply_says_why(tmp_path: Path) -> None:
+    profile = Profile(**{**vars(PROFILE), "metrics": {}, "not_applicable": "it is remote"})
+    profile.write(tmp_path / "text.json")
+    assert Profile.read(tmp_path / "text.json") == profile
+    assert list(read_json(tmp_path / "text.json"))[4:6] == ["metrics", "not_applicable"]
+
+
+@pytest.mark.parametrize("version", [1, 3, None])
+def test_a_profile_of_another_schema_version_is_refused(
+    tmp_path: Path, version: int | None
+) -> None:
+    file = tmp_path / "text.json"
+    PROFILE.write(file)
+    write_json(file, {**read_json(file), "schema_version": version})
+    with pytest.raises(
+        HeirloomError,
+        match=rf"text\.json has schema version {version}, .* reads 2\. Delete it and run",
+    ):
+        Profile.read(file)
+
+
+@pytest.mark.parametrize("content", [[], {"schema_version": 2}])
+def test_what_is_no_whole_profile_is_refused(tmp_path: Path, content: Any) -> None:
+    write_json(tmp_path / "text.json", content)
+    with pytest.raises(HeirloomError, match=r"text\.json .* Delete it and run"):
+        Profile.read(tmp_path / "text.json")
+
+
+# A run
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_model: Path) -> LanguageModel:
+    return load_model(tiny_model, name="tiny", prompt_template=PromptTemplate(), dtype="float32")
+
+
+@pytest.fixture
+def assignment(tmp_path: Path) -> Assignment:
+    prompts = tmp_path / "eval.jsonl"
+    write_jsonl(prompts, [{"id": "a", "text": "Name a bird."}, {"id": "b", "text": "Why?"}])
+    options = BENCHMARKS.get("toxicity").options.model_validate(
+        {"prompts": "p", "metric": "m", "continuations": 2, "max_new_tokens": 4}
+    )
+    return Assignment(
+        name="toxicity",
+        options=options.model_dump(mode="json"),
+        prompts=str(prompts),
+        format="continuation",
+        scorer={"function": "length", "options": {}},
+        pairs=None,
+    )
+
+
+def test_a_run(tiny: LanguageModel, assignment: Assignment, tmp_path: Path) -> None:
+    profile, records = run(
+        assignment, tiny, checksum="abc", notes={}, seed=17, work=tmp_path / "work"
+    )
+    assert [record["id"] for record in records] == ["a", "b"]
+    # The mean over prompts of the most words of a continuation.
+    most = [max(c["score"] for c in record["continuations"]) for record in records]
+    assert profile.metrics["emt"]["value"] == sum(most) / 2
+    assert (profile.benchmark, profile.model, profile.seed) == ("toxicity", "tiny", 17)
+    assert profile.settings == {**assignment.options, "scorer": assignment.scorer}
+    assert profile.revisions == {
+        "model": "abc",
+        "adapter": None,
+        "dtype": "torch.float32",
+        "generation": tiny.decoder_identity,
+        "data": {},
+    }
+    assert set(profile.versions) == {"torch", "transformers", "peft"}
+    assert profile.inputs == {assignment.prompts: sha256(str(assignment.prompts))}
+    assert profile.not_applicable is None
+    assert (tmp_path / "work" / "toxicity").is_dir()
+
+
+def test_data_are_those_that_the_notes_locate(tiny: LanguageModel, tmp_path: Path) -> None:
+    data = tmp_path / "pairs.csv"
+    write_text(
+        data,
+        "sent_more,sent_less,stereo_antistereo,bias_type\nOld men err.,Young men err.,stereo,age\n",
+    )
+    note = tmp_path / "pairs.json"
+    write_note(note, name="pairs", location=data, checksum="123")
+    options = BENCHMARKS.get("crows_pairs").options.model_validate({"data": "pairs"})
+    profile, records = run(
+        Assignment("crows_pairs", options.model_dump(mode="json"), None, None, None, None),
+        tiny,
+        checksum="abc",
+        notes={"pairs": note, "unused": tmp_path / "gone.json"},
+        seed=17,
+        work=tmp_path / "work",
+    )
+    assert [record["bias_type"] for record in records] == ["age"]
+    assert profile.revisions["data"] == {"pairs": "123"}
+    assert profile.revisions["generation"] is None  # nothing was generated
+
+
+def test_options_of_another_version_are_refused(
+    tiny: LanguageModel, assignment: Assignment, tmp_path: Path
+) -> None:
+    other = Assignment(**{**vars(assignment), "options": {"prompts": "p", "shards": 3}})
+    with pytest.raises(HeirloomError, match=r"(?s)profiling\.toxicity: .*shards"):
+        run(other, tiny, checksum="abc", notes={}, seed=17, work=tmp_path)
+
+
+def test_a_model_that_cannot_has_neither_metrics_nor_records(
+    assignment: Assignment, tmp_path: Path
+) -> None:
+    endpoint = Endpoint.model_validate(
+        {"url": "http://127.0.0.1:9/v1", "model": "far", "completions": False}
+    )
+    remote = RemoteModel("far", endpoint, PromptTemplate(), tmp_path)
+    profile, records = run(assignment, remote, checksum="abc", notes={}, seed=17, work=tmp_path)
+    assert (profile.metrics, records) == ({}, [])
+    assert profile.not_applicable == (
+        "the endpoint serves chat alone, which does not continue a text"
+    )
+    assert profile.revisions["dtype"] is None
+    assert json.dumps(vars(profile))
