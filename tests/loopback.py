@@ -26,7 +26,7 @@ class Handler(BaseHTTPRequestHandler):
         """Answer with bytes, or with anything else as JSON; `X_Echo` becomes the header X-Echo."""
         raw = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
-        for name, value in {"Content-Length": str(len(raw)), **headers}.items():
+        for name, value in {"Content_Length": str(len(raw)), **headers}.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         if self.command != "HEAD":
@@ -59,6 +59,11 @@ class LoopbackServer(ThreadingHTTPServer):
         """Answer one request."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Answer nothing any more; connections are refused."""
+        self.shutdown()
+        self.server_close()
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that gave up are expected."""
 
@@ -74,6 +79,5 @@ def running(server: Server) -> Iterator[Server]:
     try:
         yield server
     finally:
-        server.shutdown()
-        server.server_close()
+        server.close()
         thread.join()

@@ -130,7 +130,7 @@ def test_a_truncated_gguf(gguf_file: Path, tmp_path: Path, share: float) -> None
     whole = gguf_file.read_bytes()
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(HeirloomError, match=r"cut\.gguf .*could not be read as a GGUF.*cut short"):
+    with pytest.raises(HeirloomError, match=r"cut\.gguf .*could not be read as a GGUF.*truncated"):
         prepare_model(cut, name="cut", cache=tmp_path)
     models = tmp_path / "models"
     assert [path.name for path in models.iterdir() if path.suffix != ".lock"] == []
