@@ -488,7 +488,7 @@ CHILD = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_finetuning import LONG, RECIPE, train
 train(Path({base!r}), Path({folder!r}), {arguments})
 """
@@ -496,9 +496,8 @@ train(Path({base!r}), Path({folder!r}), {arguments})
 
 def kill_at_step_4(base: Path, folder: Path, arguments: str) -> None:
     """Call `train` in a process of its own, which is killed once checkpoint 4 is there."""
-    code = CHILD.format(
-        tests=str(Path(__file__).parent), base=str(base), folder=str(folder), arguments=arguments
-    )
+    tests = [str(Path(__file__).parent), str(ROOT / "tests")]
+    code = CHILD.format(tests=tests, base=str(base), folder=str(folder), arguments=arguments)
     said = folder.with_suffix(".log")
     with said.open("w") as log:
         child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=log)
