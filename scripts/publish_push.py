@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from heirloom.publish.hub import push
-from heirloom.support.files import write_json
 from heirloom.support.job import start_job
 
 start_job(snakemake.log[0], f"push {snakemake.params.repository}")
-record = push(Path(snakemake.input[0]).parent, **dict(snakemake.params.items()))
-write_json(snakemake.output[0], record)
+push(Path(snakemake.input[0]).parent, snakemake.output[0], **dict(snakemake.params.items()))

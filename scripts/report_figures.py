@@ -2,12 +2,8 @@
 
 from pathlib import Path
 
-from heirloom.report import figures
+from heirloom.report.figures import write_figures
 from heirloom.support.job import start_job
 
 start_job(snakemake.log[0], "figures")
-figures.write_all(
-    Path(snakemake.input.plan).parent,
-    Path(snakemake.input.tables[0]).parent,
-    Path(snakemake.output[0]).parent,
-)
+write_figures(Path(snakemake.input.plan).parent)
