@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from heirloom.fetch.cache import cache_root
+from heirloom.fetch.cache import cache_path
 from heirloom.generate.answer_store import (
     Key,
     ask,
@@ -87,7 +87,7 @@ def remote_model(
     if "endpoint" not in described:
         return None
     endpoint = Endpoint(**described["endpoint"])
-    return RemoteModel(name, endpoint, prompt_template, cache_root() / "answers")
+    return RemoteModel(name, endpoint, prompt_template, cache_path("answers"))
 
 
 def generate(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from heirloom.fetch.cache import cache_root
+from heirloom.fetch.cache import cache_path
 from heirloom.generate.decoders import openvino_trace
 from heirloom.generate.decoders.openvino_runtime import (
     UnconvertibleError,
@@ -81,7 +81,7 @@ def compile_network(network: Any, precision: str) -> Any:
 def _graph(network: Any) -> tuple[Any, list[int]]:
     """Return a model's graph without its weights, kept or traced, and each layer's window."""
     openvino = import_openvino()
-    folder = cache_root() / "graphs" / _structure(network)
+    folder = cache_path("graphs", _structure(network))
     file = folder / "graph.xml"
     if file.exists():
         model = openvino.Core().read_model(file)

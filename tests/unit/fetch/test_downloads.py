@@ -119,7 +119,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def leftovers(cache: Path) -> list[Path]:
-    """What a failed download must not leave: anything but lock files."""
+    """Files that a failed download must not leave: all but locks."""
     return [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 

@@ -139,7 +139,7 @@ def train(base: Path, folder: Path) -> Record:
 
 @pytest.fixture(scope="module")
 def interrupted(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a finetuning leaves that was killed before its last checkpoint."""
+    """Files of a finetuning that was killed before its last checkpoint."""
     folder = tmp_path_factory.mktemp("interrupted")
     train(tiny_model, folder)
     shutil.rmtree(folder / "work/checkpoint-4")

@@ -1,4 +1,4 @@
-"""What every back end keeps to, whatever computes the tokens; `Backend` says it in words."""
+"""The contract of every back end, whatever computes the tokens; `Backend` says it in words."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -329,7 +329,7 @@ def test_without_openvino(
 
 @needs_openvino
 def test_another_back_end_empties_work(spelled: dict[str, Path], tmp_path: Path) -> None:
-    """What one back end or one kind of weights wrote is not taken for another's."""
+    """Completions of one back end or kind of weights are not taken for another's."""
     prompts = [Prompt(f"p{i}", f"w{i:03d}") for i in range(40)]
     request = replace(LOOSE, sampling=WRITING)
     loads: list[Callable[[], LanguageModel]] = [

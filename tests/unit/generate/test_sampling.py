@@ -25,7 +25,7 @@ def logits_of(vocabulary: int, scale: float = 1.5) -> torch.Tensor:
 
 
 def warped(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """What transformers leaves of the logits, divided by the temperature."""
+    """The logits that transformers leaves, divided by the temperature."""
     warpers = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
     if sampling.top_k:
         warpers.append(TopKLogitsWarper(sampling.top_k))

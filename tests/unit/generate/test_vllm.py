@@ -31,7 +31,7 @@ SAMPLED = Request(2, 12, Sampling(1.0, 20, 0.9), seed=1)
 
 
 def gone(group: Path) -> bool:
-    """Whether every process of the group has ended, within ten seconds."""
+    """True if every process of the group ends within ten seconds."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
