@@ -7,12 +7,14 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
+from tiny import tiny_network
 
 from heirloom.finetune.examples import encode_example
 from heirloom.finetune.fused_lora import fuse_adapters
@@ -240,23 +242,7 @@ def test_packed_and_fused_it_is_the_models_own_loss_and_gradient(tiny_model: Pat
         torch.testing.assert_close(gradient, reference, atol=1e-5, rtol=1e-3)
 
 
-def gemma(**options: Any) -> Any:
-    from transformers import Gemma2Config, Gemma2ForCausalLM
-
-    torch.manual_seed(0)
-    config = {
-        "vocab_size": 300,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 16,
-        "max_position_embeddings": 256,
-        "initializer_range": 0.2,
-        "pad_token_id": 0,
-    }
-    return Gemma2ForCausalLM(Gemma2Config(**config, **options)).eval()
+gemma = partial(tiny_network, "gemma2")
 
 
 def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path) -> None:
@@ -537,7 +523,7 @@ LONG = with_settings(epochs=40)
 CHILD = """
 import sys
 from pathlib import Path
-sys.path.insert(0, {tests!r})
+sys.path[:0] = {tests!r}
 from test_finetuning import LONG, train, with_settings
 train(Path({base!r}), Path({folder!r}), {arguments})
 """
@@ -545,9 +531,8 @@ train(Path({base!r}), Path({folder!r}), {arguments})
 
 def kill_at_step_4(base: Path, folder: Path, arguments: str) -> None:
     """Call `train` in a process of its own, which is killed once checkpoint 4 is there."""
-    code = CHILD.format(
-        tests=str(Path(__file__).parent), base=str(base), folder=str(folder), arguments=arguments
-    )
+    tests = [str(Path(__file__).parent), str(ROOT / "tests")]
+    code = CHILD.format(tests=tests, base=str(base), folder=str(folder), arguments=arguments)
     said = folder.with_suffix(".log")
     with said.open("w") as log:
         child = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=log, stderr=log)
