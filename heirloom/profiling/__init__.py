@@ -126,7 +126,7 @@ class Benchmark:
 
 
 class Description(TypedDict, total=False):
-    """What a benchmark states about itself where it is registered; see `Benchmark`."""
+    """Attributes of `Benchmark` that are stated where a benchmark is registered."""
 
     label: str
     options: Required[type[Options]]

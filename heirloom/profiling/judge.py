@@ -170,7 +170,7 @@ def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
 
 def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
     """Judge pairs by the likelihood of the letters; one record each."""
-    # Both orders begin with the same question: one group, so that it is computed once.
+    # Both orders share the question as a prefix: one group, so that it is computed once.
     groups = [
         [tokens for question in questions(pair) for tokens in _letters(task.model, question)]
         for pair in pairs
