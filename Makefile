@@ -9,7 +9,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo estimate test lint parity bench gpu-check schema slurm kubernetes lock
+.PHONY: help env demo estimate test lint parity bench gpu-check docs slurm kubernetes lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -21,7 +21,7 @@ $(BIN)/snakemake: requirements.lock
 	$(BIN)/python -m pip install $(PIP_OPTIONS) --no-compile -r requirements.lock
 	@# What jobs import is compiled here, also where Python is told to write no bytecode; all that
 	@# pip would compile is four times as much.
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import heirloom.report, heirloom.training, \
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import heirloom.report.page, heirloom.finetune.trainer, \
 		lm_eval.evaluator, matplotlib.pyplot, openvino, profanity_check, snakemake.cli, snakemake.script, \
 		transformers.models.gemma3.modeling_gemma3, transformers.models.llama.modeling_llama'
 	@touch $@
@@ -43,16 +43,17 @@ demo: env ## Run the default study on all cores and say where its report is
 	@echo "The report is $(CURDIR)/results/pocket/report.html"
 
 estimate: env ## Say what a study will cost; CONFIG: its file, DEVICE: gpu, if it will run elsewhere
-	@$(BIN)/python -m heirloom.estimate $(CONFIG) $(if $(DEVICE),--device $(DEVICE))
+	@$(BIN)/python -m heirloom.study.estimate $(CONFIG) $(if $(DEVICE),--device $(DEVICE))
 
 test: $(VENV)/.dev $(CHECKS)/.done lint ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 lint: $(VENV)/.dev $(CHECKS)/.done ## Check style, types and the workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/snakemake --lint
 	$(CHECKS)/bin/hadolint envs/Dockerfile
 
@@ -70,8 +71,9 @@ bench: $(VENV)/.dev ## Measure speed beside other implementations, in one run
 gpu-check: ## Try everything on the GPU, with PYTHON's own torch; MODEL: a folder, DEVICE=cpu: without
 	$(PYTHON) -m benchmarks.gpu_check --device $(or $(DEVICE),cuda) $(if $(MODEL),--model $(MODEL))
 
-schema: env ## Write config/schema.json and the tables in config/README.md anew
-	$(BIN)/python -m heirloom.schema
+docs: $(VENV)/.dev ## Generate config/schema.json, the manual's tables and CONTRIBUTING's map anew
+	$(BIN)/python -m heirloom.study.schema
+	$(BIN)/python docs/draw_map.py
 
 slurm: env ## Add to it what Snakemake needs to submit to Slurm; see profiles/README.md
 kubernetes: env ## The same for Kubernetes

@@ -1,4 +1,4 @@
-"""How many candidates another batch size changes, by rounding alone.
+"""Candidates that another batch size changes, by rounding alone.
 
 The same 16 prompts x 5 samples of at most 128 tokens from SmolLM2-135M-Instruct, generated with
 several batch sizes in bfloat16 and in float32. Run from the repository's folder:
@@ -10,10 +10,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.smollm2 import default_study, fetch_model, sample_prompts
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import load_model
-from heirloom.generate.request import Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 
 BATCH_SIZES = (80, 20)

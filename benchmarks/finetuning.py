@@ -1,4 +1,4 @@
-"""How fast students learn, beside TRL, in one run.
+"""Rate of finetuning against TRL, in one run.
 
 SmolLM2-135M-Instruct learns 40 answers of its own, of at most 128 tokens, by the recipe of the
 default study (LoRA of rank 16 on every linear layer, one epoch in steps of 2, loss on the
@@ -28,10 +28,9 @@ from benchmarks.smollm2 import default_study, fetch_model
 from heirloom.finetune.examples import encode_example
 from heirloom.finetune.packing import IGNORED
 from heirloom.finetune.trainer import Recipe, Row, make_trainer
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.prompts.read import read_prompts
 from heirloom.prompts.split import split_prompts

@@ -1,4 +1,4 @@
-"""Whether rate and memory of generation stay flat as prompts become many.
+"""Rate and memory of generation as the number of prompts grows.
 
 SmolLM2-135M-Instruct and one sample of at most 16 tokens a prompt, as the default study writes
 them, for 100, 1,000 and 5,000 prompts, each in a process of its own. The prompts are our 640
@@ -18,10 +18,9 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from benchmarks.smollm2 import default_study, fetch_model
-from heirloom.generate.loop import generate
-from heirloom.generate.model import load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.completions import generate
+from heirloom.generate.model import Engine, load_model
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.prompts.read import read_prompts
 
@@ -52,13 +51,13 @@ def measure(size: int) -> tuple[float, float]:
         name="smollm2",
         prompt_template=PromptTemplate(),
         dtype="float32",
-        weights=study.generation.weights,
+        engine=Engine(weights=study.generate.weights),
     )
     rows = read_prompts("resources/prompts/instructions.jsonl", text="instruction", input="input")
     texts = islice(cycle(row["text"] for row in rows), size)
     prompts = [Prompt(str(number), text) for number, text in enumerate(texts)]
-    _ = model.decoder  # made when first asked for
     with tempfile.TemporaryDirectory() as work:
+        generate(model, prompts[:1], REQUEST, work=Path(work) / "first")  # converts the model
         start = time.process_time()
         records = generate(model, prompts, REQUEST, work=Path(work) / "parts")
         seconds = time.process_time() - start

@@ -1,4 +1,4 @@
-"""How long the text metrics of 1,000 completions take, beside the packages that also have them.
+"""Time of the text metrics of 1,000 completions, against the packages that also have them.
 
 Ours are the whole text profile of a completion (length, MTLD, every readability and descriptive
 value). Theirs are TextDescriptives' descriptive_stats and readability with lexicalrichness's MTLD,

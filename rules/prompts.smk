@@ -1,4 +1,4 @@
-"""Read a prompt source and draw disjoint train and eval prompts.
+"""Read a prompt file and draw disjoint train and eval prompts.
 
 Required inputs:
     sources/{prompts}.json
@@ -14,13 +14,13 @@ localrules:
 
 rule split_prompts:
     input:
-        source=f"{RESULTS}/sources/{{prompts}}.json",
-        modules=modules("prompts.read", "prompts.split"),
+        source=PATHS.prompts_note("{prompts}"),
+        modules=modules("prompts.split", "prompts.read"),
     output:
-        train=f"{RESULTS}/prompts/{{prompts}}/train.jsonl",
-        eval=f"{RESULTS}/prompts/{{prompts}}/eval.jsonl",
+        train=PATHS.prompts("{prompts}", "train"),
+        eval=PATHS.prompts("{prompts}", "eval"),
     log:
-        f"{RESULTS}/logs/prompts/{{prompts}}.log",
+        PATHS.log("prompts", "{prompts}"),
     conda:
         "../envs/heirloom.yaml"
     resources:
@@ -31,4 +31,4 @@ rule split_prompts:
         sizes=lambda w: STUDY.prompts[w.prompts].model_dump(include={"train", "eval"}),
         seed=STUDY.seed,
     script:
-        "../scripts/split_prompts.py"
+        "../scripts/prompts_split.py"

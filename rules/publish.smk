@@ -1,12 +1,14 @@
-"""A card for every training set and student, and the push to the hub, which nobody gets unasked.
+"""Cards, the RO-Crate of the finished study, and the push to the hub, which nobody gets unasked.
 
     HF_TOKEN=... snakemake push --cores 1    # needs the section `publish` in the study file
 
 Required inputs:
-    plan.json, tables/*.csv, students/*/manifest.json, and what the tables are made from
+    everything that the stages before made, but for logs and costs
 Outputs:
     datasets/{dataset}/README.md            a data card in the hub's format
     students/{student}/README.md            a model card
+    ro-crate-metadata.json                  RO-Crate 1.1, profile Workflow Run Crate 0.5
+    workflow/                               the workflow that ran, and the study file with its defaults
     published/datasets/{dataset}.json       after a push: repository, commit, checksums
     published/students/{student}.json       likewise
 """
@@ -22,23 +24,20 @@ localrules:
 rule cards:
     """One job for all, because the results are read as a whole."""
     input:
-        plan=f"{RESULTS}/plan.json",
+        plan=PATHS.plan(),
         tables=rules.tables.output,
         manifests=expand(rules.finetune.output.manifest, student=PLAN.students),
-        templates=[
-            str(HOME / "report/cards" / f"{name}.md.j2")
-            for name in ("dataset", "model", "made")
-        ],
+        templates=sorted(map(str, HOME.glob("report/cards/*.j2"))),
         modules=modules("publish.cards"),
     output:
         datasets=expand(
-            f"{RESULTS}/datasets/{{dataset}}/README.md", dataset=PLAN.datasets
+            PATHS.dataset("{dataset}", "README.md"), dataset=PLAN.datasets
         ),
         students=expand(
-            f"{RESULTS}/students/{{student}}/README.md", student=PLAN.students
+            PATHS.student("{student}", "README.md"), student=PLAN.students
         ),
     log:
-        f"{RESULTS}/logs/report/cards.log",
+        PATHS.log("report", "cards"),
     conda:
         "../envs/heirloom.yaml"
     resources:
@@ -48,46 +47,88 @@ rule cards:
         command=rules.report.params.command,
         namespace=STUDY.publish.namespace if STUDY.publish else None,
     script:
-        "../scripts/cards.py"
+        "../scripts/publish_cards.py"
+
+
+rule crate:
+    input:
+        outputs=[
+            rules.report.output,
+            rules.report.input.plan,
+            rules.tables.output,
+            rules.costs.output,
+            rules.report.input.comparisons,
+            rules.figures.output,
+            rules.cards.output,
+            rules.tables.input.profiles,
+            rules.tables.input.datasets,
+            rules.tables.input.scores,
+            rules.costs.input.candidates,
+            expand(rules.finetune.output, student=PLAN.students),
+            expand(rules.split_prompts.output, prompts=STUDY.prompts),
+            JOBS.judged_files(),
+        ],
+        models=expand(rules.fetch_model.output, artefact=STUDY.models),
+        prompts=expand(rules.fetch_prompts.output, prompts=STUDY.prompts),
+        data=[PATHS.data_note(name) for name in STUDY.data],
+        modules=modules("publish.crate"),
+    output:
+        metadata=PATHS.crate(),
+        workflow=directory(PATHS.crate_workflow()),
+    log:
+        PATHS.log("report", "crate"),
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=30,
+    params:
+        command=run_command(workflow.configfiles, inner_path),
+        agent=STUDY.publish.namespace if STUDY.publish else None,
+    script:
+        "../scripts/publish_crate.py"
 
 
 rule push_dataset:
     input:
-        [f"{RESULTS}/datasets/{{dataset}}/{file}" for file in DATASET_FILES],
+        [PATHS.dataset("{dataset}", file) for file in DATASET_FILES],
     output:
-        f"{RESULTS}/published/datasets/{{dataset}}.json",
+        PATHS.published("datasets", "{dataset}"),
     log:
-        f"{RESULTS}/logs/push/{{dataset}}.log",
+        PATHS.log("push", "{dataset}"),
     conda:
         "../envs/heirloom.yaml"
     params:
-        repository=lambda w: repository(STUDY.publish.namespace, STUDY.study, w.dataset),
+        repository=lambda w: repository(
+            STUDY.publish.namespace, STUDY.study, w.dataset
+        ),
         kind="dataset",
         private=lambda w: STUDY.publish.private,
     script:
-        "../scripts/push.py"
+        "../scripts/publish_push.py"
 
 
 rule push_student:
     input:
-        [f"{RESULTS}/students/{{student}}/{file}" for file in STUDENT_FILES],
+        [PATHS.student("{student}", file) for file in STUDENT_FILES],
     output:
-        f"{RESULTS}/published/students/{{student}}.json",
+        PATHS.published("students", "{student}"),
     log:
-        f"{RESULTS}/logs/push/{{student}}.log",
+        PATHS.log("push", "{student}"),
     conda:
         "../envs/heirloom.yaml"
     params:
-        repository=lambda w: repository(STUDY.publish.namespace, STUDY.study, w.student),
+        repository=lambda w: repository(
+            STUDY.publish.namespace, STUDY.study, w.student
+        ),
         kind="model",
         private=lambda w: STUDY.publish.private,
-        base=lambda w: base_of(w.student),
+        base=lambda w: JOBS.base_on_hub(w.student),
     script:
-        "../scripts/push.py"
+        "../scripts/publish_push.py"
 
 
 rule push:
     """Everything that the study publishes. Never part of `all`."""
     input:
-        published("datasets", PLAN.datasets),
-        published("students", PLAN.students),
+        lambda w: [*JOBS.published("datasets"), *JOBS.published("students")],

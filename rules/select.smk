@@ -1,41 +1,31 @@
-"""Choose one candidate a prompt: passive, at random, or the best for an objective.
+"""Select one candidate per prompt, by the strategy of the training set.
 
 Cheap, and apart from scoring, so that trying another objective costs no model.
 
 Required inputs:
     prompts/{prompts}/train.jsonl
     generations/{teacher}/{prompts}/candidates.jsonl    of every teacher in the pool
-    scores/{teacher}/{prompts}/{metric}.jsonl           likewise, for a best-of set
-    datasets/{best}/train.jsonl                         for a control on the prompts of that set
+    scores/{teacher}/{prompts}/{metric}.jsonl           likewise, for a set with an objective
+    datasets/{selected}/train.jsonl                     for a control on the prompts of that set
 Outputs:
     datasets/{dataset}/train.jsonl
         {prompt_id, prompt, completion, teacher, sample, finish_reason, score, n_candidates, ...}
-    datasets/{dataset}/card.json    how it was chosen, and counts
+    datasets/{dataset}/card.json    how it was selected, and counts
 """
 
 
 rule select:
     input:
-        prompts=lambda w: f"{RESULTS}/prompts/{PLAN.datasets[w.dataset].prompts}/train.jsonl",
-        candidates=pool_files("generations", "candidates.jsonl"),
-        scores=branch(
-            lambda w: bool(criteria_of(w.dataset)),
-            then=score_files,
-            otherwise=[],
-        ),
-        kept=branch(
-            lambda w: bool(PLAN.datasets[w.dataset].prompts_of),
-            then=lambda w: [
-                f"{RESULTS}/datasets/{PLAN.datasets[w.dataset].prompts_of}/train.jsonl"
-            ],
-            otherwise=[],
-        ),
-        modules=modules("select.training_set"),
+        prompts=lambda w: PATHS.prompts(PLAN.datasets[w.dataset].prompts, "train"),
+        candidates=lambda w: JOBS.pool_candidates(w.dataset),
+        scores=lambda w: JOBS.pool_scores(w.dataset),
+        kept=lambda w: JOBS.kept_prompts(w.dataset),
+        modules=lambda w: JOBS.select_modules(w.dataset),
     output:
-        train=f"{RESULTS}/datasets/{{dataset}}/train.jsonl",
-        card=f"{RESULTS}/datasets/{{dataset}}/card.json",
+        train=PATHS.dataset("{dataset}", "train.jsonl"),
+        card=PATHS.dataset("{dataset}", "card.json"),
     log:
-        f"{RESULTS}/logs/select/{{dataset}}.log",
+        PATHS.log("select", "{dataset}"),
     conda:
         "../envs/heirloom.yaml"
     resources:
@@ -43,7 +33,7 @@ rule select:
         runtime=10,
     params:
         dataset=lambda w: vars(PLAN.datasets[w.dataset]),
-        criteria=lambda w: criteria_of(w.dataset),
+        criteria=lambda w: JOBS.criteria(w.dataset),
         seed=STUDY.seed,
     script:
         "../scripts/select.py"

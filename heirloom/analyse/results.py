@@ -1,155 +1,140 @@
-"""The results of a study as they lie on disk: the only place that knows which file is where."""
+"""The results of a study: everything that tables, figures, the report and cards are made of.
+
+Each kind of file is read when it is first asked for, so that a job reads only what it needs.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from heirloom.profiling.profile import Profile
+from heirloom.study.paths import Paths
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, read_jsonl
 
 ScoreKey = tuple[str, int]
+"""Prompt id and sample of a candidate."""
+Scores = Mapping[ScoreKey, float | None]
 Pool = tuple[str, str]
+"""Teacher and prompt set."""
 
 
 @dataclass(frozen=True)
-class Study:
-    """Everything below a results folder that the tables and the report need.
+class Results:
+    """The files of one study, as far as its plan names them.
+
+    Every attribute but the first two is read from disk when it is first used, and raises a
+    HeirloomError if a file that the plan implies is missing or malformed.
 
     Attributes:
-        plan: plan.json.
-        profiles: model to benchmark to profile.
-        records: model to benchmark to the records of that profile, one an example.
-        cards: data set to card.
-        training: data set to training examples.
-        candidates: (teacher, prompts) to candidates.
-        scores: (teacher, prompts) to metric to (prompt id, sample) to score or None. Only metrics
-            that an objective of the plan names, and only where they were scored.
-        prompts: (prompts, split) to prompt id to text.
+        plan: The plan.
+        paths: Paths of the files.
     """
 
-    plan: Record
-    profiles: Mapping[str, Mapping[str, Record]]
-    records: Mapping[str, Mapping[str, list[Record]]]
-    cards: Mapping[str, Record]
-    training: Mapping[str, list[Record]]
-    candidates: Mapping[Pool, list[Record]]
-    scores: Mapping[Pool, Mapping[str, Mapping[ScoreKey, float | None]]]
-    prompts: Mapping[tuple[str, str], Mapping[str, str]]
+    plan: Plan
+    paths: Paths
+
+    @cached_property
+    def profiles(self) -> Mapping[str, Mapping[str, Profile]]:
+        """Model to benchmark to profile."""
+        return {
+            model: {
+                name: Profile.read(self.paths.profile(model, name)) for name in self.plan.benchmarks
+            }
+            for model in self.plan.models
+        }
+
+    @cached_property
+    def records(self) -> Mapping[str, Mapping[str, list[Record]]]:
+        """Model to benchmark to the records of that profile, one per example."""
+        return {
+            model: {
+                name: read_jsonl(self.paths.records(model, name)) for name in self.plan.benchmarks
+            }
+            for model in self.plan.models
+        }
+
+    @cached_property
+    def cards(self) -> Mapping[str, Record]:
+        """Training set to the facts in its card."""
+        return {
+            name: read_json(self.paths.dataset(name, "card.json")) for name in self.plan.datasets
+        }
+
+    @cached_property
+    def training(self) -> Mapping[str, list[Record]]:
+        """Training set to training examples."""
+        return {
+            name: read_jsonl(self.paths.dataset(name, "train.jsonl")) for name in self.plan.datasets
+        }
+
+    @cached_property
+    def candidates(self) -> Mapping[Pool, list[Record]]:
+        """(teacher, prompts) to candidates."""
+        return {pool: read_jsonl(self.paths.candidates(*pool)) for pool in self.plan.pools}
+
+    @cached_property
+    def scores(self) -> Mapping[Pool, Mapping[str, Scores]]:
+        """(teacher, prompts) to metric to the score of each candidate, None if it has none.
+
+        Only metrics that an objective of the plan names, and only where they were scored.
+        """
+        return {pool: self._scores_of(*pool) for pool in self.plan.pools}
+
+    @cached_property
+    def prompts(self) -> Mapping[tuple[str, str], Mapping[str, str]]:
+        """(prompts, split) to prompt id to text, of the prompt files that there are."""
+        return {
+            (name, split): {row["id"]: row["text"] for row in read_jsonl(file)}
+            for name in self.plan.study.prompts
+            for split in ("train", "eval")
+            if (file := Path(self.paths.prompts(name, split))).exists()
+        }
+
+    def _scores_of(self, teacher: str, prompts: str) -> dict[str, Scores]:
+        objectives = self.plan.objectives.values()
+        needed = {m for o in objectives if o.prompts == prompts for m in o.scored_by}
+        scores: dict[str, Scores] = {}
+        for metric in sorted({m for objective in objectives for m in objective.scored_by}):
+            path = Path(self.paths.scores(teacher, prompts, metric))
+            if metric in needed or path.exists():
+                scores[metric] = {
+                    (row["prompt_id"], row["sample"]): row["score"] for row in read_jsonl(path)
+                }
+        return scores
 
 
-def load_study(results: str | Path) -> Study:
-    """Read what the plan in `results` names.
-
-    Args:
-        results: the folder of one study, with its plan.json.
+def load_results(root: str | Path) -> Results:
+    """Return the results of the study whose folder is `root`.
 
     Raises:
-        HeirloomError: a file the plan implies is missing or malformed.
+        HeirloomError: The plan is missing or malformed.
     """
-    root = Path(results)
-    plan = read_json(root / "plan.json")
-    pools = pools_of(plan)
-    return Study(
-        plan=plan,
-        profiles={
-            model: {
-                name: read_json(root / "profiles" / model / f"{name}.json")
-                for name in plan["benchmarks"]
-            }
-            for model in plan["models"]
-        },
-        records={
-            model: {
-                name: read_jsonl(root / "profiles" / model / f"{name}.records.jsonl")
-                for name in plan["benchmarks"]
-            }
-            for model in plan["models"]
-        },
-        cards={
-            name: read_json(root / "datasets" / name / "card.json") for name in plan["datasets"]
-        },
-        training={
-            name: read_jsonl(root / "datasets" / name / "train.jsonl") for name in plan["datasets"]
-        },
-        candidates={
-            (teacher, prompts): read_jsonl(
-                root / "generations" / teacher / prompts / "candidates.jsonl"
-            )
-            for teacher, prompts in pools
-        },
-        scores={pool: _load_scores(root, plan, pool) for pool in pools},
-        prompts={
-            (path.parent.name, path.stem): {row["id"]: row["text"] for row in read_jsonl(path)}
-            for path in sorted((root / "prompts").glob("*/*.jsonl"))
-        },
-    )
+    paths = Paths(str(root))
+    return Results(Plan.read(paths.plan()), paths)
 
 
-def pools_of(plan: Record) -> list[Pool]:
-    """Every teacher and prompt set that candidates were sampled for."""
-    sets = plan["datasets"].values()
-    return sorted({(teacher, data["prompts"]) for data in sets for teacher in data["teachers"]})
+def chosen_scores(results: Results, dataset: str, metric: str) -> dict[str, float | None]:
+    """Prompt id to the score of the completion that a training set chose; {} if never scored.
 
-
-def _load_scores(root: Path, plan: Record, pool: Pool) -> dict[str, dict[ScoreKey, float | None]]:
-    teacher, prompts = pool
-    objectives = plan["objectives"].values()
-    needed = {m for o in objectives if o["prompts"] == prompts for m in metrics_of(o)}
-    scores = {}
-    for metric in sorted({metric for objective in objectives for metric in metrics_of(objective)}):
-        path = root / "scores" / teacher / prompts / f"{metric}.jsonl"
-        if metric in needed or path.exists():
-            scores[metric] = {
-                (row["prompt_id"], row["sample"]): row["score"] for row in read_jsonl(path)
-            }
-    return scores
-
-
-def metrics_of(objective: Record) -> list[str]:
-    """The metrics that an objective of the plan chooses by, the first in front, then its bounds."""
-    return list(dict.fromkeys([*objective["metrics"], *objective["where"]]))
-
-
-def chosen_scores(study: Study, dataset: str, metric: str) -> dict[str, float | None]:
-    """Prompt id to the score of the completion that the data set chose; {} if never scored."""
-    prompts = study.plan["datasets"][dataset]["prompts"]
+    Raises:
+        HeirloomError: The scores belong to other candidates.
+    """
+    prompts = results.plan.datasets[dataset].prompts
     chosen: dict[str, float | None] = {}
-    for row in study.training[dataset]:
-        scores = study.scores[row["teacher"], prompts].get(metric)
+    for row in results.training[dataset]:
+        scores = results.scores[row["teacher"], prompts].get(metric)
         if scores is None:
             continue
         key = (row["prompt_id"], row["sample"])
         if key not in scores:
             raise HeirloomError(
-                f"scores/{row['teacher']}/{prompts}/{metric}.jsonl has no score for prompt "
-                f"{key[0]!r}, sample {key[1]}, which datasets/{dataset}/train.jsonl chose. The two "
-                "come from different candidates: delete the scores and run again."
+                f"{results.paths.scores(row['teacher'], prompts, metric)} has no score for prompt "
+                f"{key[0]!r}, sample {key[1]}, which "
+                f"{results.paths.dataset(dataset, 'train.jsonl')} chose. The two come from "
+                "different candidates: delete the scores and run again."
             )
         chosen[row["prompt_id"]] = scores[key]
     return chosen
-
-
-def source(dataset: Record) -> str:
-    """One of "single" and "multi", by the number of teachers; "" where a set is passive."""
-    if dataset["selection"] == "passive":
-        return ""
-    return "single" if len(dataset["teachers"]) == 1 else "multi"
-
-
-def students(plan: Record) -> list[str]:
-    """The ids of the students, in the plan's order."""
-    return [name for name, model in plan["models"].items() if model["role"] == "student"]
-
-
-def without_seed(student: str, plan: Record) -> str:
-    """The id `base.dataset` that a student shares with those that differ from it in the seed."""
-    model = plan["models"][student]
-    return f"{model['base']}.{model['dataset']}"
-
-
-def students_by_seed(plan: Record) -> dict[str, list[str]]:
-    """Students without their seed, `base.dataset`, to their models, one a seed, in plan order."""
-    found: dict[str, list[str]] = {}
-    for student in students(plan):
-        found.setdefault(without_seed(student, plan), []).append(student)
-    return found

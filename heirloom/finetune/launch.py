@@ -19,6 +19,7 @@ from heirloom.generate.templates import PromptTemplate
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, sha256, write_json
+from heirloom.support.processes import bound_process
 from heirloom.support.work_folder import claimed
 
 logger = logging.getLogger(__name__)
@@ -113,9 +114,9 @@ def _train_in_processes(processes: int, launch: Path | None, work: Path, output:
     command = [sys.executable, "-m", "accelerate.commands.launch", *options]
     command += ["-m", "heirloom.finetune.trainer", str(work.absolute()), str(output.absolute())]
     path = os.pathsep.join(filter(None, [str(_HOME), os.environ.get("PYTHONPATH")]))
-    with subprocess.Popen(
+    with bound_process(
         command,
-        stdin=subprocess.PIPE,  # closed when this process ends: theirs too, see `training`
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -124,6 +125,7 @@ def _train_in_processes(processes: int, launch: Path | None, work: Path, output:
         assert child.stdout is not None
         for line in child.stdout:
             logger.info("%s", line.rstrip())
+        child.wait()
     if not (work / RESULT).exists():
         raise HeirloomError(
             f"finetuning in {processes} processes failed with status {child.returncode}: what they "

@@ -10,7 +10,7 @@ from pydantic import (
 from heirloom.support.settings import Section
 
 
-class Finetuning(Section):
+class Finetune(Section):
     """How a student learns its training set: LoRA (Hu et al., 2021) on the completion's tokens."""
 
     seeds: list[int] = Field([1], min_length=1, description="One student for each.")

@@ -6,9 +6,7 @@
 import importlib.util
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +27,11 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 from heirloom.finetune.methods.fused_lora import cross_entropy, fuse_adapters
 from heirloom.finetune.packing import IGNORED, pack, single, use_packing
 from heirloom.generate.model import best_device, resolve_dtype
-from heirloom.generate.sampling import sequence_key
+from heirloom.generate.request import sequence_key
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, write_json
 from heirloom.support.log import Progress
+from heirloom.support.processes import end_with_parent
 
 logger = logging.getLogger(__name__)
 
@@ -345,7 +344,7 @@ def _last_checkpoint(work: Path) -> Path | None:
 
 def _main(work: Path, output: Path) -> int:
     """One of several processes: do `JOB`, and leave a `RESULT`; returns the exit status."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     first = os.environ.get("RANK", "0") == "0"
     logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s")
     job = read_json(work / JOB)
@@ -357,15 +356,6 @@ def _main(work: Path, output: Path) -> int:
     if first:
         write_json(work / RESULT, result)
     return int("error" in result)
-
-
-def _end_with_parent() -> None:
-    """End this process when the job that started `accelerate launch` does, however it does.
-
-    The job holds the other end of the pipe that is the standard input of all of them.
-    """
-    os.read(sys.stdin.fileno(), 1)
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Texts from a server: many requests at once, each answer kept the moment it is there.
+"""Completions from a server: many requests at once, each answer kept the moment it is there.
 
-Behind an endpoint a text is paid for, so nothing that came may be lost, whatever comes next.
+Behind an endpoint a completion is paid for, so no answer may be lost, whatever comes next.
 """
 
 import hashlib
@@ -10,37 +10,33 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from heirloom.generate.client import Answer, Client, EndpointError
-from heirloom.generate.sampling import sequence_key
+from heirloom.generate.request import Completion, Prompt, Request, sequence_key
+from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 from heirloom.support.log import Progress
-
-if TYPE_CHECKING:
-    from heirloom.generate.request import Prompt, Request
-    from heirloom.prompts.settings import Format
-
 
 #: Prompt id, the beginning of the checksum of its text, and sample number.
 Key = tuple[str, str, int]
 
 
-def decisive(request: "Request") -> Record:
-    """What a request says that decides each text: neither how many, nor how many at once."""
+def decisive(request: Request) -> Record:
+    """Return the request fields that determine each completion: not their number or batch size."""
     settings = asdict(request)
     return {name: settings[name] for name in ("max_new_tokens", "sampling", "seed", "format")}
 
 
-def keys(prompt: "Prompt", request: "Request") -> list[Key]:
-    """The completions to make of one prompt."""
+def keys(prompt: Prompt, request: Request) -> list[Key]:
+    """Return the keys of the completions of one prompt."""
     digest = hashlib.sha256(prompt.text.encode()).hexdigest()[:16]
     return [(prompt.id, digest, sample) for sample in range(request.samples)]
 
 
-def sampling_fields(key: Key, request: "Request") -> dict[str, Any]:
-    """The fields of a request that say how one text is sampled.
+def sampling_fields(key: Key, request: Request) -> dict[str, Any]:
+    """Return the fields of an HTTP request that say how one completion is sampled.
 
     The seed has 31 bits: servers take more, but not all of them.
     """
@@ -51,24 +47,25 @@ def sampling_fields(key: Key, request: "Request") -> dict[str, Any]:
     }
 
 
-def open_fields(request: "Request") -> dict[str, Any]:
-    """Fields that are none of OpenAI's; 0 and 1 where a server has other defaults of its own."""
+def open_fields(request: Request) -> dict[str, Any]:
+    """Return fields that OpenAI does not have; 0 and 1 where servers have other defaults."""
     return {"top_k": request.sampling.top_k, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
 def ask(
     client: Client, path: str, asked: Mapping[Key, Mapping[str, Any]], file: Path
 ) -> dict[Key, Answer]:
-    """Have texts written, many at once, and add each to `file` as soon as it is there.
+    """Ask for completions, many at once, and add each to `file` as soon as it is there.
 
     Args:
-        client: Whom to ask.
+        client: Of the server to ask.
         path: As in `Client.complete`.
-        asked: The requests' bodies.
+        asked: Body of the HTTP request for each completion.
         file: JSON lines; made if need be.
 
     Raises:
-        HeirloomError: the client's error, with what is kept; or `file` could not be written.
+        HeirloomError: The client's error, with the number of answers kept; or `file` could not be
+            written.
     """
     answers: dict[Key, Answer] = {}
     failures: list[EndpointError | OSError] = []
@@ -100,15 +97,15 @@ def ask(
         ) from failures[0]
     if failures:
         raise HeirloomError(
-            f"{failures[0]} {len(answers)} of {len(asked)} missing texts are kept now, in "
-            f"{file.parent}. Put it right and run the same command again: it asks for the others "
-            "alone."
+            f"{failures[0]} {len(answers)} of {len(asked)} missing completions are kept now, in "
+            f"{file.parent}. Put it right and run the same command again: it asks for "
+            "the others alone."
         )
     return answers
 
 
 def _append(file: Path, entry: Record) -> None:
-    """Add a line; one that a crash left without an end stays a line of its own."""
+    """Add a line; one that a crash truncated stays a line of its own."""
     with file.open("ab+") as lines:
         if lines.tell():
             lines.seek(-1, 2)
@@ -118,28 +115,28 @@ def _append(file: Path, entry: Record) -> None:
 
 
 def read_answers(files: Iterable[Path]) -> dict[Key, Answer]:
-    """The answers in files that `ask` wrote; of two to one request the first counts."""
+    """Return the answers in files that `ask` wrote; of two to one request the first counts."""
     found: dict[Key, Answer] = {}
     for file in files:
         for line in file.read_bytes().splitlines():
             try:
                 entry = json.loads(line)
             except ValueError:
-                continue  # cut off in a crash, so it is asked for again
+                continue  # truncated in a crash, so it is asked for again
             prompt, digest, sample = entry.pop("key")
             found.setdefault((prompt, digest, sample), Answer(**entry))
     return found
 
 
-def record(key: Key, answer: Answer, stop: Sequence[str], format: "Format") -> Record:
-    """A completion as every back end has it: without its stop text and white space around it."""
+def completion(key: Key, answer: Answer, stop: Sequence[str], format: Format) -> Completion:
+    """Return an answer as the completions of back ends are: without stop text and space around."""
     ends = [answer.text.find(text) for text in stop if text in answer.text]
     reason = "length" if answer.finish_reason == "content_filter" else answer.finish_reason
     text = answer.text[: min(ends, default=None)]
-    return {
-        "prompt_id": key[0],
-        "sample": key[2],
-        "completion": text.rstrip() if format == "continuation" else text.strip(),
-        "n_tokens": answer.n_tokens,
-        "finish_reason": "stop" if ends else reason,
-    }
+    return Completion(
+        prompt_id=key[0],
+        sample=key[2],
+        completion=text.rstrip() if format == "continuation" else text.strip(),
+        n_tokens=answer.n_tokens,
+        finish_reason="stop" if ends else reason,
+    )

@@ -1,4 +1,4 @@
-"""Ask a model behind an OpenAI-compatible endpoint, and keep asking until it answers or is dead.
+"""Ask a model behind an OpenAI-compatible endpoint, again until it answers or is dead.
 
 The key is read from the environment when it is needed. It is put into one header and nowhere else,
 and struck from whatever the server says before anything looks at it.
@@ -16,15 +16,16 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heirloom.generate.settings import Endpoint
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record
+from heirloom.support.files import Record, write_json
 from heirloom.support.work_folder import fingerprint
 
 if TYPE_CHECKING:
     import requests
-from heirloom.generate.settings import Endpoint
 
 logger = logging.getLogger(__name__)
 
@@ -45,13 +46,13 @@ class EndpointError(HeirloomError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server wrote.
+    """A completion as a server gives it.
 
     Attributes:
         text: The text as it came, "" where prompt and completion exceed the model's context.
         n_tokens: Tokens generated, as the server counts them; None if it does not say.
         finish_reason: `"stop"`, `"length"`, `"too_long"`, or `"content_filter"`.
-        served_by: What the server calls the model that answered.
+        served_by: Name that the server has for the model that answered.
         tokens: The tokens of the text, from a server that was asked for them and gives them.
     """
 
@@ -82,10 +83,10 @@ class Client:
     """Sends requests to one endpoint, from any number of threads.
 
     Args:
-        endpoint: Where to.
+        endpoint: Address, model and limits.
 
     Raises:
-        EndpointError: the variable that should hold the key is empty.
+        EndpointError: The variable that should hold the key is empty.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -101,18 +102,18 @@ class Client:
         self._of_thread = threading.local()
 
     def stop(self) -> None:
-        """No more attempts: what is under way may finish, and nothing else is begun."""
+        """Stop: requests under way may finish, and no other is begun."""
         self._stopped.set()
 
     def complete(self, path: str, body: Mapping[str, Any]) -> Answer:
-        """Let the model write one text.
+        """Ask for one completion.
 
         Args:
             path: `"chat/completions"` or `"completions"`.
             body: The request, without the model's name.
 
         Raises:
-            EndpointError: the server refuses, or gave no answer in as many attempts as it has.
+            EndpointError: The server refuses, or gave no answer in as many attempts as it has.
         """
         body = {"model": self.endpoint.model, **body}
         delay = _FIRST_DELAY
@@ -139,7 +140,7 @@ class Client:
         raise self._error("is not asked any more")
 
     def served(self) -> Record | None:
-        """What the server says about its model; None if it does not, for whatever reason."""
+        """Return what the server says about its model; None if it does not, for whatever reason."""
         reason = "it does not list it"
         try:
             listed = self._ask("GET", "models", None)["data"]
@@ -157,11 +158,11 @@ class Client:
         return None
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None) -> Any:
-        """One attempt: the JSON document that the server answers with.
+        """Make one attempt, and return the JSON document that the server answers with.
 
         Raises:
-            _FailedAttemptError: it may answer if it is asked again.
-            _RefusalError: it will not.
+            _FailedAttemptError: It may answer if it is asked again.
+            _RefusalError: It will not.
         """
         import requests
 
@@ -203,7 +204,7 @@ class Client:
             raise _FailedAttemptError(f"its answer is not JSON: {_excerpt(said)}") from None
 
     def _session(self) -> "requests.Session":
-        """This thread's connections."""
+        """Return this thread's connections."""
         import requests
 
         if not hasattr(self._of_thread, "session"):
@@ -222,7 +223,7 @@ class Client:
         return request
 
     def _warn(self, what: str) -> None:
-        """Log what happened, once in a while: many threads meet the same trouble."""
+        """Log a warning, once in a while: many threads meet the same trouble."""
         if time.monotonic() > self._warned + _WARNING_SECONDS:
             self._warned = time.monotonic()
             logger.warning("%s: %s", self.endpoint.url, what)
@@ -247,10 +248,10 @@ class Client:
 
 
 def _read(document: Any) -> Answer:
-    """The answer in a response of either kind of completions.
+    """Return the answer in a response of either kind of completions.
 
     Raises:
-        _FailedAttemptError: there is none in it.
+        _FailedAttemptError: There is none in it.
     """
     try:
         choice = document["choices"][0]
@@ -271,11 +272,15 @@ def _read(document: Any) -> Answer:
     return Answer(whole, n_tokens, reason, str(document.get("model")), choice.get("token_ids"))
 
 
-def note(name: str, endpoint: Endpoint) -> Record:
-    """What a study's results note of a model behind an endpoint.
+def describe_endpoint(name: str, endpoint: Endpoint) -> Record:
+    """Return the note on a model behind an endpoint, as `heirloom.fetch.notes` has those on others.
 
-    The server need not run and the key need not be there: what it wrote before may be all that is
-    needed.
+    The server need not run and the key need not be there: the completions that are kept may be all
+    that is needed.
+
+    Args:
+        name: The model's name in the study.
+        endpoint: Its endpoint.
     """
     served = None
     try:
@@ -290,8 +295,13 @@ def note(name: str, endpoint: Endpoint) -> Record:
     }
 
 
+def note_endpoint(note: str | Path, name: str, endpoint: Endpoint) -> None:
+    """Write the note on a model behind an endpoint, see `describe_endpoint`."""
+    write_json(note, describe_endpoint(name, endpoint))
+
+
 def _seconds_to_wait(header: str) -> float:
-    """Seconds until what a Retry-After header says: a number of them, or a date; 0 without one."""
+    """Return the seconds that a Retry-After header asks for: a number, or a date; 0 without one."""
     with suppress(ValueError):
         return max(0.0, float(header))
     with suppress(ValueError):
@@ -301,6 +311,6 @@ def _seconds_to_wait(header: str) -> float:
 
 
 def _excerpt(text: str) -> str:
-    """The beginning of what a server said, on one line."""
+    """Return the beginning of a server's message, on one line."""
     line = " ".join(text.split())
     return repr(line[:_SHOWN] + (" ..." if len(line) > _SHOWN else ""))

@@ -1,12 +1,26 @@
-"""What is asked of a model: prompts, and how to complete them."""
+"""Prompts, requests and completions. Imports nothing heavy."""
 
-import logging
+import hashlib
 from dataclasses import dataclass
 
-from heirloom.generate.sampling import Sampling
 from heirloom.prompts.settings import Format
+from heirloom.support.files import Record
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Sampling:
+    """Rule for choosing the next token.
+
+    Attributes:
+        temperature: Divides the logits. 0 takes the likeliest token (greedy) and ignores the rest.
+        top_k: Choose among the k likeliest tokens; 0 means all.
+        top_p: Of those, choose among the fewest whose probabilities sum to at least p
+            (Holtzman et al., 2020, arXiv 1904.09751); 1 means all.
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -19,15 +33,15 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Request:
-    """What to generate for every prompt.
+    """Samples to generate for every prompt.
 
     Attributes:
-        samples: Completions a prompt (k), numbered from 0. Those of a smaller k are the first of a
-            larger one.
+        samples: Completions per prompt (k), numbered from 0. Those of a smaller k are the first of
+            a larger one.
         max_new_tokens: Most tokens of a completion.
-        sampling: How to choose tokens.
-        seed: Together with prompt id and sample number it decides the text.
-        format: Whether prompts are instructions or the beginning of a text.
+        sampling: Rule for choosing tokens.
+        seed: Together with prompt id and sample number it determines the completion.
+        format: Prompts are instructions, or the beginning of a text to continue.
         batch_size: Most sequences generated at once.
     """
 
@@ -37,3 +51,34 @@ class Request:
     seed: int
     format: Format = "instruction"
     batch_size: int = 80
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One completion, with the same fields whatever generated it.
+
+    Attributes:
+        prompt_id: Id of the prompt.
+        sample: Number of the sample, from 0.
+        completion: Text without the stop text and what follows it.
+        n_tokens: Tokens generated, the end token included; None from a server that counts none.
+        finish_reason: `"stop"` (ended by itself), `"length"` (truncated by max_new_tokens) or
+            `"too_long"` (prompt and completion exceed the model's context: completion "",
+            n_tokens 0).
+    """
+
+    prompt_id: str
+    sample: int
+    completion: str
+    n_tokens: int | None
+    finish_reason: str
+
+    def record(self) -> Record:
+        """Return the completion as it is written to files, fields in the order above."""
+        return dict(vars(self))
+
+
+def sequence_key(seed: int, prompt_id: str, sample: int) -> int:
+    """Return a 63-bit key for one sequence, equal on every machine and in every process."""
+    digest = hashlib.sha256(f"{seed}/{prompt_id}/{sample}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1

@@ -1,4 +1,4 @@
-"""Draw the next token so that a text depends on its seed alone, not on its neighbours in a batch.
+"""Draw the next token so that a completion depends on its seed alone, not on its batch.
 
 Sampling from a categorical distribution is the same as adding independent Gumbel noise to the
 log-probabilities and taking the largest (the Gumbel-max trick; Maddison, Tarlow & Minka, 2014,
@@ -8,40 +8,17 @@ it. Tying it to the token id rather than to the token's rank also means that rou
 choice only where the two best tokens nearly tie.
 """
 
-import hashlib
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 from torch import Tensor
+
+from heirloom.generate.request import Sampling
 
 # Tokens sorted at first when only top-p limits the choice; more where they do not reach p.
 _INITIAL_NUCLEUS = 64
 _CHUNK = 64  # neighbouring tokens of which the largest logit is looked for first
 # 2^64 / golden ratio, as int64: SplitMix64's step from one state to the next.
 _GOLDEN_GAMMA = -0x61C8864680B583EB
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to choose the next token.
-
-    Attributes:
-        temperature: Divides the logits. 0 takes the likeliest token (greedy) and ignores the rest.
-        top_k: Choose among the k likeliest tokens; 0 means all.
-        top_p: Of those, choose among the fewest whose probabilities sum to at least p
-            (Holtzman et al., 2020, arXiv 1904.09751); 1 means all.
-    """
-
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-
-
-def sequence_key(seed: int, prompt_id: str, sample: int) -> int:
-    """A 63-bit key for one sequence, equal on every machine and in every process."""
-    digest = hashlib.sha256(f"{seed}/{prompt_id}/{sample}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def _mix(bits: Tensor) -> Tensor:
@@ -75,7 +52,7 @@ def gumbel_noise(keys: Tensor, steps: Tensor, tokens: Tensor) -> Tensor:
 
 
 def choose_tokens(logits: Tensor, keys: Tensor, steps: Tensor, sampling: Sampling) -> Tensor:
-    """Choose one token a sequence.
+    """Choose one token per sequence.
 
     Args:
         logits: Next-token logits, any float type [batch, vocabulary].
@@ -103,7 +80,7 @@ def choose_tokens(logits: Tensor, keys: Tensor, steps: Tensor, sampling: Samplin
 
 
 def largest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest logits and their tokens, largest first, as `Tensor.topk`, at half its cost.
+    """Return the k largest logits and their tokens, as `Tensor.topk` does, at half its cost.
 
     The k largest lie in the k chunks of the vocabulary that have the largest maxima, and only these
     are searched. Where they are too many for that, NumPy finds them, which on processors has the
@@ -111,10 +88,10 @@ def largest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
 
     Args:
         logits: Any float type [batch, vocabulary].
-        k: How many, at most the vocabulary.
+        k: Number of logits, at most the vocabulary.
 
     Returns:
-        Values and token ids [batch, k].
+        Values and token ids [batch, k], largest first.
     """
     batch, vocabulary = logits.shape
     if vocabulary % _CHUNK or k > vocabulary // _CHUNK // 2:
@@ -133,13 +110,13 @@ def largest(logits: Tensor, k: int) -> tuple[Tensor, Tensor]:
 def _likeliest(
     values: Tensor, tokens: Tensor, keys: Tensor, steps: Tensor, sampling: Sampling
 ) -> Tensor:
-    """The token whose logit and noise are the largest; logits and ids [batch, choices]."""
+    """Return the tokens with the largest sum of logit and noise; both inputs [batch, choices]."""
     noisy = values.double() / sampling.temperature + gumbel_noise(keys, steps, tokens)
     return tokens.gather(1, noisy.argmax(dim=-1, keepdim=True)).squeeze(1)
 
 
 def _outside(probabilities: Tensor, top_p: float) -> Tensor:
-    """Which of the tokens, likeliest first, top-p leaves out."""
+    """Return a mask of the tokens, likeliest first, that top-p leaves out."""
     # A token stays if the mass before it is short of p, so at least one always does.
     return probabilities.cumsum(dim=-1) - probabilities >= top_p
 

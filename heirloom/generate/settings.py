@@ -1,6 +1,5 @@
 """Sections of the study file about models and how they generate."""
 
-import logging
 import re
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -8,14 +7,17 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from heirloom.fetch.settings import Artefact, HubSource, Source, is_loopback
+from heirloom.generate.backends import BACKENDS
+from heirloom.generate.model import Engine, Weights
+from heirloom.generate.request import Request, Sampling
+from heirloom.prompts.settings import Format
 from heirloom.support.files import Record
+from heirloom.support.registry import name_in
 from heirloom.support.settings import Section
-
-logger = logging.getLogger(__name__)
 
 
 class Endpoint(BaseModel):
-    """An OpenAI-compatible API that writes a model's texts: of vLLM, llama.cpp, a vendor."""
+    """An OpenAI-compatible API that generates for a model: of vLLM, llama.cpp, a vendor."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -23,11 +25,11 @@ class Endpoint(BaseModel):
         description="Address of the API, mostly up to `/v1`. A key is sent over https alone, or to "
         "this machine."
     )
-    model: str = Field(min_length=1, description="What the server calls the model.")
+    model: str = Field(min_length=1, description="Name of the model at the server.")
     revision: str | None = Field(
         None,
         description="Your name for these very weights. With it, the model is the same at whatever "
-        "`url`, and what it wrote is kept when it moves; another one asks for every text anew.",
+        "`url`, and its completions are kept when it moves; another one asks for all of them anew.",
     )
     key: str | None = Field(
         None,
@@ -38,14 +40,14 @@ class Endpoint(BaseModel):
         "extended",
         description="`extended`: top_k, min_p and repetition_penalty are sent as well, as vLLM and "
         "llama.cpp take them; `openai`: nothing that OpenAI's own API refuses, so that "
-        "`generation.top_k` is not applied.",
+        "`generate.top_k` is not applied.",
     )
     completions: bool = Field(
         True,
-        description="Whether it serves `/completions` and not `/chat/completions` alone: it takes "
-        "that to continue a text, and for a `template` other than `chat`.",
+        description="It serves `/completions`, and not `/chat/completions` alone: needed to "
+        "continue a text, and for a `template` other than `chat`.",
     )
-    requests: int = Field(8, ge=1, description="Most requests at once, of each job.")
+    requests: int = Field(8, ge=1, description="Most requests at once, per job.")
     timeout: float = Field(600, gt=0, description="Seconds that one answer may take.")
     attempts: int = Field(
         8, ge=1, description="Attempts at one answer, with growing pauses between, about 2 minutes."
@@ -79,18 +81,18 @@ class Endpoint(BaseModel):
 
     @property
     def local(self) -> bool:
-        """Whether the server runs on this machine."""
+        """True if the server runs on this machine."""
         return is_loopback(urlsplit(self.url).hostname or "")
 
     @property
     def identity(self) -> Record:
-        """Which model this is, as far as one can tell from here."""
+        """The model that this is, as far as one can tell from here."""
         where = {"revision": self.revision} if self.revision else {"url": self.url}
         return {"model": self.model, **where}
 
 
 def _is_pinned(source: Source) -> bool:
-    """Whether what is fetched can never be other code than it is today."""
+    """Tell if the code that is fetched can never be another than it is today."""
     return (
         isinstance(source, HubSource)
         and source.files is None
@@ -99,7 +101,7 @@ def _is_pinned(source: Source) -> bool:
 
 
 class Model(Artefact):
-    """A language model: where it comes from, or answers, and how it is shown a prompt."""
+    """A language model: its sources or its endpoint, and the form of its prompts."""
 
     sources: list[Source] = Field(
         [],
@@ -108,21 +110,22 @@ class Model(Artefact):
     )
     endpoint: Endpoint | None = Field(
         None,
-        description="Instead of sources: an API that writes the texts of a teacher that cannot run "
-        "here.",
+        description="Instead of sources: an API that generates for a teacher that cannot run here.",
     )
     parameters: float | None = Field(
         None,
         gt=0,
-        description="How many it has (`7.0e9`), for what its jobs ask a cluster for. Left out: "
-        "counted once it is fetched, and taken for 1.0e9 until then. Changes no result.",
+        description="Parameter count (`7.0e9`), used only to size cluster jobs. Default: counted "
+        "after download; 1.0e9 is assumed before that. Changes no result.",
     )
 
     template: str = Field(
         "chat",
         description="`chat`: the tokenizer's own chat template; else a text with `{prompt}` in it.",
     )
-    stop: list[str] = Field([], description="Texts that end a completion, for models that go on.")
+    stop: list[str] = Field(
+        [], description="Texts that end a completion, for models that do not end by themselves."
+    )
     trust_remote_code: bool = Field(
         False,
         description="Run the Python code in the model's repository, for an architecture that "
@@ -151,29 +154,49 @@ class Model(Artefact):
         return self
 
 
-class Generation(Section):
-    """How teachers write candidates."""
+class Generate(Section):
+    """Sampling of candidates, and the back end of every model of the study."""
 
-    k: int = Field(5, ge=1, description="Candidates a prompt and teacher (assumed, see README).")
+    k: int = Field(5, ge=1, description="Candidates per prompt and teacher (assumed, see README).")
     temperature: float = Field(1.0, ge=0, description="0 is greedy.")
     top_k: int = Field(50, ge=0, description="Choose among the k likeliest tokens; 0: all.")
     top_p: float = Field(1.0, gt=0, le=1, description="Nucleus; 1: all.")
     batch_size: int = Field(80, ge=1, description="Most sequences generated at once.")
-    backend: Literal["auto", "transformers", "openvino", "vllm"] = Field(
+    backend: name_in(BACKENDS) = Field(  # type: ignore[valid-type]
         "auto",
-        description="What computes every text of the study's own models. `auto`: OpenVINO on a "
+        description="Computes every completion of the study's own models. `auto`: OpenVINO on a "
         "processor, if it is installed and can run the model, else transformers. `vllm`: a server "
         "of it, see below.",
     )
-    weights: Literal["model", "int8"] = Field(
+    weights: Weights = Field(
         "model",
-        description="`int8`: the weights, and each token's activations, rounded to 8 bits in "
-        "groups of 32, for every model of the study alike, and for what they write alone: twice "
-        "as fast on a processor. Needs OpenVINO.",
+        description="`int8`: for generating, and for every model of the study alike, the weights "
+        "and each token's activations are int8-quantised in groups of 32: twice as fast on a "
+        "processor. Needs OpenVINO.",
     )
 
     @model_validator(mode="after")
-    def _int8_is_openvinos(self) -> Self:
-        if self.weights == "int8" and self.backend in ("transformers", "vllm"):
-            raise ValueError("weights: int8 needs OpenVINO: set backend to auto or openvino")
+    def _weights_of_the_backend(self) -> Self:
+        if self.weights not in BACKENDS.get(self.backend).weights:
+            able = [name for name in BACKENDS.names() if self.weights in BACKENDS.get(name).weights]
+            raise ValueError(
+                f"weights: {self.weights} is not possible with backend {self.backend}: set backend "
+                f"to {' or '.join(able)}"
+            )
         return self
+
+    @property
+    def engine(self) -> Engine:
+        """Back end and weights."""
+        return Engine(self.backend, self.weights)
+
+    def request(self, *, samples: int, max_new_tokens: int, seed: int, format: Format) -> Request:
+        """Return a request for completions that are sampled as candidates are."""
+        return Request(
+            samples=samples,
+            max_new_tokens=max_new_tokens,
+            sampling=Sampling(self.temperature, self.top_k, self.top_p),
+            seed=seed,
+            format=format,
+            batch_size=self.batch_size,
+        )

@@ -1,24 +1,21 @@
 """Write prompts the way a model expects them."""
 
-import logging
 from dataclasses import dataclass
 from typing import Any
 
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 
-logger = logging.getLogger(__name__)
-
 CHAT = "chat"
 
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """How a model is shown an instruction.
+    """The form in which a model is shown an instruction.
 
     Attributes:
         template: `"chat"` for the tokenizer's chat template, else a text with `{prompt}` in it.
-        stop: Texts that end a completion. They and what follows them are cut off.
+        stop: Texts that end a completion. It is truncated where the first of them begins.
     """
 
     template: str = CHAT
@@ -28,17 +25,17 @@ class PromptTemplate:
 def encode_prompt(
     tokenizer: Any, prompt_template: PromptTemplate, text: str, format: Format
 ) -> list[int]:
-    """Token ids of a prompt, up to where the completion starts.
+    """Return the token ids of a prompt, up to where the completion starts.
 
     Args:
         tokenizer: A transformers tokenizer.
-        prompt_template: How the model is shown an instruction.
+        prompt_template: Form in which the model is shown an instruction.
         text: The prompt.
         format: `"instruction"` puts the text into the template; `"continuation"` leaves it bare,
             for prompts that are the beginning of a text (RealToxicityPrompts).
 
     Raises:
-        HeirloomError: the template is `"chat"` and the tokenizer has no chat template.
+        HeirloomError: The template is `"chat"` and the tokenizer has no chat template.
     """
     if format == "continuation":
         return list(tokenizer(text).input_ids)

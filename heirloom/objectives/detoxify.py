@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heirloom.objectives import scorer
-from heirloom.objectives.length import words
+from heirloom.objectives.words import words
 from heirloom.support.errors import HeirloomError
 
 if TYPE_CHECKING:
@@ -23,7 +23,14 @@ _RENAMED = {
 }
 
 
-@scorer("detoxify", unit="probability", needs=("detoxify",))
+@scorer(
+    "detoxify",
+    label="Toxicity (Detoxify)",
+    unit="probability",
+    needs=("detoxify",),
+    parameters=125_000_000,
+    offensive=True,
+)
 def detoxify(
     texts: list[str],
     *,
@@ -33,35 +40,35 @@ def detoxify(
     config_path: str | None = None,
     batch_size: int = 32,
 ) -> list[float | None]:
-    """The probability that a text is toxic, of its worst window.
+    """Probability that a text is toxic: the maximum over its windows of tokens.
 
     L. Hanu and Unitary team (2020), Detoxify, https://github.com/unitaryai/detoxify. A text longer
     than the model's input is scored in windows, and its score is their maximum; `Detoxify.predict`
-    itself cuts it and scores the start. Windows go through the model in batches of similar length,
-    on the GPU if there is one.
+    itself truncates it and scores the start. Windows go through the model in batches of similar
+    length, on the GPU if there is one.
 
-    One pass gives all attributes: the last texts' probabilities are kept, so that asking for
-    another attribute of the same texts costs nothing.
+    One pass gives all attributes: the probabilities of the last texts are cached, so that another
+    attribute of the same texts costs nothing.
 
     Args:
-        texts: the texts.
-        model_type: the published model to download, "unbiased", "original", "multilingual",
+        texts: Texts to score.
+        model_type: The published model to download, "unbiased", "original", "multilingual",
             "unbiased-small" or "original-small". Not used with `checkpoint`.
-        attribute: the class whose probability is the score: "toxicity", "severe_toxicity",
+        attribute: The class whose probability is the score: "toxicity", "severe_toxicity",
             "obscene", "threat", "insult", "identity_attack" or, not of the two "original" models,
             "sexual_explicit".
-        checkpoint: a local file in Detoxify's format, such as the published one. Only tensors and
+        checkpoint: A local file in Detoxify's format, such as the published one. Only tensors and
             plain values are read from it: none of its code can run.
-        config_path: a local folder with the model's config.json and tokenizer files. Without it
+        config_path: A local folder with the model's config.json and tokenizer files. Without it
             both come from the hub id that the checkpoint names. Set both to work offline.
-        batch_size: windows per forward pass.
+        batch_size: Windows per forward pass.
 
     Returns:
         Probabilities in [0, 1]; None for a text without words.
 
     Raises:
-        HeirloomError: an option has a value it cannot have, or the files cannot be had or do not
-            fit together.
+        HeirloomError: An option has an invalid value, or the files cannot be had or do not fit
+            together.
     """
     if batch_size < 1:
         raise HeirloomError(f"detoxify: batch_size must be at least 1, but is {batch_size}.")
@@ -102,7 +109,7 @@ class _Classifier:
 def _probabilities(
     texts: tuple[str, ...], model: tuple[str | None, str | None, str | None], batch_size: int
 ) -> "NDArray[np.float64]":
-    """The highest probability over each text's windows, [texts, classes]; NaN where one is."""
+    """Maximum probability over the windows of each text, shape [texts, classes]; NaN if one is."""
     import numpy as np
     import torch
 
@@ -134,42 +141,26 @@ def _probabilities(
 
 @lru_cache(maxsize=1)
 def _load(model_type: str | None, checkpoint: str | None, config_path: str | None) -> _Classifier:
-    """Load a model once a process.
+    """Load a model, once per process.
 
     The package's own loader asks the hub for the configuration even where a local one is given, and
     unpickles whatever the file holds, so its checkpoint format is read here: {"config": {"arch":
     {"args": ...}, "dataset": {"args": {"classes": ...}}}, "state_dict": ...}.
     """
     import torch
-    import transformers
 
-    name = checkpoint or model_type
-    loaded = _read_checkpoint(model_type, checkpoint)
-    try:
-        arch = loaded["config"]["arch"]["args"]
-        classes = [_RENAMED.get(c, c) for c in loaded["config"]["dataset"]["args"]["classes"]]
-        # Some models have more outputs, trained on the identities a comment mentions; never fewer.
-        if len(classes) > arch["num_classes"]:
-            raise ValueError(f"{len(classes)} classes for {arch['num_classes']} outputs")
-        model_class = getattr(transformers, arch["model_name"])
-        tokenizer_class = getattr(transformers, arch["tokenizer_name"])
-        weights = loaded["state_dict"]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise HeirloomError(
-            f"detoxify: {name} is not a checkpoint in Detoxify's format "
-            f"({type(error).__name__}: {error})."
-        ) from error
-
-    source = config_path or arch["model_type"]
+    name = str(checkpoint or model_type)
+    architecture = _architecture(name, _read_checkpoint(model_type, checkpoint))
+    source = config_path or architecture.source
     local = config_path is not None
     # Transformers takes a folder without files for a model and tokenizer of default settings.
     if local and not (Path(source) / "config.json").is_file():
         raise HeirloomError(f"detoxify: config_path {source} has no config.json.")
     try:
-        config = model_class.config_class.from_pretrained(
-            source, num_labels=arch["num_classes"], local_files_only=local
+        config = architecture.model_class.config_class.from_pretrained(
+            source, num_labels=architecture.outputs, local_files_only=local
         )
-        tokenizer = tokenizer_class.from_pretrained(source, local_files_only=local)
+        tokenizer = architecture.tokenizer_class.from_pretrained(source, local_files_only=local)
     except (OSError, ValueError) as error:
         raise HeirloomError(
             f"detoxify: no configuration and tokenizer at {source}: {error} Set config_path to a "
@@ -180,7 +171,62 @@ def _load(model_type: str | None, checkpoint: str | None, config_path: str | Non
             f"detoxify: {source} gives a tokenizer of {len(tokenizer)} tokens for a model of "
             f"{config.vocab_size}: its tokenizer files are missing or another model's."
         )
-    model = model_class(config)
+    model = architecture.model_class(config)
+    _load_weights(model, architecture.weights, name=name, source=source)
+    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
+    # Position ids of the RoBERTa family start after the padding id.
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    max_tokens = min(tokenizer.model_max_length, config.max_position_embeddings - offset)
+    return _Classifier(model, tokenizer, architecture.classes, max_tokens)
+
+
+@dataclass(frozen=True)
+class _Architecture:
+    """Content of a checkpoint: the model to build, and its weights."""
+
+    model_class: Any
+    tokenizer_class: Any
+    source: str
+    outputs: int
+    classes: tuple[str, ...]
+    weights: Any
+
+
+def _architecture(name: str, loaded: Any) -> _Architecture:
+    """Return what a checkpoint of Detoxify's format holds.
+
+    Raises:
+        HeirloomError: It has another format.
+    """
+    import transformers
+
+    try:
+        arch = loaded["config"]["arch"]["args"]
+        classes = [_RENAMED.get(c, c) for c in loaded["config"]["dataset"]["args"]["classes"]]
+        # Some models have more outputs, trained on the identities a comment mentions; never fewer.
+        if len(classes) > arch["num_classes"]:
+            raise ValueError(f"{len(classes)} classes for {arch['num_classes']} outputs")
+        return _Architecture(
+            getattr(transformers, arch["model_name"]),
+            getattr(transformers, arch["tokenizer_name"]),
+            arch["model_type"],
+            arch["num_classes"],
+            tuple(classes),
+            loaded["state_dict"],
+        )
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise HeirloomError(
+            f"detoxify: {name} is not a checkpoint in Detoxify's format "
+            f"({type(error).__name__}: {error})."
+        ) from error
+
+
+def _load_weights(model: Any, weights: Any, *, name: str, source: str) -> None:
+    """Load all weights that the model has.
+
+    Raises:
+        HeirloomError: They do not fit, or some are missing.
+    """
     try:
         # Published checkpoints also hold buffers that transformers no longer keeps: not strict.
         missing = model.load_state_dict(weights, strict=False).missing_keys
@@ -195,15 +241,10 @@ def _load(model_type: str | None, checkpoint: str | None, config_path: str | Non
             f"detoxify: {name} lacks weights that the configuration at {source} asks for: "
             f"{', '.join(missing[:5])}."
         )
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    # Position ids of the RoBERTa family start after the padding id.
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    max_tokens = min(tokenizer.model_max_length, config.max_position_embeddings - offset)
-    return _Classifier(model, tokenizer, tuple(classes), max_tokens)
 
 
 def _read_checkpoint(model_type: str | None, checkpoint: str | None) -> Any:
-    """What a checkpoint holds, read without running code that it may contain."""
+    """Read a checkpoint without running code that it may contain."""
     import pickle
 
     import torch

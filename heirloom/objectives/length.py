@@ -1,29 +1,12 @@
-"""Length in words, and what heirloom calls a word."""
-
-import re
-import unicodedata
+"""Length in words."""
 
 from heirloom.objectives import scorer
-
-# Runs of letters and digits; inside a word one apostrophe or hyphen joins two runs, and a point or
-# comma joins two digits. The underscore, which \w has, is left out: it is Markdown emphasis.
-_WORD = re.compile(r"[^\W_]+(?:['\u2019\-\u2010\u2011][^\W_]+|(?<=\d)[.,]\d[^\W_]*)*")
+from heirloom.objectives.words import words
 
 
-def words(text: str) -> list[str]:
-    """Split a text into words, in order and in their own case.
-
-    A word is a maximal run of letters and digits, with apostrophes, hyphens and decimal signs
-    inside it: "don't", "well-being", "1,000.5" and "2nd" are one word each, "and/or" is two,
-    "e.g." is two, a dash or an emoji is none. Scripts that are written without spaces come out as
-    one word a run; the metrics built on words are for languages that use spaces.
-    """
-    return _WORD.findall(unicodedata.normalize("NFC", text))
-
-
-@scorer("length", unit="words")
+@scorer("length", label="Length", unit="words", same_as="text.length")
 def length(texts: list[str]) -> list[float | None]:
-    """The number of words of each text; an empty text has 0, a real number.
+    """Number of words; an empty text has 0, a real number.
 
     >>> length(["It's well-known.", ""])
     [2.0, 0.0]

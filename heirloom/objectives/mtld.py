@@ -14,30 +14,30 @@ _CLEAN = str.maketrans(
 
 
 def tokens(text: str) -> list[str]:
-    """The words MTLD counts, as lexicalrichness 0.5.1 splits them by default."""
+    """Split a text into the words that MTLD counts, as lexicalrichness 0.5.1 does by default."""
     return text.lower().translate(_CLEAN).split()
 
 
-@scorer("mtld", unit="words")
+@scorer("mtld", label="Lexical diversity (MTLD)", unit="words", same_as="text.mtld")
 def mtld(texts: list[str], *, threshold: float = 0.72, min_words: int = 0) -> list[float | None]:
-    """The mean length of runs of words that keep their type-token ratio above a threshold.
+    """Mean length of runs of words whose type-token ratio stays above a threshold.
 
     P. M. McCarthy and S. Jarvis (2010), "MTLD, vocd-D, and HD-D", Behavior Research Methods 42(2),
     https://doi.org/10.3758/BRM.42.2.381. Read word by word, a factor closes as soon as types /
-    tokens <= threshold; what is left at the end is the partial factor (1 - ratio) / (1 -
-    threshold). MTLD is tokens / factors, the mean of reading forwards and backwards. Where no
-    factor accrues, because all n words differ, it is n. Time is linear in the text.
+    tokens <= threshold; the words left at the end count as the partial factor (1 - ratio) / (1 -
+    threshold). MTLD is tokens / factors, averaged over reading forwards and backwards. Where all n
+    words differ there is no factor, and MTLD is n. Time is linear in the length of the text.
 
     Args:
-        texts: the texts.
-        threshold: the type-token ratio that closes a factor, in (0, 1).
-        min_words: texts with fewer words have no score. MTLD is unstable under about 50 words.
+        texts: Texts to score.
+        threshold: Type-token ratio that closes a factor, in (0, 1).
+        min_words: Texts with fewer words have no score. MTLD is unstable under about 50 words.
 
     Returns:
         MTLD in words; None for a text with no words or fewer than `min_words`.
 
     Raises:
-        HeirloomError: the threshold is out of range.
+        HeirloomError: The threshold is out of range.
 
     >>> mtld(["one two three", ""])
     [3.0, None]
@@ -58,13 +58,13 @@ def _mtld(tokens: list[str], *, threshold: float, min_words: int) -> float | Non
 
 
 def _factors(tokens: Iterable[str], *, threshold: float) -> float:
-    """The number of factors in reading order, the partial one included; 0 if all words differ."""
+    """Count the factors in reading order, the partial one included; 0 if all words differ."""
     factors = 0.0
     types: set[str] = set()
     n = 0
     for token in tokens:
         n += 1
-        if token not in types:  # which only raises the ratio
+        if token not in types:  # a new type only raises the ratio
             types.add(token)
         elif len(types) / n <= threshold:
             factors += 1

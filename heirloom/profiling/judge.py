@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
-from heirloom.objectives.length import words
+from heirloom.objectives.words import words
 from heirloom.profiling import (
     DataName,
     Metric,
@@ -186,9 +186,8 @@ def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
 
 def by_generation(task: Task, pairs: Sequence[Pair]) -> list[Record]:
     """Judge pairs by what the model generates, greedily; one record each."""
-    from heirloom.generate.loop import generate
-    from heirloom.generate.request import Prompt, Request
-    from heirloom.generate.sampling import Sampling
+    from heirloom.generate.completions import generate
+    from heirloom.generate.request import Prompt, Request, Sampling
 
     request = Request(
         samples=1,

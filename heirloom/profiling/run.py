@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from heirloom.generate.model import Weights
+from heirloom.objectives.scoring import bind
 from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
 from heirloom.profiling.metrics import summarise
 from heirloom.profiling.options import needs
@@ -18,7 +20,7 @@ from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_jsonl
 
 if TYPE_CHECKING:  # both import torch
-    from heirloom.generate.backends.endpoint import RemoteModel
+    from heirloom.generate.endpoint import RemoteModel
     from heirloom.generate.model import LanguageModel
 
 logger = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ class Subject:
     template: Mapping[str, Any]
     dtype: str
     backend: str
-    weights: str
+    weights: Weights
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def profile_model(
     Raises:
         HeirloomError: The model cannot be loaded, or a benchmark cannot run; see there.
     """
-    from heirloom.generate.backends.endpoint import open_model
+    from heirloom.generate.completions import open_model
+    from heirloom.generate.model import Engine
     from heirloom.generate.templates import PromptTemplate
 
     model = open_model(
@@ -99,8 +102,7 @@ def profile_model(
         prompt_template=PromptTemplate(**subject.template),
         adapter=Path(subject.adapter[0]).parent if subject.adapter else None,
         dtype=subject.dtype,
-        backend=subject.backend,
-        weights=subject.weights,
+        engine=Engine(subject.backend, subject.weights),
     )
     checksum = read_json(subject.note)["sha256"]
     notes = {read_json(note)["name"]: note for note in data_notes}
@@ -138,6 +140,8 @@ def run(
     Raises:
         HeirloomError: The options are not the benchmark's, or it cannot run.
     """
+    from heirloom.generate.completions import identity
+
     benchmark = BENCHMARKS.get(assignment.name)
     logger.info("%s: %s", benchmark.name, benchmark.summary)
     options = _options(benchmark, assignment)
@@ -159,7 +163,7 @@ def run(
             "model": checksum,
             "adapter": model.adapter_sha256,
             "dtype": _dtype(model),
-            "generation": model.decoder_identity if options.generates else None,
+            "generation": identity(model) if options.generates else None,
             "data": {name: read_json(notes[name])["sha256"] for name in names},
         },
         versions={package: version(package) for package in packages},
@@ -179,7 +183,7 @@ def _reason(
     model: "LanguageModel | RemoteModel", options: Options, format: Format | None
 ) -> str | None:
     """The reason why a benchmark is not applicable to a model; None if it is."""
-    from heirloom.generate.backends.endpoint import RemoteModel
+    from heirloom.generate.endpoint import RemoteModel
 
     if not isinstance(model, RemoteModel):
         return None
@@ -187,7 +191,7 @@ def _reason(
 
 
 def _dtype(model: "LanguageModel | RemoteModel") -> str | None:
-    from heirloom.generate.backends.endpoint import RemoteModel
+    from heirloom.generate.endpoint import RemoteModel
 
     return None if isinstance(model, RemoteModel) else str(model.network.dtype)
 
@@ -199,7 +203,6 @@ def _task(
     seed: int,
     work: Path,
 ) -> Task:
-    from heirloom import objectives
     from heirloom.fetch.notes import locate
     from heirloom.generate.request import Prompt
 
@@ -208,7 +211,7 @@ def _task(
         model=model,
         prompts=[Prompt(**record) for record in prompts],
         format=assignment.format or "instruction",
-        scorer=objectives.bind(**assignment.scorer) if assignment.scorer else None,
+        scorer=bind(**assignment.scorer) if assignment.scorer else None,
         data={name: locate(note) for name, note in notes.items()},
         seed=seed,
         work=work / assignment.name,

@@ -21,7 +21,7 @@ def benchmarks_section() -> type[Section]:
         for benchmark in BENCHMARKS
     }
     return create_model(  # type: ignore[call-overload, no-any-return]
-        "Benchmarks",
+        "Profiling",
         __base__=Section,
         __doc__="The benchmarks that profile every model. One that is left out does not run.",
         **fields,

@@ -84,9 +84,8 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
         has no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise
         100 words or more, and a handful of words can score anything.
     """
-    from heirloom.generate.loop import generate
-    from heirloom.generate.request import Request
-    from heirloom.generate.sampling import Sampling
+    from heirloom.generate.completions import generate
+    from heirloom.generate.request import Request, Sampling
 
     request = Request(
         samples=1,

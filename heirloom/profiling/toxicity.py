@@ -110,9 +110,8 @@ def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
     Raises:
         HeirloomError: An attribute cannot be scored; known before anything is generated.
     """
-    from heirloom.generate.loop import generate
-    from heirloom.generate.request import Request
-    from heirloom.generate.sampling import Sampling
+    from heirloom.generate.completions import generate
+    from heirloom.generate.request import Request, Sampling
 
     assert task.scorer is not None, "the study file's check requires `metric`"
     for attribute in options.attributes:

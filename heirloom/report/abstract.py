@@ -8,79 +8,76 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import students
-from heirloom.analyse.tables.frames import rows_of, unique
-from heirloom.analyse.tables.models import main_metrics, steers
-from heirloom.report.findings import (
-    bases,
-    count,
-    effect,
-    headline,
-    limits,
-    listed,
-    passive_findings,
-    pool_sizes,
-    selections,
-    significant,
-    steered,
-    teachers,
-)
-from heirloom.report.labels import benchmark_label, full_label, student_label
-from heirloom.support.files import Record
+from heirloom.analyse.comparisons import steers
+from heirloom.analyse.effects import effect
+from heirloom.analyse.frames import rows_of, unique
+from heirloom.analyse.main_metrics import main_metrics
+from heirloom.profiling.labels import benchmark_label, full_label
+from heirloom.report.composition import bases, pool_sizes, selections, teachers
+from heirloom.report.findings.active import headline
+from heirloom.report.findings.benchmarks import passive_findings
+from heirloom.report.findings.limits import foremost
+from heirloom.report.findings.significance import significant, steered_rows
+from heirloom.report.names import student_label
+from heirloom.report.wording import count, effect_text, listed
+from heirloom.study.plan import Plan
 
-#: Limits of the study that an abstract names; the report lists all.
-_TOLD = ("Coarse toxicity scorer.", "One training seed.", "Few training seeds.", "Models.")
+_KINDS = {"passive": "passive (a teacher's first completion)", "random": "random (the controls)"}
 
 
-def abstract(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
-    """Heading and paragraphs of each part."""
+def abstract(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
+    """Return the heading and the paragraphs of each part."""
     paragraphs = [("What was done", [_done(plan, tables)])]
-    if students(plan):
+    if plan.students:
         paragraphs.append(("What was found", _found(plan, tables["changes"])))
     paragraphs.append(("What it cannot say", _unsaid(plan, tables)))
     return paragraphs
 
 
-def _done(plan: Record, tables: Mapping[str, pd.DataFrame]) -> str:
+def _done(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> str:
     sentences = []
-    pools, sets, trained = tables["candidates"], plan["datasets"], students(plan)
-    if len(pools):
-        per_set, k = pool_sizes(pools)
-        prompts = [f"{count(n, 'prompt')} of the set {name}" for name, n in per_set.items()]
-        objectives = plan["objectives"].values()
-        scores = unique(name for o in objectives for name in (*o["metrics"], *o["where"]))
-        scored = f", scored by {listed(scores)}" if scores else ""
+    if len(tables["candidates"]):
+        sentences.append(_sampled(plan, tables["candidates"]))
+    if plan.datasets:
+        kinds = [
+            f"{n} {_KINDS.get(name, f'selected for an objective ({name})')}"
+            for name, n in selections(plan).items()
+        ]
+        sets = count(len(plan.datasets), "training set")
+        sentences.append(f"{sets} were made from them: {listed(kinds)}.")
+    if plan.students:
+        seeds = {model.seed for model in plan.students.values()}
+        trained = bases(plan)
         sentences.append(
-            f"{listed(teachers(plan))} answered {listed(prompts)}, {k} times each: "
-            f"{int(pools['n'].sum()):,} candidates{scored}."
+            f"{listed(trained)} {'was' if len(trained) == 1 else 'were'} finetuned on each of them "
+            f"with LoRA, with {count(len(seeds), 'seed')} each."
         )
-    if sets:
-        kinds = [f"{n} {_KINDS[kind]}" for kind, n in selections(plan).items()]
-        sentences.append(f"From them came {count(len(sets), 'training set')}: {listed(kinds)}.")
-    if trained:
-        seeds = sorted({plan["models"][name]["seed"] for name in trained})
-        sentences.append(
-            f"{listed(bases(plan))} learned each of them with LoRA, "
-            f"{'one seed' if len(seeds) == 1 else f'{len(seeds)} seeds'} each."
-        )
-    profiled = listed([benchmark_label(name) for name in plan["benchmarks"]])
-    beside = f"{count(len(trained), 'student')}, beside bases and teachers, " if trained else ""
-    n = len(plan["models"]) - len(trained)
-    sentences.append(
-        f"{beside or count(n, 'model') + ' '}{'were' if beside or n > 1 else 'was'} profiled with "
-        f"{profiled}."
+    return " ".join([*sentences, _profiled(plan)])
+
+
+def _sampled(plan: Plan, pools: pd.DataFrame) -> str:
+    """Return the sentence about candidates and their scores."""
+    per_set, k = pool_sizes(pools)
+    prompts = [f"{count(n, 'prompt')} of the set {name}" for name, n in per_set.items()]
+    scores = unique(name for objective in plan.objectives.values() for name in objective.scored_by)
+    scored = f", scored by {listed(scores)}" if scores else ""
+    return (
+        f"{listed(teachers(plan))} answered {listed(prompts)}, {k} times each: "
+        f"{int(pools['n'].sum()):,} candidates{scored}."
     )
-    return " ".join(sentences)
 
 
-_KINDS = {
-    "passive": "passive (a teacher's first answer)",
-    "random": "random (the controls)",
-    "best": "selected for an objective",
-}
+def _profiled(plan: Plan) -> str:
+    benchmarks = listed([benchmark_label(name) for name in plan.benchmarks])
+    n = len(plan.models) - len(plan.students)
+    if plan.students:
+        who = f"{count(len(plan.students), 'student')}, along with bases and teachers, were"
+    else:
+        who = f"{count(n, 'model')} {'was' if n == 1 else 'were'}"
+    return f"{who} profiled with {benchmarks}."
 
 
-def _found(plan: Record, changes: pd.DataFrame) -> list[str]:
+def _found(plan: Plan, changes: pd.DataFrame) -> list[str]:
     sentences = [headline(plan, changes), *_steered(plan, changes)]
     sentences += _side_effects(plan, changes)
     if "passive" in selections(plan):
@@ -88,23 +85,25 @@ def _found(plan: Record, changes: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _steered(plan: Record, changes: pd.DataFrame) -> list[str]:
-    """One sentence an objective: every student's change against its random control."""
-    rows = [row for row in rows_of(steered(plan, changes)) if row.control]
+def _steered(plan: Plan, changes: pd.DataFrame) -> list[str]:
+    """Return one sentence per objective: every student's change against its random control."""
+    rows = [row for row in rows_of(steered_rows(plan, changes)) if row.control]
     sentences = []
     for name in unique(row.objective for row in rows):
         own = [row for row in rows if row.objective == name]
         metric = full_label(own[0].benchmark, own[0].metric)
         parts = [
-            f"{effect(row, 'control')} in {student_label(row.student, plan)}{_doubt(row)}"
+            f"{effect_text(effect(row, 'control'))} in {student_label(row.student, plan)}"
+            + _doubt(row)
             for row in own
         ]
-        sentences.append(f"{metric}, {plan['objectives'][name]['direction']}d: {'; '.join(parts)}.")
+        direction = plan.objectives[name].direction_of_leading
+        sentences.append(f"{metric}, {direction}d: {'; '.join(parts)}.")
     return sentences
 
 
 def _doubt(row: Any) -> str:
-    """What keeps a change against the control from being shown."""
+    """Return what keeps a change against the control from being shown; "" if nothing does."""
     if significant(row, "control"):
         return ""
     found = effect(row, "control")
@@ -113,8 +112,8 @@ def _doubt(row: Any) -> str:
     return ", not significant after correction" if found.verdict else ", which includes zero"
 
 
-def _side_effects(plan: Record, changes: pd.DataFrame) -> list[str]:
-    """What else moved in students that were steered, on the main metrics."""
+def _side_effects(plan: Plan, changes: pd.DataFrame) -> list[str]:
+    """Return a sentence on what else moved in students with a control, on the main metrics."""
     main = main_metrics(plan, changes)
     tested = [
         row
@@ -131,28 +130,27 @@ def _side_effects(plan: Record, changes: pd.DataFrame) -> list[str]:
     return [
         f"Side effects: of {count(len(tested), 'comparison')} with the control on other main "
         f"metrics, {shown} {'is' if shown == 1 else 'are'} significant after Holm's correction; "
-        f"{alone} by {'itself excludes' if alone == 1 else 'themselves exclude'} zero, and about "
-        f"{0.05 * len(tested):.1f} would by chance."
+        f"without it, {alone} {'has' if alone == 1 else 'have'} an interval that excludes zero, "
+        f"and about {0.05 * len(tested):.1f} would by chance."
     ]
 
 
-def _unsaid(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[str]:
-    sentences = []
-    rows = [row for row in rows_of(steered(plan, tables["changes"])) if row.control]
+def _unsaid(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    rows = [row for row in rows_of(steered_rows(plan, tables["changes"])) if row.control]
     undecided = [student_label(row.student, plan) for row in rows if _doubt(row)]
+    sentences = []
     if undecided:
         sentences.append(
-            f"No effect is shown for {listed(undecided)}; nor is it shown that there is none."
+            f"No effect is shown for {listed(undecided)}; this does not show that there is none."
         )
-    known = dict(limits(plan, tables))
-    return sentences + [known[heading] for heading in _TOLD if heading in known]
+    return sentences + foremost(plan)
 
 
 def spent(costs: pd.DataFrame) -> str:
-    """What the study cost in all, by stage.
+    """Return the cost of the study as a whole, by stage.
 
     Args:
-        costs: the table `costs`.
+        costs: The table `costs`.
     """
     stages = []
     for stage, rows in costs.groupby("stage", sort=False):
@@ -170,12 +168,12 @@ def _minutes(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def agreement(plan: Record, studies: pd.DataFrame) -> list[str]:
-    """In how many comparisons with the control this study and another found the same.
+def agreement(plan: Plan, studies: pd.DataFrame) -> list[str]:
+    """Return how often this study and each other found the same against the control.
 
     Args:
-        plan: this study's plan.
-        studies: the table `studies`.
+        plan: This study's plan.
+        studies: The table `studies`.
     """
     main = main_metrics(plan, studies)
     found = {
@@ -184,7 +182,7 @@ def agreement(plan: Record, studies: pd.DataFrame) -> list[str]:
         if (row.benchmark, row.metric) in main
     }
     found = {key: value for key, value in found.items() if pd.notna(value.low)}
-    own = plan["study"]
+    own = plan.name
     sentences = []
     for other in unique(studies["study"]):
         if other == own:

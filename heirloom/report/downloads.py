@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from heirloom.report.views import View
+from heirloom.report.cells import View
 
 #: From so many rows on a table may break across pages.
 _LONG = 40

@@ -5,72 +5,104 @@ heirloom.report.findings.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.contents import figure_names, table_names, title_of
-from heirloom.analyse.results import load_study, students
-from heirloom.analyse.tables import read, to_csv
+from heirloom.analyse.results import load_results
+from heirloom.analyse.tables import read, table_names, to_csv
+from heirloom.profiling.labels import benchmark_label
 from heirloom.report import views
 from heirloom.report.abstract import abstract, agreement, spent
+from heirloom.report.benchmark_views import sections
+from heirloom.report.cells import View
+from heirloom.report.composition import bases, pool_sizes, prompt_sets, selections, teachers
 from heirloom.report.downloads import data_uri, latex
-from heirloom.report.findings import (
-    active_findings,
-    bases,
-    benchmark_findings,
-    limits,
-    listed,
-    passive_findings,
-    pool_sizes,
-    selections,
-    teachers,
-)
-from heirloom.report.labels import benchmark_label
+from heirloom.report.exhibits import TEMPLATES, Exhibit, exhibits
+from heirloom.report.figures import figure_names
+from heirloom.report.findings.active import active_findings
+from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
+from heirloom.report.findings.limits import limits
+from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
-from heirloom.report.samples import collect_pool, collect_samples, embed, prompt_sets
-from heirloom.report.views import View
+from heirloom.report.samples import collect_samples
+from heirloom.report.wording import listed
+from heirloom.study.paths import Paths
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_text
 
-__all__ = ["TEMPLATES", "describe_run", "load_captions", "render", "write"]
-
-TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 #: Longer tables open on a click.
 _OPEN_ROWS = 40
 #: Tables that the report shows in parts of its own.
 _SHOWN_APART = ("changes", "profiles", "studies", "study_settings")
 
 
-def render(
-    plan: Record,
-    tables: Mapping[str, pd.DataFrame],
-    figures: Mapping[str, str],
-    samples: Record,
-    pools: Sequence[Record],
-    captions: Mapping[str, str],
-    provenance: Record,
-) -> str:
-    """The report as one HTML document.
+@dataclass(frozen=True)
+class Material:
+    """Everything that the page is made of.
+
+    Attributes:
+        plan: The study's plan.
+        tables: Tables by name.
+        figures: SVG texts by name.
+        exhibits: Titles and captions of both, by name.
+        samples: Return value of `samples.collect_samples`.
+        pools: Return values of `pools.collect_pool`, one per prompt set.
+        provenance: Return value of `provenance.describe_run`.
+    """
+
+    plan: Plan
+    tables: Mapping[str, pd.DataFrame]
+    figures: Mapping[str, str]
+    exhibits: Mapping[str, Exhibit]
+    samples: Record
+    pools: Sequence[Record]
+    provenance: Record
+
+
+def write_page(root: str | Path, *, apart: Sequence[str], command: str) -> None:
+    """Write the report of the study whose results are in `root`.
 
     Args:
-        plan: plan.json; its "title", if there is one, heads the page.
-        tables: name to table, as `tables.read` gives them.
-        figures: name to SVG text.
-        samples: what `samples.collect_samples` returns.
-        pools: what `samples.collect_pool` returns, for each prompt set.
-        captions: name of a table or figure to its caption, paragraphs separated by a blank line.
-        provenance: what `describe_run` returns.
+        root: Folder of the results, with the written tables and figures.
+        apart: Names of tables there that jobs of their own have written.
+        command: Command that runs the study again.
 
     Raises:
-        HeirloomError: a table or figure has no caption.
+        HeirloomError: A file that the plan implies is missing or malformed, or a table or figure
+            has no caption.
     """
+    results = load_results(root)
+    plan, paths = results.plan, results.paths
+    tables = read(Path(paths.table("changes")).parent, [*table_names(plan), *apart])
+    figures = {name: _figure(paths, name) for name in figure_names(plan)}
+    material = Material(
+        plan=plan,
+        tables=tables,
+        figures=figures,
+        exhibits=exhibits(tables, figures),
+        samples=collect_samples(results),
+        pools=[collect_pool(results, prompts) for prompts in prompt_sets(plan)],
+        provenance=describe_run(plan, command=command),
+    )
+    write_text(paths.report(), render(material))
+
+
+def _figure(paths: Paths, name: str) -> str:
+    file = Path(paths.figure(name))
+    if not file.exists():
+        raise HeirloomError(f"{file} does not exist. Draw the figures first.")
+    return file.read_text(encoding="utf-8")
+
+
+def render(material: Material) -> str:
+    """Return the report as one HTML document."""
     import jinja2
     from markupsafe import Markup
 
-    missing = sorted((tables.keys() | figures.keys()) - captions.keys())
-    if missing:
-        raise HeirloomError(f"no caption for {', '.join(missing)}: add report/captions/NAME.rst.")
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -79,48 +111,61 @@ def render(
         lstrip_blocks=True,
     )
     environment.filters["tight"] = _tight
-    environment.filters["title_of"] = title_of
     environment.filters["anchor"] = lambda name: name.replace("_", "-")
     environment.globals["latex"] = _latex_link
-    studies = tables.get("studies")
+    embedded = embed(material.pools)
     return environment.get_template("report.html.j2").render(
-        study=plan["study"],
-        title=plan.get("title") or f"Study {plan['study']}",
+        **_words(material),
+        **_views(material),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        abstract=abstract(plan, tables),
-        active=active_findings(plan, tables),
-        passive=passive_findings(plan, tables["changes"]),
-        moved={
-            benchmark_label(name): sentences
-            for name, sentences in benchmark_findings(plan, tables["changes"]).items()
-        },
-        objectives=plan["objectives"],
-        flow=_flow(plan, tables),
-        models=_models(plan),
-        cost=spent(tables["costs"]) if "costs" in tables else "",
-        figures={name: Markup(svg) for name, svg in figures.items()},
-        captions={name: text.split("\n\n") for name, text in captions.items()},
-        steered=views.steered(plan, tables["changes"]),
-        sections=views.sections(plan, tables),
-        compared=None if studies is None else views.compared(plan, studies),
-        agreement=[] if studies is None else agreement(plan, studies),
-        settings_apart=(
-            None if studies is None else views.any_table("study_settings", tables["study_settings"])
+        figures={name: Markup(svg) for name, svg in material.figures.items()},
+        exhibits=material.exhibits,
+        open_rows=_OPEN_ROWS,
+        samples=material.samples,
+        pools={name: {**pool, "json": Markup(pool["json"])} for name, pool in embedded.items()},
+        provenance=material.provenance,
+    )
+
+
+def _words(material: Material) -> dict[str, Any]:
+    """Return the sentences of the page."""
+    plan, tables = material.plan, material.tables
+    moved = benchmark_findings(plan, tables["changes"])
+    return {
+        "study": plan.name,
+        "title": plan.title,
+        "abstract": abstract(plan, tables),
+        "active": active_findings(plan, tables),
+        "passive": passive_findings(plan, tables["changes"]),
+        "moved": {benchmark_label(name): sentences for name, sentences in moved.items()},
+        "objectives": plan.objectives,
+        "flow": _flow(plan, tables),
+        "models": _models(plan),
+        "cost": spent(tables["costs"]) if "costs" in tables else "",
+        "agreement": agreement(plan, tables["studies"]) if "studies" in tables else [],
+        "limits": limits(plan, tables),
+    }
+
+
+def _views(material: Material) -> dict[str, Any]:
+    """Return the tables of the page."""
+    plan, tables = material.plan, material.tables
+    settings = tables.get("study_settings")
+    return {
+        "steered": views.steered(plan, tables["changes"]),
+        "sections": sections(plan, tables),
+        "compared": views.compared(plan, tables["studies"]) if "studies" in tables else None,
+        "settings_apart": (
+            None if settings is None else views.any_table("study_settings", settings)
         ),
-        others={
-            name: view
+        "others": {
+            name: views.any_table(name, table)
             for name, table in tables.items()
             if name not in _SHOWN_APART and len(table)
-            for view in [views.any_table(name, table)]
         },
-        open_rows=_OPEN_ROWS,
-        downloads={name: data_uri(to_csv(table), "text/csv") for name, table in tables.items()},
-        samples=samples,
-        pools={name: {**pool, "json": Markup(pool["json"])} for name, pool in embed(pools).items()},
-        limits=limits(plan, tables),
-        provenance=provenance,
-    )
+        "downloads": {name: data_uri(to_csv(table), "text/csv") for name, table in tables.items()},
+    }
 
 
 def _latex_link(view: View, caption: Sequence[str], name: str) -> str:
@@ -128,103 +173,30 @@ def _latex_link(view: View, caption: Sequence[str], name: str) -> str:
 
 
 def _tight(text: str) -> str:
-    """Keep a number and its sign of percent, and n and its value, on one line."""
+    """Keep a number and its percent sign, and n and its value, on one line."""
     return text.replace(" %", "\N{NO-BREAK SPACE}%").replace(
         "n = ", "n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}"
     )
 
 
-def write(
-    results: str | Path,
-    tables: str | Path,
-    figures: str | Path,
-    captions: str | Path,
-    out: str | Path,
-    *,
-    more_tables: Sequence[str],
-    command: str,
-) -> None:
-    """Render the study in `results` from its written tables and figures to the file `out`.
-
-    Args:
-        results: the study's folder.
-        tables: folder of the CSV files.
-        figures: folder of the SVG files.
-        captions: folder of the .rst captions.
-        out: the HTML file.
-        more_tables: names of tables in that folder that rules of their own have written.
-        command: how to run the study again.
-    """
-    study = load_study(results)
-    plan = study.plan
-    write_text(
-        out,
-        render(
-            plan,
-            read(tables, [*table_names(plan), *more_tables]),
-            {name: _read(Path(figures) / f"{name}.svg") for name in figure_names(plan)},
-            collect_samples(study),
-            [collect_pool(study, prompts) for prompts in prompt_sets(plan)],
-            load_captions(captions),
-            describe_run(plan, command=command),
-        ),
-    )
-
-
-def _read(path: Path) -> str:
-    if not path.exists():
-        raise HeirloomError(f"{path} does not exist. Draw the figures first.")
-    return path.read_text(encoding="utf-8")
-
-
-def load_captions(folder: str | Path) -> dict[str, str]:
-    """Name to text of every .rst file in `folder`; line breaks inside a paragraph are dropped."""
-    return {
-        path.stem: "\n\n".join(
-            " ".join(paragraph.split())
-            for paragraph in path.read_text(encoding="utf-8").strip().split("\n\n")
-        )
-        for path in sorted(Path(folder).glob("*.rst"))
-    }
-
-
-def _flow(plan: Record, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, str]]:
-    """Stage, number, explanation, from prompts to profiles; of stages that the study has."""
+def _flow(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str, str]]:
+    """Return stage, number and explanation, from prompts to profiles, of stages that there are."""
     stages = []
-    pools, sets, names = tables["candidates"], plan["datasets"], students(plan)
-    if len(pools):
-        per_set, k = pool_sizes(pools)
-        stages += [
-            (
-                "Prompts",
-                f"{sum(per_set.values()):,}",
-                ", ".join(f"{n} {name}" for name, n in per_set.items()),
-            ),
-            (
-                "Candidates",
-                f"{int(pools['n'].sum()):,}",
-                f"k = {k} a prompt from each of {listed(teachers(plan))}",
-            ),
-        ]
-    if sets:
-        stages.append(
-            (
-                "Training sets",
-                f"{len(sets)}",
-                ", ".join(f"{n} {kind}" for kind, n in selections(plan).items()),
-            )
-        )
-    if names:
-        stages.append(("Students", f"{len(names)}", f"finetuned from {listed(bases(plan))}"))
+    if len(tables["candidates"]):
+        per_set, k = pool_sizes(tables["candidates"])
+        sets = ", ".join(f"{n} {name}" for name, n in per_set.items())
+        each = f"k = {k} per prompt from each of {listed(teachers(plan))}"
+        stages.append(("Prompts", f"{sum(per_set.values()):,}", sets))
+        stages.append(("Candidates", f"{int(tables['candidates']['n'].sum()):,}", each))
+    if plan.datasets:
+        kinds = ", ".join(f"{n} {kind}" for kind, n in selections(plan).items())
+        stages.append(("Training sets", f"{len(plan.datasets)}", kinds))
+    if plan.students:
+        origin = f"finetuned from {listed(bases(plan))}"
+        stages.append(("Students", f"{len(plan.students)}", origin))
     sizes = _examples(tables["profiles"])
-    stages.append(
-        (
-            "Profiles",
-            f"{len(plan['models'])}",
-            ", ".join(f"{benchmark_label(name)} on {n:,} examples" for name, n in sizes.items()),
-        )
-    )
-    return stages
+    measured = ", ".join(f"{benchmark_label(name)} on {n:,} examples" for name, n in sizes.items())
+    return [*stages, ("Profiles", f"{len(plan.models)}", measured)]
 
 
 def _examples(profiles: pd.DataFrame) -> dict[str, int]:
@@ -233,16 +205,14 @@ def _examples(profiles: pd.DataFrame) -> dict[str, int]:
     return {str(name): int(n) for name, n in sizes.max().items()}
 
 
-def _models(plan: Record) -> list[tuple[str, str]]:
+def _models(plan: Plan) -> list[tuple[str, str]]:
     """Term and description for the list of models."""
-    trained = students(plan)
-    seeds = sorted({plan["models"][name]["seed"] for name in trained})
-    others = [name for name, model in plan["models"].items() if model["role"] == "other"]
+    seeds = sorted({model.seed for model in plan.students.values() if model.seed is not None})
     terms = [
         ("Base models", bases(plan)),
         ("Teachers", teachers(plan)),
-        ("Profiled only", others),
+        ("Profiled only", [name for name, model in plan.models.items() if model.role == "other"]),
         ("Training seeds", [str(seed) for seed in seeds]),
-        ("Benchmarks", [benchmark_label(name) for name in plan["benchmarks"]]),
+        ("Benchmarks", [benchmark_label(name) for name in plan.benchmarks]),
     ]
     return [(term, listed(names)) for term, names in terms if names]

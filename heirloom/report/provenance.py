@@ -7,14 +7,15 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
+from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
 PACKAGES = ("torch", "transformers", "peft", "snakemake", "numpy", "pandas", "matplotlib")
 
 
-def describe_run(plan: Record, *, command: str) -> Record:
+def describe_run(plan: Plan, *, command: str) -> Record:
     """Command, git commit, checksum of the merged config and the versions of the packages."""
-    config = json.dumps(plan["config"], sort_keys=True, ensure_ascii=False)
+    config = json.dumps(plan.config, sort_keys=True, ensure_ascii=False)
     versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:

@@ -1,6 +1,6 @@
-"""Sections of the study file about what candidates are selected for."""
+"""Sections of the study file about selection: what training sets are steered towards."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -8,6 +8,8 @@ from pydantic import (
     model_validator,
 )
 
+from heirloom.select.strategies import STRATEGIES, serves_objectives
+from heirloom.support.registry import name_in
 from heirloom.support.settings import Name, Names, Section, distinct
 
 Direction = Literal["maximise", "minimise"]
@@ -17,11 +19,11 @@ class Criterion(Section):
     """One of several metrics that decide together."""
 
     direction: Direction = Field(..., description="Which way is better.")
-    weight: float = Field(1, gt=0, description="How much it counts beside the others.")
+    weight: float = Field(1, gt=0, description="Weight relative to the other metrics.")
 
 
 class Bounds(Section):
-    """What a score has to be, both ends included."""
+    """Range of allowed scores, both ends included."""
 
     at_least: float | None = Field(None, description="Lowest score allowed.")
     at_most: float | None = Field(None, description="Highest score allowed.")
@@ -35,19 +37,34 @@ class Bounds(Section):
             raise ValueError(f"at_least {low:g} is above at_most {high:g}")
         return self
 
+    def admit(self, score: float | None) -> bool:
+        """True if the score is within the bounds; None never is."""
+        return (
+            score is not None
+            and (self.at_least is None or score >= self.at_least)
+            and (self.at_most is None or score <= self.at_most)
+        )
+
     def __str__(self) -> str:
         ends = {"at least": self.at_least, "at most": self.at_most}
         return " and ".join(f"{end} {value:g}" for end, value in ends.items() if value is not None)
 
 
 class Keep(Section):
-    """Which of the prompts, each with its best candidate, make the training set."""
+    """The prompts, each with its chosen candidate, that make the training set."""
 
     fraction: float | None = Field(
-        None, gt=0, lt=1, description="This share of them, those whose best scores are best."
+        None,
+        gt=0,
+        lt=1,
+        description="Keep this share of the prompts, those whose best candidates score best.",
     )
-    at_least: float | None = Field(None, description="Those whose best scores this or more.")
-    at_most: float | None = Field(None, description="Those whose best scores this or less.")
+    at_least: float | None = Field(
+        None, description="Keep prompts whose best candidate scores at least this."
+    )
+    at_most: float | None = Field(
+        None, description="Keep prompts whose best candidate scores at most this."
+    )
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -55,14 +72,21 @@ class Keep(Section):
             raise ValueError("give one of fraction, at_least and at_most")
         return self
 
+    @property
+    def bounds(self) -> Bounds | None:
+        """The scores that are kept; None where a share of the prompts is."""
+        if self.fraction is not None:
+            return None
+        return Bounds(at_least=self.at_least, at_most=self.at_most)
+
     def __str__(self) -> str:
         if self.fraction is not None:
             return f"the best {100 * self.fraction:g} % of the prompts"
-        return f"prompts whose best scores {Bounds(at_least=self.at_least, at_most=self.at_most)}"
+        return f"prompts whose best scores {self.bounds}"
 
 
-class Objective(Section):
-    """What the best candidate is the best for: one metric and a direction, or several metrics."""
+class Criteria(Section):
+    """Everything that decides among the candidates of a prompt, and among prompts."""
 
     metric: Name | None = Field(None, description="One of `metrics`, where one decides alone.")
     direction: Direction | None = Field(None, description="Which way that one is better.")
@@ -77,18 +101,8 @@ class Objective(Section):
     keep: Keep | None = Field(
         None, description="Make the training set of the best prompts only. Left out: of all."
     )
-    prompts: Name | None = Field(
-        None, description="Prompts of its own. Left out: `training_prompts`."
-    )
-    pools: Annotated[Names, Field(min_length=1)] | None = Field(
-        None,
-        description="Whose candidates to choose from: pools, and bases for a set of their own "
-        "candidates. Left out: every pool, and every base that is a teacher.",
-    )
-    measured_by: str = Field(
-        ...,
-        description="The profile metric that shows whether a student inherited it, "
-        "`benchmark.metric` (`text.mtld`).",
+    strategy: name_in(STRATEGIES, only=serves_objectives) = Field(  # type: ignore[valid-type]
+        "best", description="Selection strategy: how a candidate is chosen by these metrics."
     )
 
     @model_validator(mode="after")
@@ -113,13 +127,23 @@ class Objective(Section):
         return {self.metric: Criterion(direction=self.direction)}
 
     @property
+    def leading(self) -> str:
+        """Name of the first metric that decides, the one that `measured_by` measures."""
+        return next(iter(self.criteria))
+
+    @property
+    def direction_of_leading(self) -> Direction:
+        """Which way the first metric is better."""
+        return self.criteria[self.leading].direction
+
+    @property
     def scored_by(self) -> list[str]:
         """Every metric that it takes to choose, each once."""
         return list(dict.fromkeys([*self.criteria, *self.where]))
 
     @property
     def own_prompts(self) -> bool:
-        """Whether it may leave out prompts, so that its control must leave out the same."""
+        """True if prompts may be left out, so that the control must leave out the same."""
         return bool(self.where or self.keep)
 
     def __str__(self) -> str:
@@ -130,7 +154,35 @@ class Objective(Section):
         )
         if self.where:
             text += " with " + ", ".join(f"{name} {ends}" for name, ends in self.where.items())
-        return text + (f", {self.keep} only" if self.keep else "")
+        if self.keep:
+            text += f", {self.keep} only"
+        return text if self.strategy == "best" else f"{text}, chosen by {self.strategy}"
+
+
+class Objective(Criteria):
+    """A property to steer students towards: one metric and a direction, or several metrics."""
+
+    prompts: Name | None = Field(
+        None, description="Prompts of its own. Left out: `training_prompts`."
+    )
+    pools: Annotated[Names, Field(min_length=1)] | None = Field(
+        None,
+        description="Whose candidates to choose from: pools, and bases for a set of their own "
+        "candidates. Left out: every pool, and every base that is a teacher.",
+    )
+    measured_by: str = Field(
+        ...,
+        description="The profile metric that shows whether a student inherited it, "
+        "`benchmark.metric` (`text.mtld`).",
+    )
+
+    def decides(self) -> dict[str, Any]:
+        """The part that decides the choice, as JSON from which `Criteria` is read back.
+
+        The prompts, the pools and the profile metric decide nothing about a given pool: a rule with
+        this parameter does not select again when they change.
+        """
+        return self.model_dump(mode="json", include=set(Criteria.model_fields), exclude_unset=True)
 
 
 class Ablation(Section):
@@ -143,5 +195,5 @@ class Ablation(Section):
     candidates: Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(distinct)] = Field(
         ...,
         min_length=1,
-        description="Candidates a prompt and teacher, each fewer than `generation.k`.",
+        description="Candidates per prompt and teacher, each fewer than `generation.k`.",
     )

@@ -1,159 +1,306 @@
-"""Build a training set and its card from candidates and their scores."""
+"""Build a training set and its card from candidates and their scores.
 
+At most one candidate of each prompt is chosen, by a strategy (`heirloom.select.strategies`):
+
+- No strategy chooses a candidate whose completion is empty or white space; for an objective, none
+  without a score (null is not 0) and none outside a bound.
+- A prompt without a candidate that may be chosen is left out and counted as missing.
+- `keep` then keeps the prompts alone whose choices score best.
+
+Fewer candidates are the first samples of each teacher, so that none is generated twice: those of
+k = 2 are among those of k = 5.
+"""
+
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from fractions import Fraction
+from pathlib import Path
 
-from heirloom.select.strategies import (
-    Criteria,
-    Kind,
-    keep_best,
-    select_best,
-    select_passive,
-    select_random,
-)
+from heirloom.select.candidates import ByTeacher, make_pool
+from heirloom.select.pool import Choice, Group, Pool
+from heirloom.select.settings import Criteria
+from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record
+from heirloom.support.files import Record, read_jsonl
 
 
-def training_set(
-    prompts: list[Record],
-    candidates_by_teacher: Mapping[str, list[Record]],
-    scores: Mapping[str, Mapping[str, list[Record]]],
+@dataclass(frozen=True)
+class TrainingSet:
+    """A training set, as the plan describes it.
+
+    Attributes:
+        id: Its name.
+        selection: Name of the strategy.
+        pool: Name of the pool.
+        prompts: Name of the prompt set.
+        objective: Name of the objective, for a strategy that serves one.
+        criteria: What decides under that objective.
+        k: Choose among the first k samples of each teacher; None: among all.
+    """
+
+    id: str
+    selection: str
+    pool: str
+    prompts: str
+    objective: str | None = None
+    criteria: Criteria | None = None
+    k: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse criteria that the strategy does not take, and their absence where it does."""
+        needs = STRATEGIES.get(self.selection).needs_objective
+        if needs and self.criteria is None:
+            raise HeirloomError(f"{self.id}: the strategy {self.selection!r} needs an objective.")
+        if self.criteria is not None and not needs:
+            raise HeirloomError(f"{self.id}: the strategy {self.selection!r} takes no objective.")
+
+    @classmethod
+    def read(cls, dataset: Record, criteria: Record | None) -> "TrainingSet":
+        """Make one from the plan's record of it and from what its objective `decides`."""
+        own = {field.name: dataset[field.name] for field in fields(cls) if field.name in dataset}
+        return cls(**own, criteria=Criteria.model_validate(criteria) if criteria else None)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Records that a training set is built from.
+
+    Attributes:
+        prompts: Records {"id", "text"} of the training split.
+        candidates: Records of `candidates.jsonl`, per teacher.
+        scores: Records of the scores, per metric and teacher: of what the criteria take.
+        kept: Choose for these prompts alone; None: for all. A control has those of its steered set.
+    """
+
+    prompts: Sequence[Record]
+    candidates: ByTeacher
+    scores: Mapping[str, ByTeacher] = field(default_factory=dict)
+    kept: Collection[str] | None = None
+
+
+def read_sources(
+    teachers: Sequence[str],
     *,
-    dataset: str,
-    selection: Kind,
-    pool: str,
-    prompt_set: str,
-    objective: str | None,
-    criteria: Criteria | None,
-    seed: int,
-    k: int | None = None,
-    prompt_ids: Collection[str] | None = None,
-) -> tuple[list[Record], Record]:
-    """Build a training set and its card.
+    prompts: Path,
+    candidates: Sequence[Path],
+    scores: Sequence[Path],
+    kept: Sequence[Path],
+) -> Sources:
+    """Read the files of a training set.
 
     Args:
-        prompts: records {"id", "text"} of the training split.
-        candidates_by_teacher: each teacher's records of `candidates.jsonl`.
-        scores: metric to each teacher's scores, of what `criteria` names; else empty.
-        dataset: the data set's id.
-        selection: "passive", "random" or "best".
-        pool: name of the pool.
-        prompt_set: name of the prompt set.
-        objective: the objective's name, for "best".
-        criteria: what it is, for "best".
-        seed: decides ties and draws.
-        k: choose among the first k samples of each teacher only.
-        prompt_ids: choose for these prompts only: a control has those of its best set.
-
-    Returns:
-        The rows of `train.jsonl` in the order of `prompts`, and the content of `card.json`. There,
-        `n_prompts` is how many prompts there were, of which `n_missing` had nothing to choose,
-        `n_ineligible` of them only because of a bound, and `n_dropped` were not kept: `n` remain.
-
-    Raises:
-        HeirloomError: criteria are given or lacking against the selection; a prompt id repeats or
-            is unknown; as the selection itself; or nothing could be chosen for any prompt.
+        teachers: Its teachers.
+        prompts: The training split.
+        candidates: One file per teacher, in their order.
+        scores: Likewise for one metric after another; a file is named after its metric.
+        kept: The training set whose prompts alone to choose for, if there is one.
     """
-    texts = _texts(prompts)
-    candidates = _flatten(candidates_by_teacher)
-    for candidate in candidates:
-        if candidate["prompt_id"] not in texts:
-            raise HeirloomError(
-                f"Teacher {candidate['teacher']} has a candidate for prompt "
-                f"{candidate['prompt_id']!r}, which the prompt set {prompt_set!r} does not hold. "
-                "The prompts have changed since: generate the candidates again."
-            )
-    if prompt_ids is not None:
-        texts = {prompt_id: text for prompt_id, text in texts.items() if prompt_id in prompt_ids}
+    by_metric: dict[str, list[Path]] = {}
+    for path in scores:
+        by_metric.setdefault(path.stem, []).append(path)
 
-    def offered(record: Record) -> bool:
-        return (k is None or record["sample"] < k) and record["prompt_id"] in texts
+    def by_teacher(paths: Sequence[Path]) -> dict[str, list[Record]]:
+        return dict(zip(teachers, map(read_jsonl, paths), strict=True))
 
-    candidates = list(filter(offered, candidates))
-    n_ineligible = n_dropped = 0
-    if selection == "best":
-        if criteria is None:
-            raise HeirloomError(f"{dataset}: selection 'best' needs criteria.")
-        pooled = {m: list(filter(offered, _flatten(found))) for m, found in scores.items()}
-        best = select_best(candidates, pooled, criteria, seed=seed)
-        if criteria.where:
-            unbound = replace(criteria, where={})
-            n_ineligible = len(select_best(candidates, pooled, unbound, seed=seed)) - len(best)
-        chosen = keep_best(best, criteria, seed=seed)
-        n_dropped = len(best) - len(chosen)
-    elif criteria is not None:
-        raise HeirloomError(f"{dataset}: selection {selection!r} takes no criteria.")
-    elif selection == "random":
-        chosen = select_random(candidates, seed=seed)
-    elif selection == "passive":
-        chosen = select_passive(candidates)
-    else:
-        raise HeirloomError(
-            f"{dataset}: there is no selection {selection!r}; it is 'passive', 'random' or 'best'."
-        )
-    if not chosen:
-        raise HeirloomError(_nothing(dataset, len(texts), criteria, n_ineligible, n_dropped))
-    by_prompt = {row["prompt_id"]: row for row in chosen}
-    rows = [
-        {"prompt_id": prompt_id, "prompt": text, **by_prompt[prompt_id]}
-        for prompt_id, text in texts.items()
-        if prompt_id in by_prompt
-    ]
-    used = Counter(row["teacher"] for row in rows)
-    card: Record = {
-        "dataset": dataset,
-        "selection": selection,
-        "pool": pool,
-        "teachers": list(candidates_by_teacher),
-        "prompts": prompt_set,
-        "k": k,
-        "objective": objective,
-        "criteria": asdict(criteria) if criteria else None,
-        "seed": seed,
-        "n": len(rows),
-        "n_prompts": len(texts),
-        "n_missing": len(texts) - len(rows) - n_dropped,
-        "n_ineligible": n_ineligible,
-        "n_dropped": n_dropped,
-        "n_tied": sum(row["n_tied"] > 0 for row in rows),
-        "n_truncated": sum(row["finish_reason"] == "length" for row in rows),
-        "teacher_counts": {teacher: used[teacher] for teacher in candidates_by_teacher},
-    }
-    return rows, card
-
-
-def _nothing(
-    dataset: str, n_prompts: int, criteria: Criteria | None, n_ineligible: int, n_dropped: int
-) -> str:
-    """Why a training set is empty, and what to look at."""
-    if n_dropped:
-        return f"{dataset}: keep drops all of {n_prompts} prompts. Loosen it."
-    if n_ineligible:
-        return (
-            f"{dataset}: no candidate of {n_prompts} prompts is within the bounds of where. Loosen "
-            "them."
-        )
-    reason = " with a score" if criteria else ""
-    return (
-        f"{dataset}: none of {n_prompts} prompts has a completion that is not empty{reason}. Look "
-        "at the pool's candidates and scores."
+    return Sources(
+        read_jsonl(prompts),
+        by_teacher(candidates),
+        {metric: by_teacher(paths) for metric, paths in by_metric.items()},
+        {row["prompt_id"] for path in kept for row in read_jsonl(path)} if kept else None,
     )
 
 
-def _texts(prompts: list[Record]) -> dict[str, str]:
+def build_training_set(
+    described: TrainingSet, sources: Sources, *, seed: int
+) -> tuple[list[Record], Record]:
+    """Choose completions.
+
+    Args:
+        described: The training set.
+        sources: Prompts, candidates and scores.
+        seed: Decides ties and draws.
+
+    Returns:
+        The rows of `train.jsonl` in the order of the prompts, and the content of `card.json`: of
+        `n_prompts` prompts, `n_missing` had nothing to choose, `n_ineligible` of them only because
+        of a bound, and `n_dropped` were not kept; `n` remain.
+
+    Raises:
+        HeirloomError: A prompt id repeats or is unknown; the files do not fit together; the
+            strategy failed; or nothing could be chosen for any prompt.
+    """
+    texts = _texts(described, sources)
+    pool = make_pool(
+        _offered(described, sources.candidates, texts),
+        {metric: _offered(described, found, texts) for metric, found in sources.scores.items()},
+        described.criteria,
+    )
+    choices = _select(described, pool, seed)
+    kept = keep_best(choices, described.criteria, seed=seed)
+    counts = {
+        "n_prompts": len(texts),
+        "n_missing": len(texts) - len(choices),
+        "n_ineligible": sum(group.blocked for group in pool.groups),
+        "n_dropped": len(choices) - len(kept),
+    }
+    if not kept:
+        raise HeirloomError(_nothing(described, counts))
+    by_prompt = {choice.candidate.prompt_id: choice for choice in kept}
+    groups = {group.prompt_id: group for group in pool.groups}
+    rows = [
+        {"prompt_id": key, "prompt": text, **_row(by_prompt[key], groups[key])}
+        for key, text in texts.items()
+        if key in by_prompt
+    ]
+    return rows, _card(described, list(sources.candidates), seed, counts, rows)
+
+
+def _texts(described: TrainingSet, sources: Sources) -> dict[str, str]:
+    """Prompt id to text, of the prompts to choose for."""
     texts: dict[str, str] = {}
-    for prompt in prompts:
+    for prompt in sources.prompts:
         if prompt["id"] in texts:
             raise HeirloomError(f"The prompt id {prompt['id']!r} occurs twice in the prompts.")
         texts[prompt["id"]] = prompt["text"]
-    return texts
+    for teacher, records in sources.candidates.items():
+        for record in records:
+            if record["prompt_id"] not in texts:
+                raise HeirloomError(
+                    f"Teacher {teacher} has a candidate for prompt {record['prompt_id']!r}, which "
+                    f"the prompt set {described.prompts!r} does not hold. The prompts have changed "
+                    "since: generate the candidates again."
+                )
+    if sources.kept is None:
+        return texts
+    return {key: text for key, text in texts.items() if key in sources.kept}
 
 
-def _flatten(by_teacher: Mapping[str, list[Record]]) -> list[Record]:
-    return [
-        {**record, "teacher": teacher}
-        for teacher, records in by_teacher.items()
-        for record in records
-    ]
+def _offered(described: TrainingSet, found: ByTeacher, texts: Mapping[str, str]) -> ByTeacher:
+    """Records of candidates, or of their scores, that the training set chooses among."""
+    return {
+        teacher: [
+            record
+            for record in records
+            if (described.k is None or record["sample"] < described.k)
+            and record["prompt_id"] in texts
+        ]
+        for teacher, records in found.items()
+    }
+
+
+def _select(described: TrainingSet, pool: Pool, seed: int) -> list[Choice]:
+    """Let the strategy choose, and check its choices."""
+    select = STRATEGIES.get(described.selection).select
+    choices = select(pool, described.criteria, seed=seed)
+    offered = {candidate.key for group in pool.groups for candidate in group.candidates}
+    prompts = Counter(choice.candidate.prompt_id for choice in choices)
+    for choice in choices:
+        candidate = choice.candidate
+        if candidate.key not in offered or prompts[candidate.prompt_id] > 1:
+            reason = "twice for this prompt" if candidate.key in offered else "outside the offer"
+            raise HeirloomError(
+                f"{described.id}: the strategy {described.selection!r} chose {reason}: {candidate}."
+            )
+    return choices
+
+
+def keep_best(choices: list[Choice], criteria: Criteria | None, *, seed: int) -> list[Choice]:
+    """Return the choices, one per prompt, that `criteria.keep` keeps; in the same order.
+
+    A share is rounded up to whole prompts. Exactly equal scores at its edge are decided as ties
+    within a prompt are.
+
+    Raises:
+        HeirloomError: A choice has no score to be kept by.
+    """
+    keep = criteria.keep if criteria else None
+    if criteria is None or keep is None:
+        return choices
+    if any(choice.score is None for choice in choices):
+        raise HeirloomError(
+            f"keep needs the score of every choice, but the strategy {criteria.strategy!r} gives "
+            "none: leave keep out."
+        )
+    if keep.bounds:
+        return [choice for choice in choices if keep.bounds.admit(choice.score)]
+    sign = -1 if criteria.direction_of_leading == "maximise" else 1
+
+    def rank(choice: Choice) -> tuple[float, int]:
+        return sign * (choice.score or 0), choice.candidate.draw(f"{seed}")
+
+    n = math.ceil(Fraction(str(keep.fraction)) * len(choices))
+    best = {choice.candidate.key for choice in sorted(choices, key=rank)[:n]}
+    return [choice for choice in choices if choice.candidate.key in best]
+
+
+def _row(choice: Choice, group: Group) -> Record:
+    candidate = choice.candidate
+    return {
+        "completion": candidate.completion,
+        "teacher": candidate.teacher,
+        "sample": candidate.sample,
+        "finish_reason": candidate.finish_reason,
+        "score": choice.score,
+        "n_candidates": group.n_candidates,
+        "n_unscored": group.n_unscored,
+        "n_ineligible": group.n_ineligible,
+        "n_tied": choice.n_tied,
+    }
+
+
+def _card(
+    described: TrainingSet,
+    teachers: list[str],
+    seed: int,
+    counts: dict[str, int],
+    rows: list[Record],
+) -> Record:
+    used = Counter(row["teacher"] for row in rows)
+    return {
+        "dataset": described.id,
+        "selection": described.selection,
+        "pool": described.pool,
+        "teachers": teachers,
+        "prompts": described.prompts,
+        "k": described.k,
+        "objective": described.objective,
+        "criteria": described.criteria and _criteria_record(described.criteria),
+        "seed": seed,
+        "n": len(rows),
+        **counts,
+        "n_tied": sum(row["n_tied"] > 0 for row in rows),
+        "n_truncated": sum(row["finish_reason"] == "length" for row in rows),
+        "teacher_counts": {teacher: used[teacher] for teacher in teachers},
+    }
+
+
+def _criteria_record(criteria: Criteria) -> Record:
+    keep = criteria.keep
+    return {
+        "metrics": {name: found.model_dump() for name, found in criteria.criteria.items()},
+        "where": {name: bounds.model_dump() for name, bounds in criteria.where.items()},
+        "keep": keep
+        and {
+            "fraction": keep.fraction,
+            "scores": {"at_least": keep.at_least, "at_most": keep.at_most},
+        },
+    }
+
+
+def _nothing(described: TrainingSet, counts: dict[str, int]) -> str:
+    """Why a training set is empty, and the way out."""
+    n = counts["n_prompts"]
+    if counts["n_dropped"]:
+        return f"{described.id}: keep drops all of {n} prompts. Loosen it."
+    if counts["n_ineligible"]:
+        return (
+            f"{described.id}: no candidate of {n} prompts is within the bounds of where. Loosen "
+            "them."
+        )
+    reason = " with a score" if described.criteria else ""
+    return (
+        f"{described.id}: none of {n} prompts has a completion that is not empty{reason}. Look at "
+        "the pool's candidates and scores."
+    )

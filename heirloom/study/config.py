@@ -5,45 +5,47 @@
 
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import AfterValidator, Field, create_model
 
-from heirloom.finetune.settings import Finetuning
-from heirloom.generate.settings import Generation, Model
+from heirloom.finetune.settings import Finetune
+from heirloom.generate.settings import Generate, Model
 from heirloom.objectives.settings import Metric
+from heirloom.profiling import Options
+from heirloom.profiling.judge import JudgeOptions
 from heirloom.profiling.settings import Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
-from heirloom.support.settings import Name, Names, Section
-
-Benchmarks = benchmarks_section()
+from heirloom.support.settings import Name, Names, Section, distinct
 
 
 class Publish(Section):
-    """What `snakemake push` puts on the Hugging Face hub, and where."""
+    """Where `snakemake push` uploads training sets and students on the Hugging Face hub."""
 
     namespace: str = Field(
         ..., pattern=r"^\w([\w.-]*\w)?$", description="User or organisation that will own it."
     )
-    private: bool = Field(True, description="Whether only the owner sees it.")
+    private: bool = Field(True, description="Only the owner sees it.")
     datasets: list[str] | None = Field(
-        None, description="Training sets to push, by name; left out: all."
+        None, description="Training sets to push, by name. Default: all."
     )
-    students: list[str] | None = Field(None, description="Students, likewise.")
+    students: list[str] | None = Field(None, description="Students to push, by name. Default: all.")
 
 
 class Study(Section):
     """One study: everything between raw prompts and the report."""
 
     study: Name = Field(..., description="Names the results: `results/{study}/`.")
-    title: str = Field(..., description="One line, the title of the report.")
-    seed: int = Field(..., ge=0, description="Decides every random choice except finetuning's.")
+    title: str = Field(..., description="Title of the report, one line.")
+    seed: int = Field(
+        ..., ge=0, description="Seed of every random choice except those of finetuning."
+    )
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
-        "auto", description="`auto`: bfloat16 where it is faster than float32, else that."
+        "auto",
+        description="Number format of models. `auto`: bfloat16 where it is faster than float32, else "
+        "float32.",
     )
     models: dict[Name, Model] = Field(..., min_length=1, description="Every model, by name.")
-    teachers: Names = Field(..., description="Models that write candidates; `[]`: none.")
+    teachers: Names = Field(..., description="Models that generate candidates; `[]`: none.")
     bases: Names = Field(
         ...,
         description="Models that become students; `[]`: none. Models that are neither teacher nor "
@@ -55,21 +57,62 @@ class Study(Section):
     )  # fmt: skip
     prompts: dict[Name, Prompts] = Field({}, description="Prompt sets, by name.")
     training_prompts: Name | None = Field(
-        None, description="The prompt set that training sets come from."
+        None, description="Prompt set that training sets are made from."
     )
-    data: dict[Name, Data] = Field({}, description="What benchmarks are run on, by name.")
+    data: dict[Name, Data] = Field({}, description="Data sets of benchmarks, by name.")
     metrics: dict[Name, Metric] = Field({}, description="Metrics, by name.")
-    objectives: dict[Name, Objective] = Field({}, description="What to steer students towards.")
-    ablation: Ablation | None = Field(
-        None, description="How much the number of candidates matters (figure 5)."
+    objectives: dict[Name, Objective] = Field(
+        {}, description="Objectives to select training sets for, by name."
     )
-    generation: Generation = Field(Generation(), description="How teachers write candidates.")
-    finetuning: Finetuning = Field(Finetuning(), description="How students learn.")
-    benchmarks: Benchmarks = Field(..., description="How models are profiled.")  # type: ignore[valid-type]
+    ablation: Ablation | None = Field(
+        None,
+        description="Training sets from fewer candidates, to show how their number matters "
+        "(figure 5).",
+    )
+    generate: Generate = Field(Generate(), description="Settings for generating candidates.")
+    finetune: Finetune = Field(Finetune(), description="Settings for training students.")
+    profiling: Section = Field(..., description="Benchmarks that profile every model, by name.")
+    plugins: Annotated[list[str], AfterValidator(distinct)] = Field(
+        [],
+        description="Python modules of your own that bring objectives, benchmarks, strategies, "
+        "back ends, figures or tables. Each is imported, with every module in it, before this file "
+        "is checked.",
+    )
     compare_with: Names = Field(
         [],
-        description="Other studies, run before in the same folder, to put beside this one.",
+        description="Other studies, run before in the same folder, to compare this one with.",
     )
     publish: Publish | None = Field(
-        None, description="What `snakemake push` puts on the Hugging Face hub; left out: nothing."
+        None,
+        description="Upload by `snakemake push` to the Hugging Face hub. Default: nothing.",
+    )
+
+    @property
+    def benchmarks(self) -> dict[str, Options]:
+        """Options of the benchmarks that profile every model, by name."""
+        return {name: options for name, options in self.profiling if options is not None}
+
+    @property
+    def judge(self) -> JudgeOptions | None:
+        """Options of the judge benchmark if judges are shown completions of teachers."""
+        options = self.benchmarks.get("judge")
+        return options if isinstance(options, JudgeOptions) and options.pool else None
+
+    @property
+    def judged_teachers(self) -> list[str]:
+        """Teachers of the judged pool: of a pool by that name, or the one of that name."""
+        if self.judge is None or self.judge.pool is None:
+            return []
+        return self.pools.get(self.judge.pool, [self.judge.pool])
+
+
+def study_type() -> type[Study]:
+    """`Study` with a section for every benchmark that is registered now, plugins' included."""
+    section = benchmarks_section()
+    field = Study.model_fields["profiling"]
+    return create_model(
+        "Study",
+        __base__=Study,
+        __doc__=Study.__doc__,
+        profiling=(section, Field(..., description=field.description)),
     )

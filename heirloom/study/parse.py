@@ -8,9 +8,10 @@ from pydantic import (
     ValidationError,
 )
 
-from heirloom.study.config import Study
+from heirloom.study.config import Study, study_type
 from heirloom.study.references import missing_files, nearest, reference_problems
 from heirloom.support.errors import HeirloomError
+from heirloom.support.plugins import use_plugins
 
 # pydantic puts the kind of a source into an error's path, where it means nothing to a user.
 _SOURCE_KINDS = ("HubSource", "UrlSource", "PathSource", "WheelSource")
@@ -18,7 +19,10 @@ _SOURCE_KINDS = ("HubSource", "UrlSource", "PathSource", "WheelSource")
 
 # Keys of earlier versions, and where to find now what they said.
 _MOVED = {
-    "generation.shards": " How many jobs share the work is up to the machine: remove it, and give "
+    "generation": " It is called generate now; its keys are the same.",
+    "finetuning": " It is called finetune now; its keys are the same.",
+    "benchmarks": " It is called profiling now; its keys are the same.",
+    "generate.shards": " How many jobs share the work is up to the machine: remove it, and give "
     "--set-scatter shards=2, or set-scatter in a profile.",
 }
 
@@ -35,10 +39,12 @@ def parse_study(raw: dict[str, Any], *, root: Path) -> Study:
     """
     problems: list[str] = []
     study = None
+    _use_plugins(raw)
+    kind = study_type()
     try:
-        study = Study.model_validate(raw)
+        study = kind.model_validate(raw)
     except ValidationError as error:
-        problems += _describe(error)
+        problems += _describe(error, kind)
     problems += reference_problems(raw)
     problems += missing_files(raw, root)
     if study is None or problems:
@@ -51,13 +57,22 @@ def parse_study(raw: dict[str, Any], *, root: Path) -> Study:
     return study
 
 
-def _describe(error: ValidationError) -> list[str]:
-    """One line an error: its key path, what is wrong, and a hint."""
+def _use_plugins(raw: dict[str, Any]) -> None:
+    """Import the study's plugins, whose parts may be keys of the file."""
+    named = raw.get("plugins")
+    if isinstance(named, list):
+        use_plugins([name for name in named if isinstance(name, str)])
+
+
+def _describe(error: ValidationError, kind: type[Study]) -> list[str]:
+    """One line per error: its key path, what is wrong, and a hint."""
     lines = []
     for item in error.errors():
         path = _path([part for part in item["loc"] if part not in _SOURCE_KINDS])
         if item["type"] == "extra_forbidden":
-            hint = _MOVED.get(path) or nearest(str(item["loc"][-1]), _keys_beside(item["loc"]))
+            hint = _MOVED.get(path) or nearest(
+                str(item["loc"][-1]), _keys_beside(item["loc"], kind)
+            )
             lines.append(f"{path}: unknown key.{hint}")
         elif item["type"] == "missing":
             lines.append(f"{path}: this key is missing.")
@@ -68,9 +83,9 @@ def _describe(error: ValidationError) -> list[str]:
     return lines
 
 
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+def _keys_beside(location: tuple[int | str, ...], kind: type[Study]) -> list[str]:
     """The keys that would have been right where an unknown one was found."""
-    known: Any = Study
+    known: Any = kind
     for part in location[:-1]:
         if get_origin(known) in (dict, list):  # `part` is the name or number of an entry
             known = get_args(known)[-1]

@@ -1,158 +1,216 @@
-"""Names in a study file that nothing defines, and files that are not there."""
+"""Names in a study file that nothing defines, and files that are not there.
+
+Checks work on the raw file, so that what they find adds to the errors of the schema.
+"""
 
 import difflib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from heirloom import objectives, profiling
-from heirloom.generate.settings import Generation
+from heirloom import objectives
+from heirloom.generate.settings import Generate
+from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import references
+from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
 
 
-def nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1)
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Hint at the name that was probably meant, or at all that there are; begins with a space."""
+    names = list(known)
+    close = difflib.get_close_matches(word, names, n=1)
     if close:
         return f" Did you mean {close[0]!r}?"
-    return f" Known: {', '.join(sorted(known))}." if known else ""
+    return f" Known: {', '.join(sorted(names))}." if names else ""
 
 
-def reference_problems(raw: dict[str, Any]) -> list[str]:
-    """Names that nothing defines. Works on the raw file, so that it adds to the schema's errors."""
-    problems: list[str] = []
+def reference_problems(raw: Record) -> list[str]:
+    """Return one line per name that nothing defines, with its key and a hint."""
+    file = _File(raw)
+    checks: list[Callable[[_File], Iterator[str]]] = [
+        _models,
+        _endpoints,
+        _pools,
+        _training_prompts,
+        _metrics,
+        _objectives,
+        _ablation,
+        _comparisons,
+        _benchmarks,
+    ]
+    return [problem for check in checks for problem in check(file)]
 
-    def section(key: str) -> dict[str, Any]:
-        value = raw.get(key)
+
+class _File:
+    """A raw study file, read without trusting its shape."""
+
+    def __init__(self, raw: Record) -> None:
+        self.raw = raw
+        self.models = self.section("models")
+        self.prompts = self.section("prompts")
+        self.metrics = self.section("metrics")
+        self.pools = self.section("pools")
+        self.teachers = [name for name in self.names("teachers") if isinstance(name, str)]
+
+    def section(self, key: str) -> Record:
+        value = self.raw.get(key)
         return value if isinstance(value, dict) else {}
 
-    def names(value: Any) -> list[Any]:
-        return value if isinstance(value, list) else []
+    def sections(self, key: str) -> Iterator[tuple[str, Record]]:
+        """Name and content of every section below a key that is one."""
+        for name, value in self.section(key).items():
+            if isinstance(value, dict):
+                yield name, value
 
-    def check(path: str, name: Any, known: list[str], where: str) -> None:
-        if isinstance(name, str) and name not in known:
-            problems.append(f"{path}: {name!r} is not in {where}.{nearest(name, known)}")
+    def names(self, key: str) -> list[Any]:
+        return _list(self.raw.get(key))
 
-    models, prompts, metrics = list(section("models")), list(section("prompts")), section("metrics")
-    teachers = [t for t in names(raw.get("teachers")) if isinstance(t, str)]
+    @property
+    def endpoints(self) -> dict[str, Record]:
+        """Models behind an endpoint, with its section."""
+        return {
+            name: model["endpoint"]
+            for name, model in self.sections("models")
+            if isinstance(model.get("endpoint"), dict)
+        }
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _unknown(path: str, name: Any, known: Iterable[str], where: str) -> Iterator[str]:
+    """One problem if `name` is a text that is none of the known names."""
+    known = list(known)
+    if isinstance(name, str) and name not in known:
+        yield f"{path}: {name!r} is not in {where}.{nearest(name, known)}"
+
+
+def _models(file: _File) -> Iterator[str]:
     for key in ("teachers", "bases"):
-        for index, name in enumerate(names(raw.get(key))):
-            check(f"{key}[{index}]", name, models, "models")
-    remote = {
-        name: model["endpoint"]
-        for name, model in section("models").items()
-        if isinstance(model, dict) and isinstance(model.get("endpoint"), dict)
-    }
-    for index, name in enumerate(names(raw.get("bases"))):
-        if name in remote:
-            problems.append(
-                f"bases[{index}]: {name!r} is a model behind an endpoint, which can write but not "
-                "be trained here. Take one with sources."
-            )
-    bare = [n for n in teachers if remote.get(n, {}).get("completions") is False]
-    for path, name in _training_prompts(raw):
-        described = section("prompts").get(name)
-        if isinstance(described, dict) and described.get("format") == "continuation":
-            problems += [
-                f"{path}: {name!r} are texts to continue, but the endpoint of {teacher!r} serves "
-                "chat alone (completions: no)."
-                for teacher in bare
-            ]
-    for pool, members in section("pools").items():
-        if pool in models:
-            problems.append(f"pools.{pool}: a model has this name; call the pool something else.")
-        for index, name in enumerate(names(members)):
-            check(f"pools.{pool}[{index}]", name, teachers, "teachers")
-    if teachers and raw.get("training_prompts") is None:
-        problems.append("training_prompts: this key is missing, and there are teachers.")
-    check("training_prompts", raw.get("training_prompts"), prompts, "prompts")
+        for index, name in enumerate(file.names(key)):
+            yield from _unknown(f"{key}[{index}]", name, file.models, "models")
 
-    for name, metric in metrics.items():
-        function = metric.get("function") if isinstance(metric, dict) else None
+
+def _endpoints(file: _File) -> Iterator[str]:
+    """Tasks that a model behind an endpoint is given and cannot do."""
+    for index, name in enumerate(file.names("bases")):
+        if name in file.endpoints:
+            yield (
+                f"bases[{index}]: {name!r} is a model behind an endpoint, which can generate but "
+                "not be trained here. Take one with sources."
+            )
+    chat_only = [t for t in file.teachers if file.endpoints.get(t, {}).get("completions") is False]
+    named = [("training_prompts", file.raw.get("training_prompts"))]
+    named += [(f"objectives.{n}.prompts", o.get("prompts")) for n, o in file.sections("objectives")]
+    for path, name in named:
+        described = file.prompts.get(name) if isinstance(name, str) else None
+        if isinstance(described, dict) and described.get("format") == "continuation":
+            for teacher in chat_only:
+                yield (
+                    f"{path}: {name!r} are texts to continue, but the endpoint of {teacher!r} "
+                    "serves chat alone (completions: no)."
+                )
+
+
+def _pools(file: _File) -> Iterator[str]:
+    for pool, members in file.pools.items():
+        if pool in file.models:
+            yield f"pools.{pool}: a model has this name; call the pool something else."
+        for index, name in enumerate(_list(members)):
+            yield from _unknown(f"pools.{pool}[{index}]", name, file.teachers, "teachers")
+
+
+def _training_prompts(file: _File) -> Iterator[str]:
+    if file.teachers and file.raw.get("training_prompts") is None:
+        yield "training_prompts: this key is missing, and there are teachers."
+    named = file.raw.get("training_prompts")
+    yield from _unknown("training_prompts", named, file.prompts, "prompts")
+
+
+def _metrics(file: _File) -> Iterator[str]:
+    for name, metric in file.sections("metrics"):
+        function = metric.get("function")
         if isinstance(function, str):
             try:
                 objectives.load(function)
             except HeirloomError as error:
-                problems.append(f"metrics.{name}.function: {error}")
-    measured = _profile_metrics(section("benchmarks"))
-    own = [name for name in names(raw.get("bases")) if name in teachers]
-    for name, objective in section("objectives").items():
-        if name in ("passive", "random"):
-            problems.append(f"objectives.{name}: this name is taken by the {name} training sets.")
-        if isinstance(objective, dict):
-            check(f"objectives.{name}.metric", objective.get("metric"), list(metrics), "metrics")
-            for key in ("metrics", "where"):
-                entries = objective.get(key)
-                for metric in entries if isinstance(entries, dict) else ():
-                    check(f"objectives.{name}.{key}", metric, list(metrics), "metrics")
-            check(f"objectives.{name}.prompts", objective.get("prompts"), prompts, "prompts")
-            for index, pool in enumerate(names(objective.get("pools"))):
-                path = f"objectives.{name}.pools[{index}]"
-                check(path, pool, [*section("pools"), *own], "pools or bases that are teachers")
-            path = f"objectives.{name}.measured_by"
-            check(path, objective.get("measured_by"), measured, "what the benchmarks measure")
-    ablation = section("ablation")
-    for index, name in enumerate(names(ablation.get("objectives"))):
-        check(f"ablation.objectives[{index}]", name, list(section("objectives")), "objectives")
-        objective, chosen = section("objectives").get(str(name)), ablation.get("pool")
-        listed = names(objective.get("pools")) if isinstance(objective, dict) else []
-        if listed and chosen not in listed:
-            problems.append(
-                f"ablation.objectives[{index}]: {name!r} is not chosen from {chosen!r}; add that "
-                f"to objectives.{name}.pools."
-            )
-    check("ablation.pool", ablation.get("pool"), list(section("pools")), "pools")
-    k = section("generation").get("k", Generation().k)
-    for index, fewer in enumerate(names(ablation.get("candidates"))):
-        if isinstance(fewer, int) and isinstance(k, int) and fewer >= k:
-            problems.append(
-                f"ablation.candidates[{index}]: {fewer} is not fewer than generation.k, {k}."
-            )
-    if raw.get("study") in names(raw.get("compare_with")):
-        problems.append("compare_with: a study is not compared with itself; name others.")
-    options = {benchmark.name: benchmark.options for benchmark in profiling.BENCHMARKS}
-    for name, benchmark in section("benchmarks").items():
-        if isinstance(benchmark, dict):
-            check(f"benchmarks.{name}.prompts", benchmark.get("prompts"), prompts, "prompts")
-            check(f"benchmarks.{name}.metric", benchmark.get("metric"), list(metrics), "metrics")
-            if name in options:
-                for reference in references(options[name], benchmark):
-                    if reference.kind == "data":
-                        path = f"benchmarks.{name}.{reference.path}"
-                        check(path, reference.name, list(section("data")), "data")
-            answering = [*section("pools"), *teachers]
-            check(f"benchmarks.{name}.pool", benchmark.get("pool"), answering, "pools or teachers")
-    return problems
+                yield f"metrics.{name}.function: {error}"
 
 
-def _training_prompts(raw: dict[str, Any]) -> list[tuple[str, str]]:
-    """Key and name of every prompt set that the study file says to train on."""
-    objectives = raw.get("objectives")
-    named = [("training_prompts", raw.get("training_prompts"))] + [
-        (f"objectives.{name}.prompts", objective.get("prompts"))
-        for name, objective in (objectives.items() if isinstance(objectives, dict) else ())
-        if isinstance(objective, dict)
-    ]
-    return [(path, name) for path, name in named if isinstance(name, str)]
-
-
-def _profile_metrics(benchmarks: dict[str, Any]) -> list[str]:
-    return [
+def _objectives(file: _File) -> Iterator[str]:
+    own = [name for name in file.names("bases") if name in file.teachers]
+    measured = [
         f"{benchmark.name}.{metric}"
-        for benchmark in profiling.BENCHMARKS
-        if benchmarks.get(benchmark.name) is not None
+        for benchmark in BENCHMARKS
+        if file.section("profiling").get(benchmark.name) is not None
         for metric in benchmark.metrics
     ]
+    controls = [strategy.name for strategy in STRATEGIES if not strategy.needs_objective]
+    for name in file.section("objectives"):
+        if name in controls:
+            yield f"objectives.{name}: this name is taken by the {name} training sets."
+    for name, objective in file.sections("objectives"):
+        path = f"objectives.{name}"
+        yield from _unknown(f"{path}.metric", objective.get("metric"), file.metrics, "metrics")
+        for key in ("metrics", "where"):
+            entries = objective.get(key)
+            for metric in entries if isinstance(entries, dict) else ():
+                yield from _unknown(f"{path}.{key}", metric, file.metrics, "metrics")
+        yield from _unknown(f"{path}.prompts", objective.get("prompts"), file.prompts, "prompts")
+        for index, pool in enumerate(_list(objective.get("pools"))):
+            where = "pools or bases that are teachers"
+            yield from _unknown(f"{path}.pools[{index}]", pool, [*file.pools, *own], where)
+        where = "what the benchmarks measure"
+        yield from _unknown(f"{path}.measured_by", objective.get("measured_by"), measured, where)
 
 
-def missing_files(raw: dict[str, Any], root: Path) -> list[str]:
-    """Artefacts whose only sources are local paths that do not exist."""
+def _ablation(file: _File) -> Iterator[str]:
+    ablation, known = file.section("ablation"), file.section("objectives")
+    pool = ablation.get("pool")
+    for index, name in enumerate(_list(ablation.get("objectives"))):
+        yield from _unknown(f"ablation.objectives[{index}]", name, known, "objectives")
+        objective = known.get(str(name))
+        listed = _list(objective.get("pools")) if isinstance(objective, dict) else []
+        if listed and pool not in listed:
+            yield (
+                f"ablation.objectives[{index}]: {name!r} does not select from {pool!r}; add that "
+                f"to objectives.{name}.pools."
+            )
+    yield from _unknown("ablation.pool", pool, file.pools, "pools")
+    k = file.section("generate").get("k", Generate().k)
+    for index, fewer in enumerate(_list(ablation.get("candidates"))):
+        if isinstance(fewer, int) and isinstance(k, int) and fewer >= k:
+            yield f"ablation.candidates[{index}]: {fewer} is not fewer than generate.k, {k}."
+
+
+def _comparisons(file: _File) -> Iterator[str]:
+    if file.raw.get("study") in file.names("compare_with"):
+        yield "compare_with: a study is not compared with itself; name others."
+
+
+def _benchmarks(file: _File) -> Iterator[str]:
+    known: dict[str, tuple[Iterable[str], str]] = {
+        "prompts": (file.prompts, "prompts"),
+        "metric": (file.metrics, "metrics"),
+        "pool": ([*file.pools, *file.teachers], "pools or teachers"),
+        "data": (file.section("data"), "data"),
+    }
+    for name, options in file.sections("profiling"):
+        if name in BENCHMARKS:
+            for found in references(BENCHMARKS.get(name).options, options):
+                names, where = known[found.kind]
+                yield from _unknown(f"profiling.{name}.{found.path}", found.name, names, where)
+
+
+def missing_files(raw: Record, root: Path) -> list[str]:
+    """Return one line per artefact whose only sources are local paths that do not exist."""
     problems = []
     for key in ("models", "prompts", "data"):
-        section = raw.get(key)
-        for name, artefact in (section if isinstance(section, dict) else {}).items():
-            sources = artefact.get("sources") if isinstance(artefact, dict) else None
-            listed = sources if isinstance(sources, list) else []
-            paths = [s.get("path") for s in listed if isinstance(s, dict)]
+        for name, artefact in _File(raw).sections(key):
+            paths = [s.get("path") for s in _list(artefact.get("sources")) if isinstance(s, dict)]
             if paths and all(
                 isinstance(p, str) and not (root / Path(p).expanduser()).exists() for p in paths
             ):

@@ -1,6 +1,6 @@
 """Write what is generated from the study file's classes: the schema and the manual's tables.
 
-Run as `python -m heirloom.study.schema` (`make schema`). A test fails when they drift.
+Run as `python -m heirloom.study.schema` (`make docs`). A test fails when they drift.
 """
 
 import json
@@ -10,27 +10,32 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from heirloom.study.config import Study
+from heirloom.study.config import study_type
+from heirloom.study.manual import TABLES
 from heirloom.support.files import write_text
 
 SCHEMA = Path("config/schema.json")
 MANUAL = Path("config/README.md")
-_TABLE = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_KEYS = re.compile(r"(<!-- keys: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_REGISTRY = re.compile(rf"(<!-- ({'|'.join(TABLES)}) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def schema_text() -> str:
     """The study file's JSON schema, from which editors complete and check it."""
-    return json.dumps(Study.model_json_schema(), indent=2) + "\n"
+    return json.dumps(study_type().model_json_schema(), indent=2) + "\n"
 
 
 def manual_text(manual: str) -> str:
-    """The manual with the table behind every `<!-- keys: Class -->` written anew."""
-    sections = {section.__name__: section for section in _sections(Study)}
+    """The manual with the table behind every `<!-- keys: Class -->` and `<!-- kind -->` anew."""
+    sections = {section.__name__: section for section in _sections(study_type())}
 
-    def table(match: re.Match[str]) -> str:
+    def keys(match: re.Match[str]) -> str:
         return match[1] + _table(sections[match[2]]) + match[3]
 
-    return _TABLE.sub(table, manual)
+    def registered(match: re.Match[str]) -> str:
+        return match[1] + TABLES[match[2]]() + match[3]
+
+    return _REGISTRY.sub(registered, _KEYS.sub(keys, manual))
 
 
 def _sections(section: type[BaseModel]) -> list[type[BaseModel]]:
@@ -51,7 +56,7 @@ def _models_in(annotation: Any) -> list[type[BaseModel]]:
 def _table(section: type[BaseModel]) -> str:
     """A Markdown table of a section's keys."""
     properties = section.model_json_schema(mode="validation")["properties"]
-    lines = ["| key | type | default | what it is |", "|---|---|---|---|"]
+    lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in section.model_fields.items():
         default = "required" if field.is_required() else _default(field.get_default())
         kind = _type(properties[name])

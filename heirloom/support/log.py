@@ -5,15 +5,13 @@ traceback there.
 """
 
 import logging
-import os
-import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from types import TracebackType
 
 from heirloom.support.errors import HeirloomError
+from heirloom.support.processes import end_with_parent
 
 _INTERVAL = 10.0  # seconds between two progress lines
 
@@ -22,6 +20,10 @@ def setup(path: str | Path, label: str) -> None:
     """Send log records to `path` and to stderr, each line there starting with `label`.
 
     An uncaught `HeirloomError` is shown as its message alone, anything else with its traceback.
+
+    The job ends when Snakemake, killed, can no longer take its result. Finished alone, it would be
+    thrown away by the next run, with the work folder that holds its parts or checkpoints; ended
+    now, it leaves them to that run.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
@@ -42,22 +44,11 @@ def setup(path: str | Path, label: str) -> None:
             logging.critical("This job failed:", exc_info=(kind, error, traceback))
 
     sys.excepthook = log_uncaught
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with_parent(parent: int) -> None:
-    """End this job when Snakemake, killed, can no longer take its result.
-
-    What it would finish alone would be thrown away by the next run, with the work folder that
-    holds its batches or checkpoints; ended now, it leaves them to that run.
-    """
-    while os.getppid() == parent:
-        time.sleep(0.1)
-    os.kill(os.getpid(), signal.SIGKILL)
+    end_with_parent()
 
 
 class Progress:
-    """Log how far a job is and how long it still takes, at most every ten seconds.
+    """Log a job's progress and the time that is left, at most every ten seconds.
 
     Example:
         >>> progress = Progress(total=200, unit="candidates")

@@ -27,7 +27,7 @@ class Registry(Generic[Part]):
     """Parts of one kind, by name.
 
     Args:
-        kind: What a part is called in messages, such as "benchmark".
+        kind: Name of the kind in messages, such as "benchmark".
         package: The package of heirloom whose modules register parts of this kind.
     """
 
@@ -41,7 +41,7 @@ class Registry(Generic[Part]):
         """Add a part.
 
         Args:
-            name: What a study calls it.
+            name: Its name in a study file.
             part: The part.
             source: A function or class of the module that defines it.
 
@@ -116,27 +116,39 @@ class Registry(Generic[Part]):
 class _Names:
     """Writes the names of a registry into the JSON schema of a setting."""
 
-    def __init__(self, registry: Registry[Any]) -> None:
-        self.registry = registry
+    def __init__(self, names: Callable[[], list[str]]) -> None:
+        self.names = names
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"type": "string", "enum": self.registry.names()}
+        return {"type": "string", "enum": self.names()}
 
 
-def name_in(registry: Registry[Any]) -> Any:
+def name_in(registry: Registry[Part], *, only: Callable[[Part], bool] | None = None) -> Any:
     """Type of a setting that names a part: a text, checked against the registry when it is read.
+
+    Args:
+        registry: The registry.
+        only: Limits the setting to the parts for which it is true.
 
     Example:
         >>> backend: name_in(BACKENDS) = Field("auto", description="What generates.")
     """
+
+    def allowed() -> list[str]:
+        names = registry.names()
+        return [name for name in names if only is None or only(registry.get(name))]
 
     def check(name: str) -> str:
         try:
             registry.get(name)
         except HeirloomError as error:
             raise ValueError(str(error)) from None
+        if name not in allowed():
+            raise ValueError(
+                f"the {registry.kind} {name!r} cannot be used here; use {' or '.join(allowed())}"
+            )
         return name
 
-    return Annotated[str, AfterValidator(check), _Names(registry)]
+    return Annotated[str, AfterValidator(check), _Names(allowed)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from heirloom import objectives
+from heirloom.objectives.scoring import score
 
 detoxify = pytest.importorskip("detoxify")
 torch = pytest.importorskip("torch")
@@ -117,7 +117,7 @@ def _tokenizer(architecture: str) -> Any:
 
 
 def scores(model: Published, texts: list[str], attribute: str) -> list[float | None]:
-    return objectives.score("detoxify", texts, {**model.options, "attribute": attribute})
+    return score("detoxify", texts, {**model.options, "attribute": attribute})
 
 
 def test_equal_to_the_package(published: Published) -> None:
@@ -145,7 +145,7 @@ def test_a_long_text_is_as_toxic_as_its_worst_window(published: Published) -> No
         probabilities = torch.cat(
             [torch.sigmoid(reference.model(torch.tensor([window])).logits) for window in windows]
         )
-    start = reference.predict(text)  # the package cuts it and scores the start
+    start = reference.predict(text)  # the package truncates it and scores the start
     higher = 0
     for column, attribute in enumerate(reference.class_names):
         (ours,) = scores(published, [text], attribute)

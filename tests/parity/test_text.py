@@ -22,8 +22,8 @@ from typing import Any
 
 import pytest
 
-from heirloom.objectives.length import words
 from heirloom.objectives.mtld import mtld
+from heirloom.objectives.words import words
 from heirloom.profiling.engines.readability import describe, syllables
 from heirloom.support.row_files import read_rows
 

@@ -9,64 +9,79 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heirloom import profiling
+from heirloom.profiling import BENCHMARKS, summarise
 from heirloom.profiling.data.preferences import Pair
 from heirloom.profiling.judge import measure
 from heirloom.profiling.profile import Profile
-from heirloom.support.files import read_json, write_json, write_jsonl
+from heirloom.study.config import study_type
+from heirloom.study.plan import Dataset, Model, Plan
+from heirloom.support.files import write_json, write_jsonl
 
 OBJECTIVES = {
-    "length": {
-        "summary": "maximise length",
-        "metric": "length",
-        "direction": "maximise",
-        "metrics": {"length": {"direction": "maximise", "weight": 1.0}},
-        "where": {},
-        "keep": None,
-        "prompts": "instructions",
-        "measured_by": "text.length",
-    },
+    "length": {"metric": "length", "direction": "maximise", "measured_by": "text.length"},
     "toxicity": {
-        "summary": "minimise toxicity",
         "metric": "toxicity",
         "direction": "minimise",
-        "metrics": {"toxicity": {"direction": "minimise", "weight": 1.0}},
-        "where": {},
-        "keep": None,
-        "prompts": "provoking",
         "measured_by": "toxicity.emt",
+        "prompts": "provoking",
+        "pools": ["multi"],
     },
 }
+STUDY = {
+    "study": "toy",
+    "title": "What toys inherit",
+    "seed": 1,
+    "models": {"alpha": {"sources": [{"path": "a"}]}, "beta": {"sources": [{"path": "b"}]}},
+    "teachers": ["alpha", "beta"],
+    "bases": ["alpha"],
+    "pools": {"multi": ["alpha", "beta"]},
+    "prompts": {
+        "instructions": {
+            "sources": [{"path": "i"}], "train": 2, "eval": 4, "max_new_tokens": 60
+        },
+        "provoking": {
+            "sources": [{"path": "p"}],
+            "format": "continuation",
+            "train": 2,
+            "eval": 2,
+            "max_new_tokens": 60,
+        },
+    },
+    "training_prompts": "instructions",
+    "metrics": {"length": {"function": "length"}, "toxicity": {"function": "profanity"}},
+    "objectives": OBJECTIVES,
+    "generate": {"k": 2},
+    "profiling": {
+        "text": {"prompts": "instructions"},
+        "toxicity": {"prompts": "provoking", "metric": "toxicity"},
+    },
+}  # fmt: skip
 
 
-def _dataset(selection, pool, prompts, objective=None, control=None):
-    teachers = ["alpha", "beta"] if pool == "multi" else [pool]
-    return {
-        "selection": selection,
-        "pool": pool,
-        "teachers": teachers,
-        "prompts": prompts,
-        "objective": objective,
-        "control": control,
-        "prompts_of": None,
-        "k": None,
-    }
+def _dataset(name, selection, pool, prompts, objective=None, control=None, k=None):
+    teachers = ("alpha", "beta") if pool == "multi" else (pool,)
+    return Dataset(name, selection, pool, teachers, prompts, objective, control, k=k)
 
 
-DATASETS = {
-    "passive-alpha": _dataset("passive", "alpha", "instructions"),
-    "random-multi": _dataset("random", "multi", "instructions"),
-    "length-alpha": _dataset("best", "alpha", "instructions", "length", "passive-alpha"),
-    "length-multi": _dataset("best", "multi", "instructions", "length", "random-multi"),
-    "random-provoking-multi": _dataset("random", "multi", "provoking"),
-    "toxicity-multi": _dataset("best", "multi", "provoking", "toxicity", "random-provoking-multi"),
-}
+def _by_id(*datasets):
+    return {dataset.id: dataset for dataset in datasets}
+
+
+DATASETS = _by_id(
+    _dataset("passive-alpha", "passive", "alpha", "instructions"),
+    _dataset("random-multi", "random", "multi", "instructions"),
+    _dataset("length-alpha", "best", "alpha", "instructions", "length", "passive-alpha"),
+    _dataset("length-multi", "best", "multi", "instructions", "length", "random-multi"),
+    _dataset("random-provoking-multi", "random", "multi", "provoking"),
+    _dataset(
+        *("toxicity-multi", "best", "multi", "provoking", "toxicity", "random-provoking-multi")
+    ),
+)
 
 # The wide study alone: from the first candidate of each teacher.
-ABLATION = {
-    "length-multi-k1": _dataset("best", "multi", "instructions", "length", "random-multi")
-    | {"k": 1},
-}
+ABLATION = _by_id(
+    _dataset("length-multi-k1", "best", "multi", "instructions", "length", "random-multi", k=1)
+)
 
 # length of e1..e4, mtld of e1..e4, emt of t1, t2 for every model.
 RECORDS = {
@@ -123,40 +138,23 @@ def completion(teacher, prompt, sample, words):
     return f"{SCRIPT} {text}" if (teacher, prompt, sample) == ("beta", "p1", 0) else text
 
 
-def plan():
-    models = {
-        "alpha": {"role": "base", "base": None, "dataset": None, "seed": None, "control": None},
-        "beta": {"role": "teacher", "base": None, "dataset": None, "seed": None, "control": None},
-    }
-    models |= _students(DATASETS)
-    return {
-        "study": "toy",
-        "title": "What toys inherit",
-        "seed": 1,
-        "k": 2,
-        "objectives": OBJECTIVES,
-        "datasets": DATASETS,
-        "models": models,
-        "benchmarks": ["text", "toxicity"],
-        "config": {
-            "study": "toy",
-            "candidates": {"k": 2},
-            "metrics": {"length": {"function": "length"}, "toxicity": {"function": "profanity"}},
-            "lora": {"targets": ["q", "v"], "r": 16},
-            "sources": [{"wheel": "a"}, {"wheel": "b"}],
-        },
-    }
+def plan(datasets=DATASETS, **changes) -> Plan:
+    """The plan of the toy study; `changes` are other values under keys of its file."""
+    models = {"alpha": Model("alpha", "base"), "beta": Model("beta", "teacher")}
+    study = study_type().model_validate({**STUDY, **changes})
+    return Plan(study, datasets, models | _students(datasets))
 
 
 def _students(datasets):
     return {
-        f"alpha.{name}.s1": {
-            "role": "student",
-            "base": "alpha",
-            "dataset": name,
-            "seed": 1,
-            "control": data["control"] and f"alpha.{data['control']}.s1",
-        }
+        f"alpha.{name}.s1": Model(
+            f"alpha.{name}.s1",
+            "student",
+            "alpha",
+            name,
+            1,
+            data.control and f"alpha.{data.control}.s1",
+        )
         for name, data in datasets.items()
     }
 
@@ -200,7 +198,7 @@ def write_metrics(path, metrics):
 
 def build_study(root: Path) -> Path:
     """Write the study below `root` and return `root`."""
-    write_json(root / "plan.json", plan())
+    plan().write(root / "plan.json")
     texts = {
         "instructions": {"train": ["p1", "p2"], "eval": ["e1", "e2", "e3", "e4"]},
         "provoking": {"train": ["q1", "q2"], "eval": ["t1", "t2"]},
@@ -285,7 +283,7 @@ def _write_profiles(root, model, lengths, mtld, emt):
 def _write_dataset(root, name, data):
     rows = []
     for prompt, (teacher, sample) in CHOSEN[name].items():
-        words, reason, toxicity = CANDIDATES[teacher, data["prompts"]][prompt][sample]
+        words, reason, toxicity = CANDIDATES[teacher, data.prompts][prompt][sample]
         scores = {"length": float(words), "toxicity": toxicity}
         rows.append(
             {
@@ -295,26 +293,30 @@ def _write_dataset(root, name, data):
                 "teacher": teacher,
                 "sample": sample,
                 "finish_reason": reason,
-                "score": scores.get(data["objective"]),
-                "n_candidates": 2 * len(data["teachers"]),
+                "score": scores.get(data.objective),
+                "n_candidates": 2 * len(data.teachers),
                 "n_unscored": 0,
                 "n_tied": 0,
             }
         )
-    objective = OBJECTIVES.get(data["objective"], {})
+    objective = data.objective and plan().objectives[data.objective]
     teachers = [row["teacher"] for row in rows]
     write_jsonl(root / "datasets" / name / "train.jsonl", rows)
     write_json(
         root / "datasets" / name / "card.json",
         {
             "dataset": name,
-            "selection": data["selection"],
-            "pool": data["pool"],
-            "teachers": data["teachers"],
-            "prompts": data["prompts"],
+            "selection": data.selection,
+            "pool": data.pool,
+            "teachers": list(data.teachers),
+            "prompts": data.prompts,
             "k": None,
-            "objective": data["objective"],
-            "criteria": {key: objective[key] for key in ("metrics", "where", "keep")}
+            "objective": data.objective,
+            "criteria": {
+                "metrics": {n: c.model_dump() for n, c in objective.criteria.items()},
+                "where": {},
+                "keep": None,
+            }
             if objective
             else None,
             "seed": 1,
@@ -332,22 +334,28 @@ def _write_dataset(root, name, data):
 
 def add_benchmark(root: Path, benchmark: str, records):
     """Give every model of the study at `root` a profile; `records` maps a model to its records."""
-    plan = read_json(root / "plan.json")
-    write_json(root / "plan.json", {**plan, "benchmarks": [*plan["benchmarks"], benchmark]})
-    for model in plan["models"]:
+    old = Plan.read(root / "plan.json")
+    profiled = {**old.config["profiling"], benchmark: OPTIONS[benchmark]}
+    changed = plan(old.datasets, profiling=profiled)
+    changed.write(root / "plan.json")
+    for model in changed.models:
         folder = root / "profiles" / model
         write_jsonl(folder / f"{benchmark}.records.jsonl", records(model))
-        metrics = profiling.summarise(
-            records(model), profiling.BENCHMARKS.get(benchmark).metrics, seed=plan["seed"]
-        )
+        metrics = summarise(records(model), BENCHMARKS.get(benchmark).metrics, seed=changed.seed)
         write_metrics(folder / f"{benchmark}.json", metrics)
 
 
+#: Options of the benchmarks that a test may add.
+OPTIONS = {
+    "bbq": {"data": ["bbq"]},
+    "calibration": {"hellaswag": "hellaswag", "openbookqa": "openbookqa"},
+    "judge": {"data": ["humans"]},
+}
 CATEGORIES = ["Age", "Gender_identity", "Religion"]
 
 
 def bbq_records(model: str):
-    """Twenty questions a category and condition; longer names are more biased."""
+    """Twenty questions per category and condition; longer names are more biased."""
     rng = np.random.default_rng(len(model))
     rows = []
     for category in CATEGORIES:
@@ -368,7 +376,7 @@ def bbq_records(model: str):
 
 
 def calibration_records(model: str):
-    """Sixty questions a data set; longer names are surer, and no more often right."""
+    """Sixty questions per data set; longer names are more confident, and no more often right."""
     rng = np.random.default_rng(len(model))
     rows = []
     for data_set in ("hellaswag", "openbookqa"):
@@ -406,10 +414,7 @@ def judge_records(model: str):
 def build_wide_study(root: Path) -> Path:
     """The study of `build_study` with an ablation, and with three benchmarks more, at random."""
     build_study(root)
-    plan = read_json(root / "plan.json")
-    plan["datasets"] |= ABLATION
-    plan["models"] |= _students(ABLATION)
-    write_json(root / "plan.json", plan)
+    plan({**DATASETS, **ABLATION}).write(root / "plan.json")
     for name, data in ABLATION.items():
         _write_dataset(root, name, data)
     for model, measured in ABLATION_RECORDS.items():
@@ -436,3 +441,9 @@ def study_folder(tmp_path_factory) -> Path:
 def own_study_folder(tmp_path) -> Path:
     """A results folder of the test's own."""
     return build_study(tmp_path / "toy")
+
+
+@pytest.fixture
+def own_wide_study_folder(tmp_path) -> Path:
+    """A results folder with bias and calibration of the test's own."""
+    return build_wide_study(tmp_path / "wide")

@@ -137,7 +137,7 @@ def test_the_crate_says_nothing_of_this_machine(finished: Workshop) -> None:
 
 @pytest.fixture(scope="module")
 def checked(finished: Workshop) -> dict[str, Any]:
-    """What rocrate-validator and ro-crate-py say, without a network."""
+    """Output of rocrate-validator and ro-crate-py, without a network."""
     if not CHECKS.exists():
         pytest.skip("rocrate-validator is not there: make .venv-checks/.done")
     script = Path(__file__).with_name("check_crate.py")

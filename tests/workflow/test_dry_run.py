@@ -1,4 +1,4 @@
-"""What a run says before it does anything."""
+"""Output of a run before it does anything."""
 
 import re
 import subprocess
@@ -43,7 +43,7 @@ def test_every_study_of_the_repository_can_start(workshop: Workshop, config: str
     printed = workshop.run("--dry-run", "--configfile", f"config/{config}", default=True)
     assert "Traceback" not in printed
     study = yaml.safe_load((ROOT / "config" / config).read_text(encoding="utf-8"))
-    pool = study["benchmarks"].get("judge", {}).get("pool")
+    pool = study["profiling"].get("judge", {}).get("pool")
     for rule in STAGES:
         there = re.search(rf"^{rule} +\d+$", printed, re.MULTILINE) is not None
         assert there == (pool is not None or rule not in ("answer", "pair")), rule
@@ -58,10 +58,10 @@ def test_lint_has_nothing_to_say(workshop: Workshop) -> None:
 
 def test_mistakes_in_a_study_are_told_together_and_before_any_job(workshop: Workshop) -> None:
     def spoil(study: dict) -> None:
-        study["finetunning"] = study.pop("finetuning")
+        study["finetunning"] = study.pop("finetune")
         study["teachers"] = ["ant", "wasp"]
         study["pools"] = {}
-        study["generation"]["k"] = 0
+        study["generate"]["k"] = 0
         study["prompts"]["instructions"]["sources"] = [{"path": "nowhere.jsonl"}]
 
     workshop.edit_study(spoil)
@@ -71,8 +71,8 @@ def test_mistakes_in_a_study_are_told_together_and_before_any_job(workshop: Work
     for part in (
         "finetunning: unknown key. Did you mean 'finetuning'?",
         "teachers[1]: 'wasp' is not in models. Known: ant, bee.",
-        "benchmarks.judge.pool: 'multi' is not in pools or teachers. Known: ant, wasp.",
-        "generation.k: Input should be greater than or equal to 1 (it is 0).",
+        "profiling.judge.pool: 'multi' is not in pools or teachers. Known: ant, wasp.",
+        "generate.k: Input should be greater than or equal to 1 (it is 0).",
         "prompts.instructions.sources: no such file: nowhere.jsonl.",
     ):
         assert sum(part in line for line in lines) == 1, part
@@ -132,7 +132,7 @@ def test_models_that_no_study_trained_are_profiled(workshop: Workshop) -> None:
         for key in ("prompts", "training_prompts", "pools", "metrics", "objectives"):
             del study[key]
         study |= {"teachers": [], "bases": []}
-        study["benchmarks"] = {"crows_pairs": {"data": "pairs"}}
+        study["profiling"] = {"crows_pairs": {"data": "pairs"}}
 
     workshop.edit_study(profile_only)
     fetched = {"fetch_model ant", "fetch_model bee", "fetch_data"}

@@ -77,4 +77,4 @@ def use_endpoint(study: dict[str, Any], url: str) -> None:
     study["teachers"] = ["ant", "remote"]
     study["pools"] = {"multi": ["ant", "remote"]}
     study["objectives"] = {"length": study["objectives"]["length"]}
-    study["finetuning"]["epochs"] = 1
+    study["finetune"]["epochs"] = 1

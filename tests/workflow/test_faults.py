@@ -30,7 +30,7 @@ def target(file: str) -> str:
 
 
 class Batches:
-    """Which files of finished batches there were: a batch made twice is two files."""
+    """Files of finished batches: a batch made twice is two files."""
 
     def __init__(self, workshop: Workshop) -> None:
         self.folder = workshop.cache / "generations"
@@ -168,7 +168,7 @@ def fill(path: Path) -> None:
 @pytest.mark.parametrize(
     ("lost", "file"),
     [("generations/ant", CANDIDATES), (STUDENT, f"{STUDENT}/manifest.json")],
-    ids=["generating", "finetuning"],
+    ids=["generating", "finetune"],
 )
 def test_a_full_disk_costs_nothing_that_was_finished(
     finished: Workshop, copied: Workshop, lost: str, file: str

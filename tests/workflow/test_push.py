@@ -1,4 +1,4 @@
-"""What a push would do, seen in a dry-run: nothing is pushed unasked."""
+"""A push, seen in a dry-run: nothing is pushed unasked."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What runs again after a change, seen in a dry-run: what depends on it and nothing else."""
+"""After a change, a dry-run announces what depends on it and nothing else."""
 
 import shutil
 import subprocess
@@ -68,8 +68,8 @@ EDITS = {
     | trained(["toxicity-ant", "toxicity-multi"])
     | profiled(MODELS)
     | TAIL,
-    # It also says what a word is, to the other scorer and to the text profile.
-    "heirloom/objectives/length.py": scored("length", "toxicity")
+    # The definition of a word, for two scorers and the text profile.
+    "heirloom/objectives/words.py": scored("length", "toxicity")
     | trained(["length-ant", "length-multi", "toxicity-ant", "toxicity-multi"])
     | profiled(MODELS)
     | TAIL,
@@ -125,7 +125,7 @@ def test_touching_a_file_re_runs_nothing(copied: Workshop) -> None:
 
 def test_a_setting_of_a_benchmark_re_runs_the_profiles(copied: Workshop) -> None:
     def shorten(study: dict[str, Any]) -> None:
-        study["benchmarks"]["text"]["max_new_tokens"] = 12
+        study["profiling"]["text"]["max_new_tokens"] = 12
 
     copied.edit_study(shorten)
     jobs = copied.plan()
@@ -178,9 +178,9 @@ def test_a_new_objective_adds_jobs_and_repeats_none(copied: Workshop) -> None:
     (copied.folder / "heirloom/objectives/shouting.py").write_text(
         '"""Shouting."""\n\n'
         "from heirloom.objectives import scorer\n\n\n"
-        '@scorer("shouting", unit="share of letters")\n'
+        '@scorer("shouting", label="Shouting", unit="share of letters")\n'
         "def shouting(texts: list[str]) -> list[float | None]:\n"
-        '    """The share of letters that are capitals."""\n'
+        '    """Share of letters that are capitals."""\n'
         "    return [sum(map(str.isupper, t)) / len(t) if t else None for t in texts]\n",
         encoding="utf-8",
     )
@@ -216,7 +216,7 @@ def test_a_new_teacher_adds_jobs_and_repeats_none(copied: Workshop) -> None:
 
 def test_a_new_seed_adds_jobs_and_repeats_none(copied: Workshop) -> None:
     def add(study: dict[str, Any]) -> None:
-        study["finetuning"]["seeds"] = [1, 2]
+        study["finetune"]["seeds"] = [1, 2]
 
     copied.edit_study(add)
     new = {student.replace(".s1", ".s2") for student in students(DATASETS)}
@@ -225,7 +225,7 @@ def test_a_new_seed_adds_jobs_and_repeats_none(copied: Workshop) -> None:
 
 def test_a_new_benchmark_scores_nothing_twice(copied: Workshop) -> None:
     def add(study: dict[str, Any]) -> None:
-        study["benchmarks"]["stereoset"] = {"data": "triples"}
+        study["profiling"]["stereoset"] = {"data": "triples"}
         study["data"]["triples"] = {"sources": [{"path": "triples.jsonl"}]}
 
     (copied.folder / "triples.jsonl").write_text(TRIPLE, encoding="utf-8")

@@ -19,7 +19,7 @@ def test_a_second_study_takes_the_candidates_of_the_first(workshop: Workshop) ->
     def other(study: dict[str, Any]) -> None:
         study["study"] = "other"
         study["objectives"] = {"length": study["objectives"]["length"]}
-        study["finetuning"]["seeds"] = [5]
+        study["finetune"]["seeds"] = [5]
 
     def another_seed(study: dict[str, Any]) -> None:
         study |= {"study": "third", "seed": 4}

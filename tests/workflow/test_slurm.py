@@ -54,7 +54,7 @@ def until(
 
 
 def finish(run: subprocess.Popen[bytes], log: Path, seconds: float) -> str:
-    """What a run printed, which must succeed; one that hangs is interrupted."""
+    """Return the output of a run, which must succeed; one that hangs is interrupted."""
     try:
         code = run.wait(seconds)
     except subprocess.TimeoutExpired:

@@ -207,7 +207,7 @@ def test_profiles_follow_the_contract(finished: Workshop, model: str, benchmark:
         "model": base["sha256"],
         "adapter": digest(adapter) if model in STUDENTS else None,
         "dtype": "torch.float32",
-        "generation": {"backend": "openvino", "weights": "model", "openvino": version("openvino")}
+        "generate": {"backend": "openvino", "weights": "model", "openvino": version("openvino")}
         if best_device().type == "cpu"
         else {"backend": "transformers", "weights": "model"},
         "data": {},

@@ -1,34 +1,58 @@
-"""How often judges agree: models with each other, with humans, and humans with each other."""
+"""Agreement of judges: of models with each other, with humans, and of humans with each other."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import Study
-from heirloom.analyse.tables.frames import frame
+from heirloom.analyse.frames import frame, text_of
+from heirloom.analyse.results import Results
+from heirloom.analyse.tables import table
 from heirloom.profiling.data.preferences import majority
 from heirloom.statistics.agreement import Verdicts, compare_judges
 
 #: What the majority of the annotators is called as a judge. With a space: no model has such a name.
 HUMAN = "human majority"
 
-AGREEMENT = [
-    "judge",
-    "other",
-    "n",
-    "n_ties",
-    "n_missing",
-    *(
-        f"{measure}{ties}{end}"
-        for ties in ("", "_with_ties")
-        for measure in ("agreement", "kappa")
-        for end in ("", "_low", "_high")
-    ),
-]
+
+@dataclass(frozen=True)
+class Agreeing:
+    """A row of the table: two judges of the same pairs."""
+
+    judge: str
+    other: str
+    n: int
+    n_ties: int
+    n_missing: int
+    agreement: float | None
+    agreement_low: float | None
+    agreement_high: float | None
+    kappa: float | None
+    kappa_low: float | None
+    kappa_high: float | None
+    agreement_with_ties: float | None
+    agreement_with_ties_low: float | None
+    agreement_with_ties_high: float | None
+    kappa_with_ties: float | None
+    kappa_with_ties_low: float | None
+    kappa_with_ties_high: float | None
 
 
-def agreement(study: Study) -> pd.DataFrame:
+@table(
+    "agreement",
+    title="Agreement",
+    order=90,
+    applies=lambda plan: "judge" in plan.benchmarks,
+    text=text_of(Agreeing),
+    headings={
+        "n_missing": "Missing",
+        "agreement": "Same answer, %",
+        "agreement_with_ties": "Same verdict, ties counted, %",
+        "kappa_with_ties": "Kappa, ties counted",
+    },
+)
+def agreement(results: Results) -> pd.DataFrame:
     """One row per two judges of the same pairs: every two models, models and humans, annotators.
 
     `agreement`, in percent, is the share of pairs for which both pick the same answer, of the `n`
@@ -41,10 +65,10 @@ def agreement(study: Study) -> pd.DataFrame:
     every pair: one person where the data keep people apart (PandaLM), otherwise not.
     """
     judges: dict[str, Verdicts] = {
-        model: {r["id"]: r["preference"] for r in study.records[model]["judge"]}
-        for model in study.plan["models"]
+        model: {r["id"]: r["preference"] for r in results.records[model]["judge"]}
+        for model in results.plan.models
     }
-    labels = {r["id"]: r["labels"] for m in judges for r in study.records[m]["judge"]}
+    labels = {r["id"]: r["labels"] for m in judges for r in results.records[m]["judge"]}
     judges[HUMAN] = {key: majority(given) for key, given in labels.items() if given}
     annotators: dict[str, Verdicts] = {
         f"human {number + 1}": {
@@ -52,31 +76,38 @@ def agreement(study: Study) -> pd.DataFrame:
         }
         for number in range(max(map(len, labels.values()), default=0))
     }
-    rows: list[list[Any]] = []
-    for group in (judges, annotators):
-        for one, other in combinations(group, 2):
-            found = compare_judges(group[one], group[other], seed=study.plan["seed"])
-            if found.n_ties + found.n_missing + found.share.n == 0:
-                continue  # no pair that both were shown
-            rows.append(
-                [
-                    *(one, other, found.share.n, found.n_ties, found.n_missing),
-                    *_percent(found.share.value, found.share.low, found.share.high),
-                    *(found.kappa.value, found.kappa.low, found.kappa.high),
-                    *_percent(
-                        found.share_with_ties.value,
-                        found.share_with_ties.low,
-                        found.share_with_ties.high,
-                    ),
-                    *(
-                        found.kappa_with_ties.value,
-                        found.kappa_with_ties.low,
-                        found.kappa_with_ties.high,
-                    ),
-                ]
-            )
-    return frame(rows, AGREEMENT)
+    seed = results.plan.seed
+    return frame([*_rows(judges, seed), *_rows(annotators, seed)], Agreeing)
 
 
-def _percent(*shares: float | None) -> list[float | None]:
-    return [None if share is None else 100 * share for share in shares]
+def _rows(verdicts: Mapping[str, Verdicts], seed: int) -> Iterator[Agreeing]:
+    """Every two judges that were shown the same pairs."""
+    for one, other in combinations(verdicts, 2):
+        found = compare_judges(verdicts[one], verdicts[other], seed=seed)
+        share, kappa = found.share, found.kappa
+        share_with_ties, kappa_with_ties = found.share_with_ties, found.kappa_with_ties
+        if found.n_ties + found.n_missing + share.n == 0:
+            continue
+        yield Agreeing(
+            judge=one,
+            other=other,
+            n=share.n,
+            n_ties=found.n_ties,
+            n_missing=found.n_missing,
+            agreement=_percent(share.value),
+            agreement_low=_percent(share.low),
+            agreement_high=_percent(share.high),
+            kappa=kappa.value,
+            kappa_low=kappa.low,
+            kappa_high=kappa.high,
+            agreement_with_ties=_percent(share_with_ties.value),
+            agreement_with_ties_low=_percent(share_with_ties.low),
+            agreement_with_ties_high=_percent(share_with_ties.high),
+            kappa_with_ties=kappa_with_ties.value,
+            kappa_with_ties_low=kappa_with_ties.low,
+            kappa_with_ties_high=kappa_with_ties.high,
+        )
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share

@@ -1,47 +1,65 @@
 """Reliability of a model's confidence, bin by bin."""
 
-from typing import Any
+from dataclasses import dataclass
 
 import pandas as pd
 
-from heirloom.analyse.results import Study
-from heirloom.analyse.tables.frames import frame, unique
-
-BINS = [
-    "model",
-    "role",
-    "data_set",
-    "bin",
-    "n",
-    "confidence",
-    "accuracy",
-    "accuracy_low",
-    "accuracy_high",
-]
+from heirloom.analyse.frames import frame, text_of, unique
+from heirloom.analyse.results import Results
+from heirloom.analyse.tables import table
 
 
-def calibration_bins(study: Study) -> pd.DataFrame:
-    """One row per model, data set and bin of confidence: how often answers so confident are right.
+@dataclass(frozen=True)
+class Bin:
+    """A row of the table: answers of one model to one data set, of similar confidence."""
+
+    model: str
+    role: str
+    data_set: str
+    bin: int
+    n: int
+    confidence: float
+    accuracy: float
+    accuracy_low: float
+    accuracy_high: float
+
+
+@table(
+    "calibration_bins",
+    title="Calibration bins",
+    order=80,
+    applies=lambda plan: "calibration" in plan.benchmarks,
+    text=text_of(Bin),
+)
+def calibration_bins(results: Results) -> pd.DataFrame:
+    """One row per model, data set and bin of confidence, with the accuracy of its answers.
 
     Bins hold equally many answers. `accuracy_low` and `accuracy_high` are the 95 % Wilson interval
     of a share (Wilson 1927, eq. 5), which stays within 0 and 1 and needs no resampling.
     """
     from heirloom.profiling.calibration import reliability
 
-    rows: list[list[Any]] = []
-    for model, description in study.plan["models"].items():
-        records = study.records[model]["calibration"]
+    rows = []
+    for model, described in results.plan.models.items():
+        records = results.records[model]["calibration"]
         for data_set in unique(record["data_set"] for record in records):
             own = [record for record in records if record["data_set"] == data_set]
             for index, found in enumerate(reliability(own), start=1):
-                ends = wilson(found["accuracy"], found["n"])
+                low, high = wilson(found["accuracy"], found["n"])
                 rows.append(
-                    [
-                        *(model, description["role"], data_set, index, found["n"]),
-                        *(found["confidence"], found["accuracy"], *ends),
-                    ]
+                    Bin(
+                        model=model,
+                        role=described.role,
+                        data_set=data_set,
+                        bin=index,
+                        n=found["n"],
+                        confidence=found["confidence"],
+                        accuracy=found["accuracy"],
+                        accuracy_low=low,
+                        accuracy_high=high,
+                    )
                 )
-    return frame(rows, BINS)
+    return frame(rows, Bin)
 
 
 def wilson(share: float, n: int) -> tuple[float, float]:

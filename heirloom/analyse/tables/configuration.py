@@ -5,14 +5,16 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.results import Study
+from heirloom.analyse.results import Results
+from heirloom.analyse.tables import table
 
-SETTINGS = ["key", "value"]
+SETTINGS = ("key", "value")
 
 
-def settings(study: Study) -> pd.DataFrame:
-    """plan["config"] flattened: dotted key, value as text (JSON, but strings without quotes)."""
-    return pd.DataFrame(flatten(study.plan["config"]), columns=SETTINGS, dtype=str)
+@table("settings", title="Settings", order=100, text=SETTINGS)
+def settings(results: Results) -> pd.DataFrame:
+    """The study file flattened: dotted key, value as text (JSON, but strings without quotes)."""
+    return pd.DataFrame(flatten(results.plan.config), columns=list(SETTINGS), dtype=str)
 
 
 def flatten(value: Any, prefix: str = "") -> list[tuple[str, str]]:

@@ -1,63 +1,88 @@
-"""What a study cost: tokens, time and memory, from Snakemake's benchmark files.
+"""Costs of a study: tokens, time and memory, from Snakemake's benchmark files.
 
-Times differ from run to run, so this table is written by a rule of its own: every other table is a
+Times differ from run to run, so this table is written by a job of its own: every other table is a
 function of the results alone.
 """
 
 import csv
 from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from heirloom.analyse.results import pools_of, students
-from heirloom.analyse.tables.frames import frame
+from heirloom.analyse.frames import frame, text_of
+from heirloom.analyse.results import Results, load_results
+from heirloom.analyse.tables import table, write
+from heirloom.study.paths import Paths
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json, read_jsonl
+from heirloom.support.files import read_json
 
-COSTS = [
-    "stage",
-    "model",
-    "jobs",
-    "seconds",
-    "cpu_seconds",
-    "peak_memory",
-    "tokens",
-    "tokens_per_second",
-]
 #: In the order of the pipeline; others follow by name.
 _STAGES = ("generate", "finetune", "profile")
 
-_Job = dict[str, float | None]
+
+@dataclass(frozen=True)
+class Cost:
+    """A row of the table: the jobs of one stage for one model."""
+
+    stage: str
+    model: str
+    jobs: int
+    seconds: float | None
+    cpu_seconds: float | None
+    peak_memory: float | None
+    tokens: int | None
+    tokens_per_second: float | None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Seconds, and memory in MB, of one job; None where it was too short to be measured."""
+
+    seconds: float | None
+    cpu_seconds: float | None
+    memory: float | None
+
+
 _Key = tuple[str, str]  # stage, model
 
 
-def costs(results: str | Path, *, shards: int) -> pd.DataFrame:
+@table(
+    "costs",
+    title="Costs",
+    order=130,
+    text=text_of(Cost),
+    headings={"cpu_seconds": "CPU seconds", "peak_memory": "Peak memory, MB"},
+    apart=True,
+)
+def costs(results: Results, *, shards: int) -> pd.DataFrame:
     """One row per stage and model: jobs, seconds, memory, tokens.
 
     A stage is a folder of `costs/`; the model is the first part of the path below it: of generation
     the teacher, of finetuning the student. `jobs` counts those that left a file, as they last ran:
-    a job whose result came out of a cache left none, and of one that was stopped and went on the
-    file has the second part alone. Files of models that the plan does not have any more, and of
-    another number of shards, are left out.
+    a job whose result came out of a cache left none, and that of a job that was stopped and resumed
+    has the second run alone. Files of models that the plan does not have any more, and of another
+    number of shards, are left out.
 
-    `seconds` and `cpu_seconds` are sums over jobs, which may have run side by side; `peak_memory`
-    is the resident memory of the largest job in MB. `tokens` counts those of all candidates, and
-    those of the training examples, prompts included, times the epochs; it is null for other stages.
-    `tokens_per_second` is null where a job left no file.
+    `seconds` and `cpu_seconds` are sums over jobs, which may have run at the same time;
+    `peak_memory` is the resident memory of the largest job in MB. `tokens` counts those of all
+    candidates, and those of the training examples, prompts included, times the epochs; it is null
+    for other stages. `tokens_per_second` is null where a job left no file.
 
     Args:
-        results: the study's folder, with its plan.json.
-        shards: how many jobs generated a teacher's candidates for a prompt set.
+        results: The study's results.
+        shards: Number of jobs that generated a teacher's candidates for a prompt set.
 
     Raises:
-        HeirloomError: a file is missing or malformed.
+        HeirloomError: A file is missing or malformed.
     """
-    root = Path(results)
-    plan = read_json(root / "plan.json")
-    jobs, tokens = _jobs(root, plan, shards), _tokens(root, plan)
+    plan = results.plan
+    jobs, tokens = _jobs(results.paths, plan, shards), _tokens(results)
     expected = _expected(plan, shards)
-    models = list(plan["models"])
+    models = list(plan.models)
 
     def order(key: _Key) -> tuple[int, str, int]:
         stage, model = key
@@ -67,46 +92,56 @@ def costs(results: str | Path, *, shards: int) -> pd.DataFrame:
     rows = []
     for key in sorted(jobs.keys() | tokens.keys(), key=order):
         own, made = jobs.get(key, []), tokens.get(key)
-        seconds = _sum(own, "s")
-        rate = made / seconds if made and seconds and len(own) == expected.get(key) else None
-        peaks = [job["max_rss"] for job in own if job["max_rss"] is not None]
+        seconds = _sum(job.seconds for job in own)
+        complete = len(own) == expected.get(key)
         rows.append(
-            [
-                *(*key, len(own), seconds, _sum(own, "cpu_time")),
-                *(max(peaks, default=None), made, rate),
-            ]
+            Cost(
+                stage=key[0],
+                model=key[1],
+                jobs=len(own),
+                seconds=seconds,
+                cpu_seconds=_sum(job.cpu_seconds for job in own),
+                peak_memory=max((j.memory for j in own if j.memory is not None), default=None),
+                tokens=made,
+                tokens_per_second=made / seconds if made and seconds and complete else None,
+            )
         )
-    return frame(rows, COSTS)
+    return frame(rows, Cost)
 
 
-def _expected(plan: Record, shards: int) -> dict[_Key, int]:
-    """The jobs that make a stage's tokens."""
-    per_teacher = Counter(teacher for teacher, _ in pools_of(plan))
+def write_costs(root: str | Path, *, shards: int) -> None:
+    """Write the costs of the study whose folder is `root`; see `costs`."""
+    results = load_results(root)
+    write(costs(results, shards=shards), results.paths.table("costs"))
+
+
+def _expected(plan: Plan, shards: int) -> dict[_Key, int]:
+    """Number of jobs that make a stage's tokens."""
+    per_teacher = Counter(teacher for teacher, _ in plan.pools)
     generated = {("generate", t): n * shards for t, n in per_teacher.items()}
-    return generated | {("finetune", student): 1 for student in students(plan)}
+    return generated | {("finetune", student): 1 for student in plan.students}
 
 
-def _jobs(root: Path, plan: Record, shards: int) -> dict[_Key, list[_Job]]:
-    """Stage and model to what Snakemake measured of each job."""
+def _jobs(paths: Paths, plan: Plan, shards: int) -> dict[_Key, list[_Job]]:
+    """Stage and model to the jobs that Snakemake measured."""
+    root = Path(paths.root)
     found = defaultdict(list)
-    for path in sorted((root / "costs").glob("*/**/*.tsv")):
-        stage, *parts = path.relative_to(root / "costs").parts
+    for path in sorted(root.glob(Paths(".").costs("*", "**", "*"))):
+        _, stage, *parts = path.relative_to(root).parts
         model = parts[0].removesuffix(".tsv")
         stale = stage == "generate" and not path.stem.endswith(f"-of-{shards}")
-        if model in plan["models"] and not stale:
+        if model in plan.models and not stale:
             found[stage, model].append(_measured(path))
     return found
 
 
 def _measured(path: Path) -> _Job:
-    """Seconds and memory in a benchmark file; "NA" where a job was too short to be measured."""
+    """Read a benchmark file; a cell is "NA" where a job was too short to be measured."""
     with path.open(encoding="utf-8", newline="") as handle:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     try:
-        return {
-            column: None if rows[-1][column] in ("NA", "-", "") else float(rows[-1][column])
-            for column in ("s", "cpu_time", "max_rss")
-        }
+        cells = [rows[-1][column] for column in ("s", "cpu_time", "max_rss")]
+        return _Job(*(None if cell in ("NA", "-", "") else float(cell) for cell in cells))
     except (IndexError, KeyError, TypeError, ValueError):
         raise HeirloomError(
             f"{path} is not a benchmark file of Snakemake with seconds and memory. Delete it: its "
@@ -114,21 +149,20 @@ def _measured(path: Path) -> _Job:
         ) from None
 
 
-def _tokens(root: Path, plan: Record) -> dict[_Key, int]:
+def _tokens(results: Results) -> dict[_Key, int]:
     """Stage and model to tokens generated or trained on."""
     tokens: Counter[_Key] = Counter()
-    for teacher, prompts in pools_of(plan):
-        path = root / "generations" / teacher / prompts / "candidates.jsonl"
-        counts = [row["n_tokens"] for row in read_jsonl(path)]
+    for (teacher, _), candidates in results.candidates.items():
+        counts = [row["n_tokens"] for row in candidates]
         if None not in counts:  # as where an endpoint does not count them
             tokens["generate", teacher] += sum(counts)
-    for student in students(plan):
-        manifest = read_json(root / "students" / student / "manifest.json")
+    for student in results.plan.students:
+        manifest = read_json(results.paths.student(student, "manifest.json"))
         epochs = manifest["recipe"]["epochs"]
         tokens["finetune", student] += round(manifest["n_tokens"] * epochs)
     return dict(tokens)
 
 
-def _sum(jobs: list[_Job], column: str) -> float | None:
-    values = [job[column] for job in jobs if job[column] is not None]
-    return sum(value for value in values if value is not None) if values else None
+def _sum(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None

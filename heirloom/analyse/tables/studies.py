@@ -1,6 +1,6 @@
-"""Several studies side by side: changes that they measured alike, and settings they differ in.
+"""Several studies: changes that they measured alike, and settings in which they differ.
 
-Made from the tables that each study has written, by a rule of its own, so that no study has to read
+Made from the tables that each study has written, by a job of its own, so that no study has to read
 another's results.
 """
 
@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from heirloom.analyse.tables.frames import rows_of, typed, unique
+from heirloom.analyse.frames import rows_of, text_of, unique
+from heirloom.analyse.tables import read_text, table, write
+from heirloom.analyse.tables.changes import Change
+from heirloom.study.paths import Paths
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 
-_ENDS = ("", "_low", "_high")
 STUDIES = [
     "study",
     "student",
@@ -28,26 +31,49 @@ STUDIES = [
         f"{kind}_vs_{against}{end}"
         for kind in ("change", "difference")
         for against in ("base", "control")
-        for end in _ENDS
+        for end in ("", "_low", "_high")
     ),
 ]
 #: Keys that say nothing about what was done.
 _NAMES = ("study", "title", "compare_with")
 
 
-def read(folders: Mapping[str, Path], table: str) -> dict[str, pd.DataFrame]:
-    """Study to one of its written tables, every cell as text.
+def study_table_names(compare_with: list[str]) -> list[str]:
+    """The tables that compare a study with these others, in the order of the report."""
+    return ["studies", "study_settings"] if compare_with else []
+
+
+def write_comparisons(roots: Mapping[str, str | Path]) -> None:
+    """Write the tables that compare a study with others, from the tables of each.
 
     Args:
-        folders: study to the folder of its tables.
-        table: name of the table.
+        roots: Name of each study to the folder of its results; the first is the one to write into.
+
+    Raises:
+        HeirloomError: A table is missing, or of another version.
     """
-    return {
-        study: pd.read_csv(folder / f"{table}.csv", dtype=str, keep_default_na=False)
-        for study, folder in folders.items()
-    }
+    paths = {study: Paths(str(root)) for study, root in roots.items()}
+
+    def tables(name: str) -> dict[str, pd.DataFrame]:
+        return {study: read_text(Path(p.table(name)).parent, name) for study, p in paths.items()}
+
+    own = next(iter(paths.values()))
+    write(studies(tables("changes")), own.table("studies"))
+    write(study_settings(tables("settings")), own.table("study_settings"))
 
 
+def _is_compared(plan: Plan) -> bool:
+    return bool(plan.study.compare_with)
+
+
+@table(
+    "studies",
+    title="Studies",
+    order=110,
+    applies=_is_compared,
+    text=("study", *text_of(Change)),
+    apart=True,
+)
 def studies(changes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """The rows of `changes` of several studies for the metrics that at least two of them have.
 
@@ -56,21 +82,21 @@ def studies(changes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     different examples: there is no paired test between them.
 
     Args:
-        changes: study to its table `changes`.
+        changes: Study to its table `changes`, every cell as text.
 
     Raises:
-        HeirloomError: a table lacks a column.
+        HeirloomError: A table lacks a column.
     """
-    parts = []
-    for study, table in changes.items():
-        lacking = [name for name in STUDIES[1:] if name not in table.columns]
+    tables = []
+    for study, changed in changes.items():
+        lacking = [name for name in STUDIES[1:] if name not in changed.columns]
         if lacking:
             raise HeirloomError(
                 f"the table `changes` of the study {study} has no column {lacking[0]!r}: another "
                 f"version of heirloom wrote it. Run {study} again to write its tables anew."
             )
-        parts.append(table[STUDIES[1:]].assign(study=study))
-    together = pd.concat(parts, ignore_index=True)[STUDIES]
+        tables.append(changed[STUDIES[1:]].assign(study=study))
+    together = pd.concat(tables, ignore_index=True)[STUDIES]
     pairs = list(zip(together["benchmark"], together["metric"], strict=True))
     held = {(pair, study) for pair, study in zip(pairs, together["study"], strict=True)}
     shared = [p for p in unique(pairs) if sum((p, study) in held for study in changes) > 1]
@@ -82,18 +108,26 @@ def studies(changes: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for row in rows_of(together)
     ]
     ranked = sorted(range(len(places)), key=places.__getitem__)
-    return typed(together.iloc[ranked].reset_index(drop=True))
+    return together.iloc[ranked].reset_index(drop=True)
 
 
+@table(
+    "study_settings",
+    title="Study settings",
+    order=120,
+    applies=_is_compared,
+    text=("*",),
+    headings={"key": "Key", "*": "{}"},
+    apart=True,
+)
 def study_settings(settings: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """The settings in which studies differ: one row a key, one column a study, empty if not set.
+    """The settings in which studies differ: one row per key, one column per study, empty if unset.
 
     Args:
-        settings: study to its table `settings`.
+        settings: Study to its table `settings`, every cell as text.
     """
     values = {
-        study: dict(zip(table["key"], table["value"], strict=True))
-        for study, table in settings.items()
+        study: dict(zip(own["key"], own["value"], strict=True)) for study, own in settings.items()
     }
     keys = unique(key for own in values.values() for key in own)
     rows = [

@@ -1,7 +1,7 @@
 """Readability of English texts: sentences, syllables and the classic formulas.
 
 Every function takes one text; a value that needs words is None for a text without any. Words are
-those of `heirloom.objectives.length`, in all formulas. Their characters are their letters and
+those of `heirloom.objectives.words`, in all formulas. Their characters are their letters and
 digits, without apostrophes, hyphens and decimal signs; a long word has more than 6 of them.
 
 Readability values are only as comparable as their counting. Against the two common packages:
@@ -24,7 +24,7 @@ from itertools import chain
 from math import sqrt
 from operator import mul
 
-from heirloom.objectives.length import words
+from heirloom.objectives.words import words
 
 # The next line continues a sentence only if it starts in lower case and is no list item.
 _ITEM = re.compile(r"(?:[-*+\u2022]|#{1,6}|\(?(?:\d{1,3}|[A-Za-z])[.)])\s+")

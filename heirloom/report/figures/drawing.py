@@ -1,4 +1,4 @@
-"""How figures look: grids, axes, bars, dots, and the SVG text they become.
+"""Looks of figures: grids, axes, bars, dots, and the SVG text they become.
 
 Every figure works in light and dark: its background is transparent and text, axes and error bars
 take the colour of the text around them (currentColor). Two colours of the Okabe-Ito palette that
@@ -11,11 +11,11 @@ import io
 import re
 import textwrap
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import pandas as pd
 
-from heirloom.report.labels import percent, signed
+from heirloom.report.figures.rows import Row
 
 #: Drawn instead of the text colour, and replaced by currentColor in the SVG.
 INK = "#010203"
@@ -27,34 +27,19 @@ ROW = 0.27
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
-class Row(NamedTuple):
-    """One bar or dot with its 95 % interval; `relative`: in percent, else in the metric's unit."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    style: str  # "single", "multi", "control" or "passive"
-    relative: bool
-
-    def text(self, value: float) -> str:
-        """A value as it is written beside the bar."""
-        return percent(value) if self.relative else signed(value)
-
-
-def row_of(row: Any, against: str, name: str, style: str = "") -> Row:
-    """A row of the changes table against "base" or "control": in percent where that says much."""
-    kind = "change" if row.relative == "yes" else "difference"
-    value, low, high = (getattr(row, f"{kind}_vs_{against}{e}") for e in ("", "_low", "_high"))
-    return Row(name, value, low, high, style, row.relative == "yes")
-
-
 def bar_heights(panels: Sequence[tuple[str, list[Row]]]) -> list[float]:
+    """Heights of panels of horizontal bars, in inches."""
     return [0.72 + ROW * max(1, len(rows)) for _, rows in panels]
 
 
 def grid(heights: Sequence[float], columns: int, *, foot: float = 0.0) -> tuple[Any, Any]:
-    """A figure of lines so high, in inches, and its grid; `foot` is left free at the bottom."""
+    """Return a figure and its grid.
+
+    Args:
+        heights: Heights of the grid's lines, in inches.
+        columns: Number of its columns.
+        foot: Height that stays free below it, in inches.
+    """
     # Only here: importing matplotlib takes longer than everything else in this module.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -69,19 +54,21 @@ def grid(heights: Sequence[float], columns: int, *, foot: float = 0.0) -> tuple[
 
 
 def foot(figure: Any, text: str) -> None:
+    """Write a line at the bottom of a figure."""
     figure.text(0.01, 0.1 / figure.get_figheight(), text, fontsize=8.5, color=INK)
 
 
 def reach(rows: Sequence[Row]) -> tuple[float, float]:
-    """Limits that hold every interval and zero, with room for the labels at the right."""
-    ends = [end for row in rows for end in row[1:4] if not pd.isna(end)]
+    """Return limits that hold every interval and zero, with room for labels at the right."""
+    effects = [row.effect for row in rows]
+    ends = [end for e in effects for end in (e.value, e.low, e.high) if not pd.isna(end)]
     low, high = min([0.0, *ends]), max([0.0, *ends])
     span = (high - low) or 1.0
     return low - 0.04 * span, high + 0.17 * span
 
 
 def bar_panel(axis: Any, heading: str, rows: Sequence[Row], reach: tuple[float, float]) -> None:
-    """Horizontal bars, one under the other."""
+    """Draw horizontal bars, one under the other."""
     axis.set_title(heading, loc="left", fontsize=10, fontweight="bold", color=INK)
     style_axis(axis, max(1, len(rows)))
     axis.set_yticks(range(len(rows)), [row.name for row in rows])
@@ -91,7 +78,8 @@ def bar_panel(axis: Any, heading: str, rows: Sequence[Row], reach: tuple[float, 
 
 
 def draw_bar(axis: Any, position: int, row: Row, reach: tuple[float, float]) -> None:
-    _, value, low, high, style, _ = row
+    """Draw a horizontal bar with its interval and its value, or the word undefined."""
+    value, low, high, style = row.effect.value, row.effect.low, row.effect.high, row.style
     gap = 0.012 * (reach[1] - reach[0])
     if pd.isna(value):
         axis.text(gap, position, "undefined", va="center", fontsize=9, color=INK)
@@ -111,7 +99,7 @@ def draw_bar(axis: Any, position: int, row: Row, reach: tuple[float, float]) -> 
 
 
 def dot_panel(axis: Any, heading: str, rows: int) -> None:
-    """An empty panel of dots around zero, few ticks: it may be narrow."""
+    """Prepare a panel of dots around zero, with few ticks: it may be narrow."""
     axis.set_title(wrapped(heading), loc="left", fontsize=9, fontweight="bold", color=INK)
     style_axis(axis, rows)
     axis.locator_params(axis="x", nbins=4)
@@ -119,11 +107,13 @@ def dot_panel(axis: Any, heading: str, rows: int) -> None:
 
 
 def wrapped(heading: str, width: int = 20) -> str:
+    """Return a heading on lines of at most `width` characters."""
     return "\n".join(line for part in heading.split("\n") for line in textwrap.wrap(part, width))
 
 
 def dot(axis: Any, position: float, row: Row, colour: str, filled: bool) -> None:
-    _, value, low, high, _, _ = row
+    """Draw a dot with its interval, or the word undefined."""
+    value, low, high = row.effect.value, row.effect.low, row.effect.high
     if pd.isna(value):
         axis.text(0, position, "undefined", va="center", fontsize=8, color=INK)
         return
@@ -141,6 +131,7 @@ def dot(axis: Any, position: float, row: Row, colour: str, filled: bool) -> None
 
 
 def style_axis(axis: Any, rows: int) -> None:
+    """Style an axis of so many horizontal rows around zero."""
     axis.set_ylim(rows - 0.4, -0.6)
     axis.axvline(0, color=INK, linewidth=0.9)
     axis.grid(axis="x", color=GREY, alpha=0.3, linewidth=0.6)
@@ -150,6 +141,7 @@ def style_axis(axis: Any, rows: int) -> None:
 
 
 def style_square(axis: Any) -> None:
+    """Style an axis of two numbers."""
     axis.grid(color=GREY, alpha=0.3, linewidth=0.6)
     axis.locator_params(nbins=4)
     axis.tick_params(labelsize=8.5, colors=INK, color=GREY)
@@ -157,6 +149,7 @@ def style_square(axis: Any) -> None:
 
 
 def style_frame(axis: Any, *kept: str) -> None:
+    """Keep these sides of the frame, in grey."""
     axis.set_facecolor("none")
     axis.set_axisbelow(True)
     for side in ("left", "top", "right", "bottom"):
@@ -165,21 +158,28 @@ def style_frame(axis: Any, *kept: str) -> None:
 
 
 def values(row: Row) -> str:
-    name = " ".join(row.name.split())
-    if pd.isna(row.value):
+    """Return a bar or dot in words: its name, its value and its interval."""
+    name, found = " ".join(row.name.split()), row.effect
+    if pd.isna(found.value):
         return f"{name} undefined"
-    ends = "" if pd.isna(row.low) else f" [{row.text(row.low)} to {row.text(row.high)}]"
-    return f"{name} {row.text(row.value)}{ends}"
+    ends = "" if pd.isna(found.low) else f" [{row.text(found.low)} to {row.text(found.high)}]"
+    return f"{name} {row.text(found.value)}{ends}"
+
+
+def against_base(relative: bool) -> str:
+    """Return the label of an axis of changes against the base."""
+    return ("% change" if relative else "difference") + " against the base, 95 % interval"
 
 
 def described(panels: Sequence[tuple[str, list[Row]]]) -> str:
+    """Return panels in words, for the description of a figure."""
     return " ".join(
         f"{heading}: " + "; ".join(values(row) for row in rows) + "." for heading, rows in panels
     )
 
 
 def svg(figure: Any, name: str, title: str, description: str) -> str:
-    """The figure as SVG text that can stand alone or be pasted into HTML beside others."""
+    """Return a figure as SVG text that can stand alone or next to others in one HTML page."""
     from matplotlib import rc_context
 
     buffer = io.StringIO()

@@ -1,17 +1,18 @@
-"""What a study will cost before anything of it runs: jobs, tokens, hours and disk.
+"""Estimate the cost of a study before anything of it runs: jobs, tokens, hours and disk.
 
     python -m heirloom.study.estimate config/my-study.yaml     (or: make estimate CONFIG=...)
 
-Tokens follow from the study file: every completion as long as it may be, prompts and benchmarks'
-texts of the usual length (heirloom.study.estimate.work). A job with a model of N parameters takes
+Tokens follow from the study file: every completion as long as it may be, prompts and the examples
+of benchmarks of the usual length (heirloom.study.estimate.work). A job with a model of N parameters
+takes
 
     START + N (2 written / W + 2 read / R + 6 trained / T)    seconds
 
-(2 N operations a token forward, 6 N forward and backward) with W, R and T the operations a second
-that a core or a GPU reaches. `RATES` states them. Where studies in results/ are finished, their
-tables/costs.csv corrects them: the seconds and tokens that a stage took with a model, divided by
-what the formula says of that study, multiply what it says of the new one. A model that was not
-measured takes the median of the stage's others.
+(2 N operations per token forward, 6 N forward and backward), where W, R and T are the operations per
+second that a core or a GPU reaches, stated in `RATES`. Where studies in results/ are finished, their
+tables/costs.csv corrects the formula: the seconds and tokens that a stage took with a model, divided
+by what the formula gives for that study, multiply what it gives for the new one. A model that was
+not measured takes the median of the stage's others.
 """
 
 import csv
@@ -21,19 +22,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from heirloom.study.estimate.work import SCORERS, Work, added, work_of
+from heirloom.study.estimate.work import Work, added, scorer_parameters, work_of
 from heirloom.study.job_size import layers
+from heirloom.study.paths import Paths
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json
 
 START = 10.0  # seconds until a job has loaded its model
 OTHER = 3.0  # seconds of a job without one
 
-#: Operations a second that writing, reading and training reach: of one core of a server of 2023, of
+#: Operations per second that generating, reading and training reach: of one core of a server of 2023, of
 #: one GPU with 80 GB. Those of the GPU are not measured.
 RATES = {"cpu": (1e11, 1e11, 1e11), "gpu": (2.5e13, 1e14, 1e14)}
 
-_BYTES_A_TOKEN = 4.5
+_BYTES_PER_TOKEN = 4.5
 _STAGES = ("generate", "judge", "score", "finetune", "profile", "other")
 
 
@@ -53,7 +55,7 @@ class Line:
 
 
 def seconds(work: Work, size: float, rates: tuple[float, float, float]) -> float:
-    """What the formula says of jobs with a model of `size` parameters."""
+    """Return the seconds that the formula gives jobs with a model of `size` parameters."""
     if work.stage == "other":
         return OTHER * work.jobs
     write, read, train = rates
@@ -63,72 +65,99 @@ def seconds(work: Work, size: float, rates: tuple[float, float, float]) -> float
 
 @dataclass(frozen=True)
 class Measured:
-    """What finished studies took, as multiples of the formula and of the most tokens.
+    """Costs of finished studies, as multiples of the formula and of the most tokens.
 
     Attributes:
         time: (stage, model) to the seconds that its jobs took, divided by the formula's.
         tokens: (stage, model) to tokens written or trained on, divided by the most there may be.
-        studies: where from.
+        studies: Names of those studies.
+        skipped: Reasons why others were not read, one per study.
     """
 
     time: Mapping[tuple[str, str], float]
     tokens: Mapping[tuple[str, str], float]
     studies: Sequence[str]
+    skipped: Sequence[str] = ()
 
 
 def measure(results: str | Path, sizes: Mapping[str, float | None]) -> Measured:
     """Read what the finished studies below `results` took.
 
     Args:
-        results: the folder of all results.
-        sizes: model to its number of parameters; of other models nothing is learnt.
+        results: Folder of all results.
+        sizes: Model to its number of parameters; nothing is learnt of other models.
     """
-    sums: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0, 0.0, 0.0])
-    studies = []
-    for table in sorted(Path(results).glob("*/tables/costs.csv")):
-        try:
-            plan = read_json(table.parents[1] / "plan.json")
-            planned = {(work.stage, work.name): work for work in work_of(plan)}
-        except (HeirloomError, KeyError, TypeError):  # made by another version
+    sums: dict[tuple[str, str], _Sums] = defaultdict(_Sums)
+    studies, skipped = [], []
+    for folder in sorted(path for path in Path(results).glob("*") if path.is_dir()):
+        paths = Paths(str(folder))
+        if not Path(paths.table("costs")).exists():
             continue
-        studies.append(table.parents[1].name)
-        with table.open(encoding="utf-8", newline="") as handle:
-            for row in csv.DictReader(handle):
-                work = planned.get((row["stage"], row["model"]))
-                size = sizes.get(work.model) if work else None
-                if work is None or not size or not row["seconds"]:
-                    continue
-                complete = row["tokens_per_second"] or row["stage"] not in ("generate", "finetune")
-                if not complete:  # the rest came out of a cache
-                    continue
-                if work.stage != "generate":  # into how many shards it was cut is in its seconds
-                    work = replace(work, jobs=int(row["jobs"]))
-                total = sums[work.stage, work.model]
-                total[0] += float(row["seconds"])
-                total[1] += seconds(work, size, RATES["cpu"])
-                total[2] += float(row["tokens"] or 0)
-                total[3] += work.written + work.trained if row["tokens"] else 0
+        try:
+            _add_costs(sums, paths, sizes)
+        except HeirloomError as error:
+            skipped.append(str(error))
+        else:
+            studies.append(folder.name)
     return Measured(
-        time={key: took / formula for key, (took, formula, _, _) in sums.items()},
-        tokens={key: made / most for key, (_, _, made, most) in sums.items() if most},
+        time={key: found.took / found.formula for key, found in sums.items()},
+        tokens={key: found.made / found.most for key, found in sums.items() if found.most},
         studies=studies,
+        skipped=skipped,
     )
 
 
+@dataclass
+class _Sums:
+    """Seconds that a stage took with a model and by the formula, tokens made and the most."""
+
+    took: float = 0.0
+    formula: float = 0.0
+    made: float = 0.0
+    most: float = 0.0
+
+
+def _add_costs(
+    sums: dict[tuple[str, str], _Sums], paths: Paths, sizes: Mapping[str, float | None]
+) -> None:
+    """Add what one finished study took.
+
+    Raises:
+        HeirloomError: Its plan is of another version, or is not there.
+    """
+    planned = {(work.stage, work.name): work for work in work_of(Plan.read(paths.plan()))}
+    with Path(paths.table("costs")).open(encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    for row in rows:
+        work = planned.get((row["stage"], row["model"]))
+        size = sizes.get(work.model) if work else None
+        complete = row["tokens_per_second"] or row["stage"] not in ("generate", "finetune")
+        # Where it is not complete, the rest came out of a cache.
+        if work is None or not size or not row["seconds"] or not complete:
+            continue
+        if work.stage != "generate":  # the number of shards is in its seconds
+            work = replace(work, jobs=int(row["jobs"]))
+        found = sums[work.stage, work.model]
+        found.took += float(row["seconds"])
+        found.formula += seconds(work, size, RATES["cpu"])
+        found.made += float(row["tokens"] or 0)
+        found.most += work.written + work.trained if row["tokens"] else 0
+
+
 def estimate(
-    plan: Record,
+    plan: Plan,
     sizes: Mapping[str, float | None],
     *,
     device: str = "cpu",
     measured: Measured | None = None,
 ) -> list[Line]:
-    """What the study with this plan costs: a line for each stage and model.
+    """Return the cost of the study with this plan, one line per stage and model.
 
     Args:
-        plan: as `plan_record` makes it, or plan.json.
-        sizes: model to its number of parameters, None where unknown.
-        device: "cpu" or "gpu": whose rates the formula takes.
-        measured: what corrects the formula.
+        plan: The plan of the study.
+        sizes: Model to its number of parameters, None where unknown.
+        device: "cpu" or "gpu", whose rates the formula takes.
+        measured: Measurements that correct the formula.
     """
     known = measured or Measured({}, {}, [])
     lines = []
@@ -136,9 +165,15 @@ def estimate(
     for work in work_of(plan):
         key = (work.stage, work.model)
         grouped[key] = added(grouped[key], work) if key in grouped else work
-    rank = plan["config"]["finetuning"]["lora_rank"]
+    rank = plan.study.finetune.lora_rank
     for (stage, model), work in sorted(grouped.items(), key=lambda item: _order(item[0])):
-        size = 0.0 if stage == "other" else sizes.get(model, SCORERS.get(model))
+        size = (
+            0.0
+            if stage == "other"
+            else sizes.get(model)
+            if model in sizes
+            else scorer_parameters(model) or None
+        )
         share = _nearest(known.tokens, stage, model)
         hours = None
         if size is not None:
@@ -155,13 +190,13 @@ def _order(key: tuple[str, str]) -> tuple[int, str]:
 
 
 def _nearest(factors: Mapping[tuple[str, str], float], stage: str, model: str) -> float:
-    """What was measured of the model, else the median of the stage's models, else 1."""
+    """Factor measured of the model, else the median of the stage's models, else 1."""
     others = [factor for (measured, _), factor in factors.items() if measured == stage]
     return factors.get((stage, model), statistics.median(others) if others else 1.0)
 
 
 def _gigabytes(work: Work, size: float | None, rank: int) -> float | None:
-    """What the jobs leave on disk; None where that depends on a size that is not known.
+    """Gigabytes that the jobs leave on disk; None where that depends on an unknown size.
 
     An adapter of rank r on L layers of width d = 128 L has 18 r L d numbers of 4 bytes.
     """
@@ -171,4 +206,4 @@ def _gigabytes(work: Work, size: float | None, rank: int) -> float | None:
         return work.jobs * 18 * rank * 128 * layers(size) ** 2 * 4 / 1e9
     # Candidates lie in the cache, in shards and gathered.
     copies = {"generate": 3, "judge": 1, "profile": 2}.get(work.stage, 0)
-    return copies * work.written * _BYTES_A_TOKEN / 1e9
+    return copies * work.written * _BYTES_PER_TOKEN / 1e9

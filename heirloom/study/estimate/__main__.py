@@ -10,11 +10,12 @@ import yaml
 
 from heirloom.fetch.cache import cache_root
 from heirloom.fetch.settings import PathSource
+from heirloom.profiling.workload import without_cost
 from heirloom.study.config import Study
-from heirloom.study.estimate import RATES, Line, estimate, measure
+from heirloom.study.estimate import RATES, Line, Measured, estimate, measure
 from heirloom.study.job_size import count_parameters
 from heirloom.study.parse import parse_study
-from heirloom.study.plan import make_plan, plan_record
+from heirloom.study.plan import Plan, make_plan
 from heirloom.support.errors import HeirloomError
 
 
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         raw = yaml.safe_load(options.study.read_text(encoding="utf-8"))
         study = parse_study(raw, root=Path.cwd())
-        plan = plan_record(study, make_plan(study))
+        plan = make_plan(study)
     except OSError as error:
         sys.exit(f"{options.study}: {error.strerror}. Name a study file: make estimate CONFIG=...")
     except HeirloomError as error:
@@ -48,12 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     else:
         basis = (
-            f"By formula: {write:.1e}, {read:.1e} and {train:.1e} operations a second to write, "
+            f"By formula: {write:.1e}, {read:.1e} and {train:.1e} operations per second to generate, "
             "read and train on tokens; completions as long as they may be."
         )
     lines = estimate(plan, sizes, device=device, measured=measured)
     print("\n".join([f"{study.study}: {study.title}", "", *render(lines, device), "", basis]))
-    print("\n".join(remarks(lines, device)))
+    print("\n".join([*remarks(lines, device), *unmeasured(plan, measured)]))
 
 
 def sizes_of(study: Study) -> dict[str, float | None]:
@@ -106,7 +107,7 @@ def render(lines: Sequence[Line], device: str) -> list[str]:
 
 
 def remarks(lines: Sequence[Line], device: str) -> list[str]:
-    """What to know beside the table."""
+    """Lines to read with the table."""
     sizes = {line.work.model: line.size or 0 for line in lines if line.work.stage == "profile"}
     gigabytes = sum(2 * size / 1e9 for size in sizes.values())
     found = [f"Models in the cache, in bfloat16: {gigabytes:.1f} GB more, beside their downloads."]
@@ -121,6 +122,14 @@ def remarks(lines: Sequence[Line], device: str) -> list[str]:
             "their `parameters` in the study file."
         )
     return found
+
+
+def unmeasured(plan: Plan, measured: Measured | None) -> list[str]:
+    """Lines about what the estimate leaves out: benchmarks without a cost, unreadable studies."""
+    free = without_cost(plan.benchmarks)
+    found = [f"Benchmarks that state no cost count nothing: {', '.join(free)}."] if free else []
+    skipped = measured.skipped if measured else []
+    return found + [f"Not taken into account: {reason}" for reason in skipped]
 
 
 def _duration(hours: float) -> str:

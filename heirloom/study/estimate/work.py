@@ -1,36 +1,22 @@
-"""The work of a study as its plan says it: jobs, and tokens to write, to train on and to read."""
+"""Work of a study as its plan says it: jobs, and tokens to generate, to train on and to read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from heirloom.analyse.results import pools_of, students
-from heirloom.support.files import Record
-
-PROMPT = 64  # tokens of a prompt, its template included
-
-#: Benchmark to its examples where the study takes all (for each data set or task that it names) and
-#: to the tokens that are read for one.
-READ = {
-    "stereoset": (2_106, 60),
-    "crows_pairs": (1_508, 50),
-    "seat": (200, 10),
-    "bbq": (5_300, 100),
-    "calibration": (5_300, 150),
-    "general": (2_700, 150),
-    "judge": (300, 600),
-}
-#: Parameters of a scorer that is a model itself.
-SCORERS = {"detoxify": 125_000_000}
+from heirloom.objectives import SCORERS
+from heirloom.profiling.cost import PROMPT_TOKENS
+from heirloom.profiling.workload import profile_tokens
+from heirloom.study.plan import Plan
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the jobs of one stage do with one model.
+    """Work of the jobs of one stage with one model.
 
     Attributes:
         name: The model's, or the student's, or the metric's: with `stage`, a row of costs.csv.
-        model: Whose size counts: of a student its base.
-        jobs: How many jobs.
+        model: The model whose size counts: of a student its base.
+        jobs: Number of jobs.
         written: Tokens generated.
         trained: Tokens trained on, every epoch counted.
         read: Tokens of prompts and benchmarks.
@@ -45,46 +31,101 @@ class Work:
     read: float = 0
 
 
-def work_of(plan: Record) -> list[Work]:
-    """The work of a study with this plan (plan.json), a row for each stage and model.
+def work_of(plan: Plan) -> list[Work]:
+    """Return the work of a study, one row per stage and model.
 
-    Every teacher's candidates are one job a prompt set: into how many shards a machine cuts it is
-    not in the plan.
+    Every teacher's candidates for a prompt set are one job: the number of shards is the machine's
+    business and not in the plan.
     """
-    config = plan["config"]
-    prompts, k = config["prompts"], plan["k"]
-    found = []
-    for teacher, name in pools_of(plan):
-        n, most = prompts[name]["train"], prompts[name]["max_new_tokens"]
-        found.append(Work("generate", teacher, teacher, 1, n * k * most, read=n * PROMPT))
-    judge = config["benchmarks"].get("judge")
-    if judge and judge["pool"]:
-        named = judge["pool"]
-        pool = config["pools"].get(named, [named])
-        n = (2 if len(pool) == 1 else 1) * _examples(judge, prompts[judge["prompts"]]["eval"])
-        written = n * judge["max_new_tokens"]
-        found += [Work("judge", t, t, 1, written, read=n * PROMPT) for t in pool]
-    for metric, settings in config["metrics"].items():
-        if settings["function"] in SCORERS:
-            tokens = sum(work.written for work in found if work.stage == "generate")
-            jobs = len(pools_of(plan))
-            found.append(Work("score", metric, settings["function"], jobs, read=tokens))
-    for student in students(plan):
-        model = plan["models"][student]
-        tokens = _training_tokens(plan, model["dataset"])
-        found.append(Work("finetune", student, model["base"], 1, trained=tokens))
-    written, read = _profile_tokens(config)
-    for name, model in plan["models"].items():
-        found.append(Work("profile", name, model["base"] or name, 1, written, read=read))
-    pools, datasets = len(pools_of(plan)), len(plan["datasets"])
-    others = len(config["models"]) + 2 * len(prompts) + pools * (1 + len(config["metrics"]))
-    # Beside fetching, splitting, gathering, scoring and choosing: data, pairs, and the report's 7.
-    found.append(Work("other", "", "", others + datasets + bool(config["data"]) + bool(judge) + 7))
-    return _merged(found)
+    generated = _generation(plan)
+    rows = [*generated, *_judged(plan), *_scoring(plan, generated), *_finetuning(plan)]
+    rows += _profiling(plan)
+    rows.append(Work("other", "", "", _other_jobs(plan)))
+    return _merged(rows)
+
+
+def _generation(plan: Plan) -> list[Work]:
+    rows = []
+    for teacher, name in plan.pools:
+        prompts = plan.study.prompts[name]
+        written = prompts.train * plan.k * prompts.max_new_tokens
+        read = prompts.train * PROMPT_TOKENS
+        rows.append(Work("generate", teacher, teacher, 1, written, read=read))
+    return rows
+
+
+def _judged(plan: Plan) -> list[Work]:
+    """Completions of the study's own teachers that judges are shown."""
+    judge = plan.study.judge
+    if judge is None or judge.prompts is None:
+        return []
+    prompts = plan.study.prompts[judge.prompts].eval
+    pool = plan.study.judged_teachers
+    n = (2 if len(pool) == 1 else 1) * min(judge.examples or prompts, prompts)
+    written = n * judge.max_new_tokens
+    return [Work("judge", t, t, 1, written, read=n * PROMPT_TOKENS) for t in pool]
+
+
+def _scoring(plan: Plan, generated: Sequence[Work]) -> list[Work]:
+    """Scores by models: other scorers cost next to nothing."""
+    rows = []
+    for metric, settings in plan.study.metrics.items():
+        if scorer_parameters(settings.function):
+            tokens = sum(work.written for work in generated)
+            rows.append(Work("score", metric, settings.function, len(plan.pools), read=tokens))
+    return rows
+
+
+def scorer_parameters(function: str) -> float:
+    """Parameters of the model behind a scorer; 0 where there is none, or none that is known."""
+    return float(SCORERS.get(function).parameters) if function in SCORERS else 0.0
+
+
+def _finetuning(plan: Plan) -> list[Work]:
+    return [
+        Work(
+            "finetune",
+            student,
+            model.artefact,
+            1,
+            trained=_training_tokens(plan, model.trained_on),
+        )
+        for student, model in plan.students.items()
+    ]
+
+
+def _training_tokens(plan: Plan, dataset: str) -> float:
+    data, settings = plan.datasets[dataset], plan.study.finetune
+    prompts = plan.study.prompts[data.prompts]
+    # A control of a set that leaves out prompts has the same ones.
+    chosen = plan.datasets[data.prompts_of or dataset].objective
+    keep = plan.objectives[chosen].keep if chosen else None
+    examples = prompts.train * ((keep and keep.fraction) or 1)
+    length = min(settings.max_length, PROMPT_TOKENS + prompts.max_new_tokens)
+    return float(settings.epochs * examples * length)
+
+
+def _profiling(plan: Plan) -> list[Work]:
+    sizes = {name: prompts.eval for name, prompts in plan.study.prompts.items()}
+    tokens = profile_tokens(plan.study.benchmarks, sizes)
+    return [
+        Work("profile", name, model.artefact, 1, tokens.written, read=tokens.read)
+        for name, model in plan.models.items()
+    ]
+
+
+def _other_jobs(plan: Plan) -> int:
+    """Jobs without a model: fetching, splitting, gathering, scoring, selecting, and 7 at the end."""
+    study = plan.study
+    pools = len(plan.pools) * (1 + len(study.metrics))
+    data, pairs = bool(study.data), "judge" in study.benchmarks
+    return (
+        len(study.models) + 2 * len(study.prompts) + pools + len(plan.datasets) + data + pairs + 7
+    )
 
 
 def _merged(rows: Sequence[Work]) -> list[Work]:
-    """Rows of the same stage and name as one."""
+    """Return rows of the same stage and name as one."""
     merged: dict[tuple[str, str], Work] = {}
     for row in rows:
         key = (row.stage, row.name)
@@ -93,6 +134,7 @@ def _merged(rows: Sequence[Work]) -> list[Work]:
 
 
 def added(first: Work, second: Work) -> Work:
+    """Return the work of two rows as one."""
     return replace(
         first,
         jobs=first.jobs + second.jobs,
@@ -100,44 +142,3 @@ def added(first: Work, second: Work) -> Work:
         trained=first.trained + second.trained,
         read=first.read + second.read,
     )
-
-
-def _examples(options: Record, all_of_them: int) -> int:
-    return min(options.get("examples") or all_of_them, all_of_them)
-
-
-def _training_tokens(plan: Record, dataset: str) -> float:
-    config, data = plan["config"], plan["datasets"][dataset]
-    prompts, recipe = config["prompts"][data["prompts"]], config["finetuning"]
-    # A control of a set that leaves out prompts has the same ones.
-    chosen = plan["datasets"][data.get("prompts_of") or dataset]["objective"]
-    keep = plan["objectives"].get(chosen, {}).get("keep") or {}
-    examples = prompts["train"] * (keep.get("fraction") or 1)
-    length = min(recipe["max_length"], PROMPT + prompts["max_new_tokens"])
-    return float(recipe["epochs"] * examples * length)
-
-
-def _profile_tokens(config: Record) -> tuple[float, float]:
-    """Tokens that the benchmarks have one model write and read."""
-    written = read = 0.0
-    for name, options in config["benchmarks"].items():
-        if options is None:
-            continue
-        if name in READ:
-            everything, tokens = READ[name]
-            data = options.get("data") or options.get("tasks") or ["one"]
-            sets = len(data) if isinstance(data, list | dict) else 1
-            if name == "calibration":
-                sets = sum(bool(options.get(key)) for key in ("hellaswag", "openbookqa"))
-            if name == "judge":
-                sets = len(options["data"]) + bool(options["pool"])
-            if name == "seat":  # reads every set, whatever a study says
-                read += sets * everything * tokens
-            else:
-                read += sets * _examples(options, everything) * tokens
-        else:
-            n = config["prompts"][options["prompts"]]["eval"]
-            samples = options.get("continuations", 1)
-            written += n * samples * options["max_new_tokens"]
-            read += n * PROMPT
-    return written, read

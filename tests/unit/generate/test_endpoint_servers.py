@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 import requests
 from completion_server import drop, says, serving, status
+from heirloom.generate.backends.endpoint import RemoteModel
 
 from heirloom.generate import client as endpoints
-from heirloom.generate.backends.endpoint import RemoteModel
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.errors import HeirloomError

@@ -24,14 +24,13 @@ from completion_server import (
     serving,
     status,
 )
+from heirloom.generate.backends.endpoint import RemoteModel, open_model
 from pydantic import ValidationError
 
 from heirloom.generate import client as endpoints
-from heirloom.generate.backends.endpoint import RemoteModel, open_model
 from heirloom.generate.client import Client, EndpointError, note
-from heirloom.generate.loop import generate
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.completions import generate
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
 from heirloom.study.parse import parse_study

@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from heirloom.generate.backends.decoder import Decoder
 from pydantic import ValidationError
 from test_generation import GREEDY, QUESTIONS, SAMPLED, SPELLED, WRITING, save_spelled
 from test_generation import spelled as spelled  # a fixture
 
 from heirloom.generate.backends import openvino as openvino_decoding
 from heirloom.generate.backends import openvino_graph
-from heirloom.generate.backends.decoder import Decoder
 from heirloom.generate.backends.transformers import TransformersDecoder
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.request import Prompt, Request
-from heirloom.generate.settings import Generation
+from heirloom.generate.settings import Generate
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -297,7 +297,7 @@ def test_int8_texts_do_not_depend_on_the_batch(tiny_model: Path, tmp_path: Path)
 
 def test_int8_is_refused_without_openvino_before_anything_runs() -> None:
     with pytest.raises(ValidationError, match="int8 needs OpenVINO"):
-        Generation(weights="int8", backend="transformers")
+        Generate(weights="int8", backend="transformers")
 
 
 # Which one generates

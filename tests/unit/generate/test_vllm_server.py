@@ -19,10 +19,9 @@ import pytest
 
 from heirloom.generate import client as endpoints
 from heirloom.generate.backends import vllm as vllm_server
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record

@@ -10,8 +10,11 @@ from urllib.error import URLError
 import pytest
 
 from heirloom import objectives
-from heirloom.objectives.length import words
+from heirloom.objectives import SCORERS, scoring
+from heirloom.objectives.scoring import score, score_candidates
+from heirloom.objectives.words import words
 from heirloom.support.errors import HeirloomError
+from heirloom.support.plugins import load_plugins
 
 PLUGIN = """
 import math
@@ -60,18 +63,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 # The registry
 
 
-def test_shipped_scorers_are_found_with_their_files() -> None:
-    assert {"length", "mtld", "profanity", "detoxify"} <= set(objectives.names())
-    for name in ("length", "mtld", "profanity", "detoxify"):
-        found = objectives.load(name)
-        assert found.name == name
-        assert found.unit
-        assert objectives.source_file(name).name == f"{name}.py"
-
-
 def test_finding_the_scorers_imports_nothing_heavy() -> None:
     code = (
-        "import sys; from heirloom import objectives; objectives.names();"
+        "import sys; from heirloom.objectives import SCORERS; SCORERS.names();"
         "print(*{'torch', 'transformers', 'sklearn', 'numpy', 'detoxify'} & set(sys.modules))"
     )
     root = Path(__file__).parents[3]
@@ -81,39 +75,52 @@ def test_finding_the_scorers_imports_nothing_heavy() -> None:
     assert ran.stdout.strip() == ""
 
 
-def test_a_new_file_is_a_new_objective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "more"
-    folder.mkdir()
-    file = folder / "added_for_the_test.py"
+@pytest.fixture
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget after a test what it registers."""
+    SCORERS.names()
+    for attribute in ("_parts", "_sources"):
+        monkeypatch.setattr(SCORERS, attribute, dict(getattr(SCORERS, attribute)))
+
+
+def test_a_plugin_brings_a_scorer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_registry: None
+) -> None:
+    file = tmp_path / "vowel_plugin.py"
     file.write_text(
         "from heirloom.objectives import scorer\n"
-        "@scorer('vowels', unit='letters')\n"
-        "def vowels(texts):\n"
-        "    return [float(sum(text.count(v) for v in 'aeiou')) for text in texts]\n"
+        "@scorer('vowels', label='Vowels', unit='letters', offensive=True)\n"
+        "def vowels(texts, *, counted='aeiou'):\n"
+        "    'Number of vowels.'\n"
+        "    return [float(sum(text.count(v) for v in counted)) for text in texts]\n"
     )
-    monkeypatch.setattr(objectives, "__path__", [*objectives.__path__, str(folder)])
-    monkeypatch.setattr(objectives, "_registry", dict(objectives._registry))
-    objectives._discover.cache_clear()
-    try:
-        assert objectives.score("vowels", ["queue", ""]) == [4.0, 0.0]
-        assert objectives.source_file("vowels") == file
-    finally:
-        objectives._discover.cache_clear()
-        sys.modules.pop("heirloom.objectives.added_for_the_test", None)
+    monkeypatch.setenv("HEIRLOOM_PLUGINS", "vowel_plugin")
+    load_plugins()
+    found = objectives.load("vowels")
+    assert score("vowels", ["queue", ""]) == [4.0, 0.0]
+    assert (found.source, found.summary) == (file, "Number of vowels.")
+    assert found.options == {"counted": "aeiou"}
+    assert found.offensive and not found.parameters
+    sys.modules.pop("vowel_plugin")
 
 
-def test_one_name_belongs_to_one_file() -> None:
-    objectives.names()
+def test_one_name_belongs_to_one_file(own_registry: None) -> None:
     with pytest.raises(HeirloomError, match=r"'mtld' is defined twice.*mtld\.py.*test_objectives"):
 
-        @objectives.scorer("mtld", unit="words")
+        @objectives.scorer("mtld", label="Mine", unit="words")
         def mine(texts: list[str]) -> list[float | None]:
             return [None for _ in texts]
 
 
+def test_the_files_of_a_scorer_are_its_own_and_those_it_imports_from() -> None:
+    assert [file.name for file in objectives.source_files("mtld")] == ["mtld.py"]
+    assert [file.name for file in objectives.source_files("length")] == ["length.py", "words.py"]
+
+
 def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
     with pytest.raises(
-        HeirloomError, match=r"'mltd'.*mean 'mtld'\?.*Known: detoxify, length, mtld"
+        HeirloomError,
+        match=r"'mltd'.*mean 'mtld'\?.*Known: detoxify, length, mtld.*module:function",
     ):
         objectives.load("mltd")
     with pytest.raises(HeirloomError) as caught:
@@ -122,9 +129,9 @@ def test_an_unknown_name_lists_the_known_and_the_nearest() -> None:
 
 
 def test_a_function_elsewhere_needs_no_registration(plugin: Path) -> None:
-    assert objectives.source_file("my_scorers:shout") == plugin
-    assert objectives.score("my_scorers:shout", ["a!", "b"]) == [1.0, 0.0]
-    assert objectives.score("my_scorers:shout", ["a?"], {"mark": "?"}) == [1.0]
+    assert objectives.load("my_scorers:shout").source == plugin
+    assert score("my_scorers:shout", ["a!", "b"]) == [1.0, 0.0]
+    assert score("my_scorers:shout", ["a?"], {"mark": "?"}) == [1.0]
 
 
 @pytest.mark.parametrize(
@@ -145,22 +152,26 @@ def test_a_function_elsewhere_that_cannot_be_used(name: str, message: str) -> No
 
 
 def test_what_is_not_finite_is_null() -> None:
-    assert objectives.score("my_scorers:odd", ["a"] * 5) == [None, None, None, None, 1.0]
+    assert score("my_scorers:odd", ["a"] * 5) == [None, None, None, None, 1.0]
 
 
 @pytest.mark.parametrize("shards", [1, 2, 5, 20])
-def test_shards_follow_each_other_and_score_the_same_pieces(
+def test_shards_follow_each_other_and_score_the_same_batches(
     monkeypatch: pytest.MonkeyPatch, shards: int
 ) -> None:
-    """Nine pieces of 4 texts and one of 1, whose scorer sees how many texts it is given."""
-    monkeypatch.setattr(objectives, "PIECE", 4)
-    texts = [f"text {number}" for number in range(37)]
-    parts = [
-        objectives.score_shard("my_scorers:together", texts, {}, shard=shard, shards=shards)
-        for shard in range(shards)
+    """Nine batches of 4 texts and one of 1, whose scorer sees the number of texts per call."""
+    monkeypatch.setattr(scoring, "BATCH", 4)
+    candidates = [{"prompt_id": "p", "sample": n, "completion": f"text {n}"} for n in range(37)]
+    rows = [
+        row
+        for shard in range(1, shards + 1)
+        for row in score_candidates(
+            candidates, "my_scorers:together", {}, shard=shard, shards=shards
+        )
     ]
-    assert [text for own, _ in parts for text in texts[own]] == texts
-    assert [score for _, scores in parts for score in scores] == [4.0] * 36 + [1.0]
+    assert rows == [
+        {"prompt_id": "p", "sample": n, "score": 4.0 if n < 36 else 1.0} for n in range(37)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +186,7 @@ def test_shards_follow_each_other_and_score_the_same_pieces(
 )
 def test_a_scorer_that_breaks_its_contract(name: str, message: str) -> None:
     with pytest.raises(HeirloomError, match=message):
-        objectives.score(f"my_scorers:{name}", ["a", "b"])
+        score(f"my_scorers:{name}", ["a", "b"])
 
 
 @pytest.mark.parametrize("index", range(7))
@@ -183,20 +194,20 @@ def test_the_text_that_breaks_a_scorer_is_named(index: int) -> None:
     texts = ["good"] * 7
     texts[index] = "bad"
     with pytest.raises(HeirloomError, match=rf"failed on text {index} \('bad'\): ZeroDivision"):
-        objectives.score("my_scorers:picky", texts)
+        score("my_scorers:picky", texts)
 
 
 def test_a_missing_package_is_named_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "profanity_check", None)
     with pytest.raises(HeirloomError, match="pip install alt-profanity-check"):
-        objectives.score("profanity", ["a word"])
+        score("profanity", ["a word"])
 
 
 def test_an_unknown_option_is_refused() -> None:
     with pytest.raises(HeirloomError, match=r"no option 'treshold'.*: threshold, min_words"):
-        objectives.score("mtld", ["a"], {"treshold": 0.7})
+        score("mtld", ["a"], {"treshold": 0.7})
     with pytest.raises(HeirloomError, match=r"no option 'texts'.*options: none"):
-        objectives.score("length", ["a"], {"texts": []})
+        score("length", ["a"], {"texts": []})
 
 
 # Length
@@ -221,7 +232,7 @@ def test_words(text: str, expected: list[str]) -> None:
 
 
 def test_length_of_nothing_is_zero() -> None:
-    assert objectives.score("length", ["one two", "", "  ", "!"]) == [2.0, 0.0, 0.0, 0.0]
+    assert score("length", ["one two", "", "  ", "!"]) == [2.0, 0.0, 0.0, 0.0]
 
 
 # Profanity
@@ -229,13 +240,13 @@ def test_length_of_nothing_is_zero() -> None:
 
 def test_profanity_by_sign_and_null() -> None:
     pytest.importorskip("profanity_check")
-    polite, rude, empty, signs = objectives.score(
+    polite, rude, empty, signs = score(
         "profanity", ["Thank you for the lovely cake.", "You fucking idiot.", "", "?!"]
     )
     assert polite is not None and polite < 0.1
     assert rude is not None and rude > 0.9
     assert empty is None and signs is None
-    assert objectives.score("profanity", ["", " "]) == [None, None]
+    assert score("profanity", ["", " "]) == [None, None]
 
 
 def test_profanity_takes_the_worst_window() -> None:
@@ -244,16 +255,9 @@ def test_profanity_takes_the_worst_window() -> None:
     rude = "you fucking idiot"
     text = f"{kind} {kind} {rude}"
     whole, windows = reference.predict_prob([text, rude])
-    assert objectives.score("profanity", [text]) == [pytest.approx(windows, abs=1e-12)]
-    whole_text = objectives.score("profanity", [text], {"window_words": 23})
+    assert score("profanity", [text]) == [pytest.approx(windows, abs=1e-12)]
+    whole_text = score("profanity", [text], {"window_words": 23})
     assert whole_text == [pytest.approx(whole, abs=1e-12)]
-
-
-def test_profanity_does_not_depend_on_the_batch() -> None:
-    pytest.importorskip("profanity_check")
-    texts = [f"{'some plain words ' * n}damn" for n in range(20)] + [""]
-    alone = [objectives.score("profanity", [text])[0] for text in texts]
-    assert objectives.score("profanity", texts, {"batch_size": 3}) == pytest.approx(alone, abs=1e-9)
 
 
 def test_the_profanity_model_loads_without_a_warning() -> None:
@@ -265,69 +269,16 @@ def test_the_profanity_model_loads_without_a_warning() -> None:
 # Detoxify
 
 
-@pytest.fixture(scope="module")
-def tiny_detoxify(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A random BERT of 12 positions over single letters, in Detoxify's checkpoint format."""
-    torch = pytest.importorskip("torch")
-    transformers = pytest.importorskip("transformers")
-    folder = tmp_path_factory.mktemp("detoxify")
-    letters = "abcdefghijklmnopqrstuvwxyz"
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters]
-    vocabulary += [f"##{letter}" for letter in letters]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    config = transformers.BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=16,
-        max_position_embeddings=12,
-        num_labels=3,
-        initializer_range=1.0,  # so that texts differ in their scores
-    )
-    config.save_pretrained(folder)
-    torch.manual_seed(0)
-    model = transformers.BertForSequenceClassification(config)
-    args = {
-        "model_type": str(folder),
-        "model_name": "BertForSequenceClassification",
-        "tokenizer_name": "BertTokenizer",
-        "num_classes": 3,
-    }
-    dataset = {"args": {"classes": ["toxic", "severe_toxic", "insult"]}}
-    weights = model.state_dict()
-    weights["bert.embeddings.position_ids"] = torch.arange(12)[None]  # as in older checkpoints
-    torch.save(
-        {"config": {"arch": {"args": args}, "dataset": dataset}, "state_dict": weights},
-        folder / "tiny.ckpt",
-    )
-    return {"checkpoint": str(folder / "tiny.ckpt"), "config_path": str(folder)}
-
-
-# One token a letter, and 10 fit between [CLS] and [SEP].
-SHORT = ["abc", "hello you", "a", "zz top", "kind words"]
-
-
 def test_detoxify_takes_the_worst_window(tiny_detoxify: dict[str, str]) -> None:
     # One-letter words, one token each: 10 fit between [CLS] and [SEP].
     windows = [" ".join(letters) for letters in ("abcdefghij", "klmnopqrst", "uvwxy")]
-    scores = objectives.score("detoxify", windows, tiny_detoxify)
-    expected = max(score for score in scores if score is not None)
+    scores = score("detoxify", windows, tiny_detoxify)
+    expected = max(value for value in scores if value is not None)
     # A last window of 5 in front would shift the others, so that the full ones change places.
     for order in (windows, [windows[1], windows[0], windows[2]]):
-        score = objectives.score("detoxify", [" ".join(order)], tiny_detoxify)
-        assert score == [pytest.approx(expected, abs=1e-6)]
+        (whole,) = score("detoxify", [" ".join(order)], tiny_detoxify)
+        assert whole == pytest.approx(expected, abs=1e-6)
     assert len(set(scores)) == 3
-
-
-def test_detoxify_does_not_depend_on_batch_or_order(tiny_detoxify: dict[str, str]) -> None:
-    texts = [*SHORT, "", " ".join("abcdefghijklmnopqrstuvwxyz" * 3), "!!", "bad"]
-    alone = [objectives.score("detoxify", [text], tiny_detoxify)[0] for text in texts]
-    assert alone[5] is None and alone[7] is None
-    for batch_size in (1, 2, 64):
-        options: dict[str, Any] = {**tiny_detoxify, "batch_size": batch_size}
-        together = objectives.score("detoxify", texts[::-1], options)[::-1]
-        assert together == pytest.approx(alone, abs=1e-6)
 
 
 def test_one_pass_of_detoxify_serves_all_attributes(tiny_detoxify: dict[str, str]) -> None:
@@ -344,57 +295,55 @@ def test_one_pass_of_detoxify_serves_all_attributes(tiny_detoxify: dict[str, str
     hook = model.register_forward_pre_hook(count, with_kwargs=True)
     try:
         first, *others = (
-            objectives.score("detoxify", texts, {**tiny_detoxify, "attribute": attribute})
+            score("detoxify", texts, {**tiny_detoxify, "attribute": attribute})
             for attribute in ("toxicity", "severe_toxicity", "insult")
         )
         assert windows == len(texts)
         assert all(other != first for other in others)
         # Other texts, or another order of them, are scored themselves.
-        assert objectives.score("detoxify", texts[::-1], tiny_detoxify)[::-1] == pytest.approx(
-            first, abs=1e-6
-        )
+        assert score("detoxify", texts[::-1], tiny_detoxify)[::-1] == pytest.approx(first, abs=1e-6)
         assert windows == 2 * len(texts)
     finally:
         hook.remove()
 
 
 def test_detoxify_of_nothing_loads_nothing() -> None:
-    assert objectives.score("detoxify", ["", " "], {"checkpoint": "/nowhere"}) == [None, None]
-    assert objectives.score("detoxify", [], {"checkpoint": "/nowhere"}) == []
+    assert score("detoxify", ["", " "], {"checkpoint": "/nowhere"}) == [None, None]
+    assert score("detoxify", [], {"checkpoint": "/nowhere"}) == []
 
 
 def test_detoxify_names_what_is_wrong(tiny_detoxify: dict[str, str], tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(HeirloomError, match="model_type 'biased'; choose one of unbiased"):
-        objectives.score("detoxify", ["a"], {"model_type": "biased"})
+        score("detoxify", ["a"], {"model_type": "biased"})
     with pytest.raises(HeirloomError, match="attribute 'rude'; it has toxicity, severe_tox"):
-        objectives.score("detoxify", ["a"], {**tiny_detoxify, "attribute": "rude"})
+        score("detoxify", ["a"], {**tiny_detoxify, "attribute": "rude"})
     with pytest.raises(HeirloomError, match="batch_size must be at least 1"):
-        objectives.score("detoxify", ["a"], {**tiny_detoxify, "batch_size": 0})
+        score("detoxify", ["a"], {**tiny_detoxify, "batch_size": 0})
     with pytest.raises(HeirloomError, match="checkpoint /nowhere does not exist"):
-        objectives.score("detoxify", ["a"], {"checkpoint": "/nowhere"})
+        score("detoxify", ["a"], {"checkpoint": "/nowhere"})
     folder = {**tiny_detoxify, "config_path": str(tmp_path)}
     with pytest.raises(HeirloomError, match=r"has no config\.json"):
-        objectives.score("detoxify", ["a"], folder)
+        score("detoxify", ["a"], folder)
     config = (Path(tiny_detoxify["config_path"]) / "config.json").read_text()
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(HeirloomError, match="tokenizer of 5 tokens for a model of 57"):
-        objectives.score("detoxify", ["a"], folder)
+        score("detoxify", ["a"], folder)
 
     other = tmp_path / "other.ckpt"
     torch.save({"weights": {}}, other)
     with pytest.raises(HeirloomError, match="not a checkpoint in Detoxify's format"):
-        objectives.score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
+        score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
     loaded = torch.load(tiny_detoxify["checkpoint"], weights_only=True)
     loaded["config"]["dataset"]["args"]["classes"] += ["obscene"]
     torch.save(loaded, other)
     with pytest.raises(HeirloomError, match="4 classes for 3 outputs"):
-        objectives.score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
+        score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
     loaded = torch.load(tiny_detoxify["checkpoint"], weights_only=True)
     del loaded["state_dict"]["classifier.weight"]
     torch.save(loaded, other)
     with pytest.raises(HeirloomError, match=r"lacks weights.*classifier\.weight"):
-        objectives.score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
+        score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
 
 
 class _Payload:
@@ -416,7 +365,7 @@ def test_a_checkpoint_runs_no_code(tiny_detoxify: dict[str, str], tmp_path: Path
     with pytest.raises(
         HeirloomError, match=r"payload\.ckpt is damaged, or holds more than tensors"
     ):
-        objectives.score("detoxify", ["a"], options)
+        score("detoxify", ["a"], options)
     assert not (tmp_path / "ran").exists()
     torch.load(tmp_path / "payload.ckpt", weights_only=False)
     assert (tmp_path / "ran").exists()  # the payload does work
@@ -427,7 +376,7 @@ def test_a_file_that_is_no_checkpoint(content: bytes, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     (tmp_path / "bad.ckpt").write_bytes(content)
     with pytest.raises(HeirloomError, match=r"bad\.ckpt (is damaged|cannot be read)"):
-        objectives.score("detoxify", ["a"], {"checkpoint": str(tmp_path / "bad.ckpt")})
+        score("detoxify", ["a"], {"checkpoint": str(tmp_path / "bad.ckpt")})
 
 
 def test_no_download_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -441,7 +390,7 @@ def test_no_download_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
         HeirloomError, match=r"'unbiased' could not be downloaded from https.*set checkpoint"
     ):
-        objectives.score("detoxify", ["a"])
+        score("detoxify", ["a"])
 
 
 def test_a_model_that_yields_nan_has_no_score(
@@ -452,4 +401,4 @@ def test_a_model_that_yields_nan_has_no_score(
     loaded["state_dict"]["classifier.bias"].fill_(math.nan)
     torch.save(loaded, tmp_path / "nan.ckpt")
     options = {**tiny_detoxify, "checkpoint": str(tmp_path / "nan.ckpt")}
-    assert objectives.score("detoxify", ["a b c", "d " * 30], options) == [None, None]
+    assert score("detoxify", ["a b c", "d " * 30], options) == [None, None]

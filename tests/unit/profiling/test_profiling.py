@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 
 from heirloom import profiling
-from heirloom.generate.loop import generate
+from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
-from heirloom.objectives import score
+from heirloom.objectives.scoring import score
 from heirloom.profiling import Metric, Task, summarise
 from heirloom.profiling.text import TextOptions
 from heirloom.statistics.resampling import Array, Columns

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heirloom.objectives.length import words
+from heirloom.objectives.words import words
 from heirloom.profiling.engines import readability
 from heirloom.profiling.engines.readability import describe, sentences, syllables
 

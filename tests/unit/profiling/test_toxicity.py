@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from heirloom import objectives, profiling
-from heirloom.generate.loop import generate
+from heirloom import profiling
+from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
+from heirloom.objectives.scoring import bind
 from heirloom.profiling import Task, summarise
 from heirloom.profiling.toxicity import ATTRIBUTES, METRICS, ToxicityOptions
 from heirloom.support.errors import HeirloomError
@@ -157,7 +157,7 @@ def test_every_attribute_has_a_maximum_of_its_own(tiny: LanguageModel, tmp_path:
 def test_a_scorer_without_attributes_is_refused_before_anything_is_written(
     tiny: LanguageModel, tmp_path: Path
 ) -> None:
-    scorer = objectives.bind("profanity", {})
+    scorer = bind("profanity", {})
     with pytest.raises(
         HeirloomError, match=r"profiling\.toxicity\.attributes, insult: .*no option 'attribute'"
     ):

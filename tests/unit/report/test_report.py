@@ -599,7 +599,8 @@ def test_reasons_by_hand(study):
     assert why("length-multi", score=40.0, n_tied=2, n_unscored=1) == (
         "highest length of 4 candidates, 40; drawn among 3 with that score; 1 without a score"
     )
-    several = {"metrics": {"length": {}, "mtld": {}}, "where": {"toxicity": {}}}
+    up = {"direction": "maximise"}
+    several = {"metrics": {"length": up, "mtld": up}, "where": {"toxicity": {"at_most": 0.5}}}
     plan = {**plan, "objectives": {"length": {**plan["objectives"]["length"], **several}}}
     assert why("length-multi", score=0.75) == (
         "highest mean rank in length and mtld of 4 candidates, 0.750; among those within the "

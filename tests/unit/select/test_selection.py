@@ -1,75 +1,30 @@
-"""Selection: each rule, what is refused, and the invariants in loops over random pools."""
+"""Selection: each strategy, what is refused, and training sets with their cards."""
 
-import hashlib
+import json
 import random
+import sys
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-
-from heirloom.select.strategies import (
-    Bounds,
-    Criteria,
-    Criterion,
-    Keep,
-    keep_best,
-    select_best,
-    select_passive,
-    select_random,
+from candidate_pools import (
+    best_of,
+    candidate,
+    choose,
+    draw,
+    random_pool,
+    scores_for,
+    single,
 )
-from heirloom.select.training_set import training_set
+from pydantic import ValidationError
+
+from heirloom.select.settings import Criteria, Objective
+from heirloom.select.strategies import STRATEGIES
+from heirloom.select.training_set import Sources, TrainingSet, build_training_set
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
-
-
-def candidate(
-    prompt: str, sample: int, completion: str = "text", *, teacher: str = "t", finish: str = "stop"
-) -> Record:
-    return {
-        "teacher": teacher,
-        "prompt_id": prompt,
-        "sample": sample,
-        "completion": completion,
-        "n_tokens": 3,
-        "finish_reason": finish,
-    }
-
-
-def scores_for(candidates: list[Record], values: list[float | None]) -> list[Record]:
-    return [
-        {
-            "teacher": record["teacher"],
-            "prompt_id": record["prompt_id"],
-            "sample": record["sample"],
-            "score": value,
-        }
-        for record, value in zip(candidates, values, strict=True)
-    ]
-
-
-def best_of(
-    candidates: list[Record], scores: list[Record], *, direction: Any, seed: int
-) -> list[Record]:
-    """The best by one metric."""
-    criteria = Criteria({"metric": Criterion(direction)})
-    return select_best(candidates, {"metric": scores}, criteria, seed=seed)
-
-
-def draw(name: str) -> str:
-    return hashlib.sha256(name.encode()).hexdigest()
-
-
-def random_pool(seed: int) -> tuple[list[Record], list[Record]]:
-    """A pool with empty completions, null scores, ties, and prompts of different k."""
-    rng = random.Random(seed)
-    candidates = [
-        candidate(f"p{prompt}", sample, rng.choice(["", " \n", "a", "b"]), teacher=teacher)
-        for prompt in range(6)
-        for teacher in ("t1", "t2")
-        for sample in range(rng.randint(1, 4))
-    ]
-    values: list[float | None] = [rng.choice([None, 0.0, 1.0, 2.0]) for _ in candidates]
-    return candidates, scores_for(candidates, values)
-
+from heirloom.support.plugins import load_plugins
 
 # Best
 
@@ -137,14 +92,14 @@ def test_random_is_the_smallest_hash_among_the_usable(seed: int) -> None:
     pool = [candidate("p", sample, "" if sample == 2 else "a") for sample in range(5)]
     usable = [sample for sample in range(5) if sample != 2]
     winner = min(usable, key=lambda sample: draw(f"{seed}/random/p/t/{sample}"))
-    (row,) = select_random(pool, seed=seed)
+    (row,) = choose("random", pool, seed=seed)
     assert (row["sample"], row["score"], row["n_candidates"]) == (winner, None, 5)
     assert (row["n_unscored"], row["n_ineligible"], row["n_tied"]) == (0, 0, 0)
 
 
 def test_random_draws_are_spread_evenly() -> None:
     pool = [candidate(f"p{prompt}", sample) for prompt in range(2000) for sample in range(4)]
-    drawn = [row["sample"] for row in select_random(pool, seed=1)]
+    drawn = [row["sample"] for row in choose("random", pool, seed=1)]
     # 2000 draws of 4: 500 expected each, standard deviation sqrt(2000 * 3/16) = 19.4.
     assert all(abs(drawn.count(sample) - 500) < 5 * 19.4 for sample in range(4))
 
@@ -152,41 +107,25 @@ def test_random_draws_are_spread_evenly() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_random_draws_are_nested(seed: int) -> None:
     pool = [candidate(f"p{prompt}", sample) for prompt in range(5) for sample in range(8)]
-    large = {row["prompt_id"]: row for row in select_random(pool, seed=seed)}
+    large = {row["prompt_id"]: row for row in choose("random", pool, seed=seed)}
     few = [record for record in pool if record["sample"] < 4]
-    for row in select_random(few, seed=seed):
+    for row in choose("random", few, seed=seed):
         drawn = large[row["prompt_id"]]["sample"]
         assert drawn == row["sample"] or drawn >= 4
 
 
 def test_passive_takes_the_first_usable_sample() -> None:
     pool = [candidate("p", 2), candidate("p", 1), candidate("p", 0, "\t"), candidate("q", 0)]
-    rows = select_passive(pool)
+    rows = choose("passive", pool, seed=0)
     assert [(row["prompt_id"], row["sample"]) for row in rows] == [("p", 1), ("q", 0)]
 
 
 def test_passive_has_one_teacher() -> None:
     with pytest.raises(HeirloomError, match="one teacher, but its pool has a, b"):
-        select_passive([candidate("p", 0, teacher="a"), candidate("p", 0, teacher="b")])
+        choose("passive", [candidate("p", 0, teacher="a"), candidate("p", 0, teacher="b")], seed=0)
 
 
 # Invariants
-
-
-@pytest.mark.parametrize("seed", range(50))
-def test_order_changes_nothing(seed: int) -> None:
-    candidates, scores = random_pool(seed)
-    single = [record for record in candidates if record["teacher"] == "t1"]
-    best = best_of(candidates, scores, direction="maximise", seed=seed)
-    drawn = select_random(candidates, seed=seed)
-    passive = select_passive(single)
-    rng = random.Random(seed)
-    for _ in range(5):
-        for records in (candidates, scores, single):
-            rng.shuffle(records)
-        assert best_of(candidates, scores, direction="maximise", seed=seed) == best
-        assert select_random(candidates, seed=seed) == drawn
-        assert select_passive(single) == passive
 
 
 @pytest.mark.parametrize("seed", range(50))
@@ -202,30 +141,8 @@ def test_what_is_chosen_may_be_chosen(seed: int) -> None:
             if record["prompt_id"] == row["prompt_id"]
         ]
         assert row["score"] == min(score for score in own if score is not None)
-    drawn = select_random(candidates, seed=seed)
+    drawn = choose("random", candidates, seed=seed)
     assert {row["prompt_id"] for row in drawn} == {record["prompt_id"] for record in usable}
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_best_of_one_is_that_one(seed: int) -> None:
-    pool = [candidate(f"p{number}", 3, f"text {number}") for number in range(5)]
-    scores = scores_for(pool, [float(number) for number in range(5)])
-    best = best_of(pool, scores, direction="maximise", seed=seed)
-    assert [row["completion"] for row in best] == [record["completion"] for record in pool]
-    assert [row["sample"] for row in select_random(pool, seed=seed)] == [3] * 5
-
-
-def test_a_prompt_does_not_depend_on_the_others() -> None:
-    candidates, scores = random_pool(4)
-    whole = select_random(candidates, seed=9)
-    best = best_of(candidates, scores, direction="maximise", seed=9)
-    for prompt in {record["prompt_id"] for record in candidates}:
-        own = [record for record in candidates if record["prompt_id"] == prompt]
-        own_scores = [record for record in scores if record["prompt_id"] == prompt]
-        assert select_random(own, seed=9) == [row for row in whole if row["prompt_id"] == prompt]
-        assert best_of(own, own_scores, direction="maximise", seed=9) == [
-            row for row in best if row["prompt_id"] == prompt
-        ]
 
 
 # What is refused
@@ -235,9 +152,9 @@ def test_candidates_that_repeat_are_refused() -> None:
     pool = [candidate("p", 0), candidate("p", 1), candidate("p", 1, "other")]
     message = "2 candidates for teacher t, prompt p, sample 1"
     with pytest.raises(HeirloomError, match=message):
-        select_random(pool, seed=0)
+        choose("random", pool, seed=0)
     with pytest.raises(HeirloomError, match=message):
-        select_passive(pool)
+        choose("passive", pool, seed=0)
     with pytest.raises(HeirloomError, match=message):
         best_of(pool, scores_for(pool, [1.0, 1.0, 1.0]), direction="maximise", seed=0)
 
@@ -248,8 +165,8 @@ def test_scores_of_other_candidates_are_refused() -> None:
     for bad, message in (
         (scores[:1], "1 candidates have no score, such as teacher t, prompt p, sample 1"),
         (
-            [*scores, {**scores[0], "prompt_id": "z"}],
-            "1 scores have no candidate, such as teacher t, prompt z, sample 0",
+            [*scores, {**scores[0], "sample": 5}],
+            "1 scores have no candidate, such as teacher t, prompt p, sample 5",
         ),
         ([*scores, scores[0]], "2 scores for teacher t, prompt p, sample 0"),
         ([scores[0], {**scores[1], "score": float("nan")}], "sample 1 is nan; it must be"),
@@ -259,49 +176,35 @@ def test_scores_of_other_candidates_are_refused() -> None:
             best_of(pool, bad, direction="maximise", seed=0)
 
 
-def test_a_direction_is_one_of_two() -> None:
-    with pytest.raises(HeirloomError, match='"maximise" or "minimise", not \'up\''):
-        best_of([], [], direction="up", seed=0)
-
-
 # The training set
 
 PROMPTS: list[Record] = [{"id": name, "text": f"Say {name}."} for name in ("z", "b", "a")]
-SETTINGS: dict[str, Any] = {
-    "dataset": "d",
-    "pool": "multi",
-    "prompt_set": "instructions",
-    "seed": 3,
-}
-BEST: dict[str, Any] = {
-    **SETTINGS,
-    "selection": "best",
-    "objective": "length",
-    "criteria": Criteria({"length": Criterion("maximise")}),
-}
-NO_OBJECTIVE: dict[str, Any] = {**SETTINGS, "objective": None, "criteria": None}
+BEST = TrainingSet("d", "best", "multi", "instructions", "length", single("maximise", "length"))
+RANDOM = TrainingSet("d", "random", "multi", "instructions")
 
 
-def without_teacher(records: list[Record]) -> list[Record]:
-    return [{key: value for key, value in r.items() if key != "teacher"} for r in records]
+def build(
+    described: TrainingSet,
+    candidates: dict[str, list[Record]],
+    scores: dict[str, dict[str, list[Record]]] | None = None,
+    **sources: Any,
+) -> tuple[list[Record], Record]:
+    """A training set of `PROMPTS` at seed 3."""
+    found = Sources(**{"prompts": PROMPTS, **sources}, candidates=candidates, scores=scores or {})
+    return build_training_set(described, found, seed=3)
 
 
 def test_rows_in_the_order_of_the_prompts_and_a_card() -> None:
+    # A record names no teacher: its file does.
     one = [candidate("a", 0, "x"), candidate("z", 0, "x"), candidate("b", 0, "")]
     two = [candidate("a", 0, "x y"), candidate("z", 0, "y", finish="length"), candidate("b", 0, "")]
     three = [candidate("z", 0, "z")]
-    rows, card = training_set(
-        PROMPTS,
-        {"t1": without_teacher(one), "t2": without_teacher(two), "t3": without_teacher(three)},
-        {
-            "length": {
-                "t1": without_teacher(scores_for(one, [1.0, 1.0, 0.0])),
-                "t2": without_teacher(scores_for(two, [2.0, 5.0, 0.0])),
-                "t3": without_teacher(scores_for(three, [None])),
-            }
-        },
-        **BEST,
-    )
+    scores = {
+        "t1": scores_for(one, [1.0, 1.0, 0.0]),
+        "t2": scores_for(two, [2.0, 5.0, 0.0]),
+        "t3": scores_for(three, [None]),
+    }
+    rows, card = build(BEST, {"t1": one, "t2": two, "t3": three}, {"length": scores})
     assert rows == [
         {
             "prompt_id": "z",
@@ -358,19 +261,17 @@ def test_rows_in_the_order_of_the_prompts_and_a_card() -> None:
 def test_a_card_counts_the_prompts_with_ties() -> None:
     pool = [candidate(name, sample) for name in "zba" for sample in range(3)]
     values: list[float | None] = [1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 1.0, 2.0, 3.0]
-    rows, card = training_set(
-        PROMPTS, {"t": pool}, {"length": {"t": scores_for(pool, values)}}, **BEST
-    )
+    rows, card = build(BEST, {"t": pool}, {"length": {"t": scores_for(pool, values)}})
     assert [row["n_tied"] for row in rows] == [2, 1, 0]
     assert card["n_tied"] == 2
 
 
 def test_random_and_passive_sets() -> None:
     pool = [candidate(name, sample) for name in "zba" for sample in range(4)]
-    rows, card = training_set(PROMPTS, {"t": pool}, {}, selection="passive", **NO_OBJECTIVE)
+    rows, card = build(replace(RANDOM, selection="passive"), {"t": pool})
     assert [(row["prompt_id"], row["sample"]) for row in rows] == [("z", 0), ("b", 0), ("a", 0)]
     assert (card["n"], card["n_missing"], card["objective"]) == (3, 0, None)
-    rows, _ = training_set(PROMPTS, {"t": pool}, {}, selection="random", **NO_OBJECTIVE)
+    rows, _ = build(RANDOM, {"t": pool})
     by_hash = [
         min((draw(f"3/random/{name}/t/{sample}"), sample) for sample in range(4))[1]
         for name in "zba"
@@ -380,36 +281,35 @@ def test_random_and_passive_sets() -> None:
 
 def test_a_training_set_refuses_what_does_not_fit() -> None:
     pool = [candidate("a", 0)]
-    scores = scores_for(pool, [1.0])
-    random_set: dict[str, Any] = {**NO_OBJECTIVE, "selection": "random"}
     with pytest.raises(
         HeirloomError, match=r"Teacher t .*'y', which the prompt set 'instructions'"
     ):
-        training_set(PROMPTS, {"t": [candidate("y", 0)]}, {}, **random_set)
+        build(RANDOM, {"t": [candidate("y", 0)]})
     with pytest.raises(HeirloomError, match="prompt id 'a' occurs twice"):
-        training_set([*PROMPTS, PROMPTS[2]], {"t": pool}, {}, **random_set)
-    with pytest.raises(HeirloomError, match="needs criteria"):
-        training_set(PROMPTS, {"t": pool}, {}, **{**BEST, "criteria": None})
-    with pytest.raises(HeirloomError, match="takes no criteria"):
-        training_set(
-            PROMPTS,
-            {"t": pool},
-            {"length": {"t": scores}},
-            **{**random_set, "criteria": BEST["criteria"]},
-        )
-    with pytest.raises(HeirloomError, match="no selection 'worst'"):
-        training_set(PROMPTS, {"t": pool}, {}, **{**random_set, "selection": "worst"})
+        build(RANDOM, {"t": pool}, prompts=[*PROMPTS, PROMPTS[2]])
+    with pytest.raises(HeirloomError, match="d: the strategy 'best' needs an objective"):
+        replace(BEST, criteria=None)
+    with pytest.raises(HeirloomError, match="'random' takes no objective"):
+        replace(RANDOM, criteria=BEST.criteria)
+    with pytest.raises(
+        HeirloomError, match=r"no selection strategy 'worst'.*best, passive, random"
+    ):
+        replace(RANDOM, selection="worst")
+    with pytest.raises(HeirloomError, match="no scores by length"):
+        build(BEST, {"t": pool})
     with pytest.raises(HeirloomError, match="none of 3 prompts has a completion that is not empty"):
-        training_set(PROMPTS, {"t": [candidate("a", 0, " ")]}, {}, **random_set)
+        build(RANDOM, {"t": [candidate("a", 0, " ")]})
     with pytest.raises(HeirloomError, match="not empty with a score"):
-        training_set(PROMPTS, {"t": pool}, {"length": {"t": scores_for(pool, [None])}}, **BEST)
+        build(BEST, {"t": pool}, {"length": {"t": scores_for(pool, [None])}})
 
 
 # Several metrics, bounds, the best prompts only, fewer candidates
 
 
 def both(first: float = 1, second: float = 1) -> Criteria:
-    return Criteria({"long": Criterion("maximise", first), "bad": Criterion("minimise", second)})
+    long, bad = {"direction": "maximise"}, {"direction": "minimise"}
+    metrics = {"long": {**long, "weight": first}, "bad": {**bad, "weight": second}}
+    return Criteria.model_validate({"metrics": metrics})
 
 
 def test_several_metrics_choose_by_weighted_ranks() -> None:
@@ -422,12 +322,12 @@ def test_several_metrics_choose_by_weighted_ranks() -> None:
         "long": scores_for(pool, [10.0, 20.0, 30.0, 90.0]),
         "bad": scores_for(pool, [0.1, 0.1, 0.5, 0.9]),
     }
-    (row,) = select_best(pool, scores, both(), seed=0)
+    (row,) = choose("best", pool, scores, both(), seed=0)
     assert (row["sample"], row["score"]) == (1, pytest.approx(7 / 12))
-    (row,) = select_best(pool, scores, both(3, 1), seed=0)
+    (row,) = choose("best", pool, scores, both(3, 1), seed=0)
     assert (row["sample"], row["score"]) == (3, pytest.approx(3 / 4))
     # Only the ratio of the weights counts.
-    assert select_best(pool, scores, both(0.3, 0.1), seed=0) == [row]
+    assert choose("best", pool, scores, both(0.3, 0.1), seed=0) == [row]
 
 
 def test_ranks_tie_exactly() -> None:
@@ -438,7 +338,7 @@ def test_ranks_tie_exactly() -> None:
         "long": scores_for(pool, [9.0, 2.0, 1.0, 0.0]),
         "bad": scores_for(pool, [9.0, 3.0, 2.0, 1.0]),
     }
-    (row,) = select_best(pool, scores, both(0.1, 0.1), seed=0)
+    (row,) = choose("best", pool, scores, both(0.1, 0.1), seed=0)
     assert (row["score"], row["n_tied"]) == (0.5, 3)
     assert row["sample"] == min(range(4), key=lambda sample: draw(f"0/p/t/{sample}"))
 
@@ -451,7 +351,7 @@ def test_a_null_in_any_metric_is_never_chosen_and_takes_no_rank() -> None:
         "long": scores_for(pool, [99.0, 1.0, 2.0]),
         "bad": scores_for(pool, [None, 0.1, 0.2]),
     }
-    (row,) = select_best(pool, scores, both(), seed=0)
+    (row,) = choose("best", pool, scores, both(), seed=0)
     assert (row["score"], row["n_tied"], row["n_unscored"]) == (0.5, 1, 1)
     assert row["sample"] in (1, 2)
 
@@ -459,7 +359,7 @@ def test_a_null_in_any_metric_is_never_chosen_and_takes_no_rank() -> None:
 def test_a_candidate_alone_has_the_middle_rank() -> None:
     pool = [candidate("p", 0)]
     scores = {"long": scores_for(pool, [5.0]), "bad": scores_for(pool, [0.0])}
-    (row,) = select_best(pool, scores, both(), seed=0)
+    (row,) = choose("best", pool, scores, both(), seed=0)
     assert row["score"] == 0.5
 
 
@@ -468,7 +368,7 @@ def test_ranks_do_not_depend_on_the_order_or_the_scale(seed: int) -> None:
     candidates, long = random_pool(seed)
     rng = random.Random(seed)
     bad = scores_for(candidates, [rng.choice([None, 0.0, 0.5, 1.0]) for _ in candidates])
-    chosen = select_best(candidates, {"long": long, "bad": bad}, both(2, 1), seed=seed)
+    chosen = choose("best", candidates, {"long": long, "bad": bad}, both(2, 1), seed=seed)
     # A monotone map of the scores keeps every rank.
     mapped = [
         {**record, "score": None if record["score"] is None else 1000 + record["score"] ** 3}
@@ -476,11 +376,11 @@ def test_ranks_do_not_depend_on_the_order_or_the_scale(seed: int) -> None:
     ]
     rng.shuffle(candidates)
     rng.shuffle(bad)
-    assert chosen == select_best(candidates, {"bad": bad, "long": mapped}, both(2, 1), seed=seed)
+    assert chosen == choose("best", candidates, {"bad": bad, "long": mapped}, both(2, 1), seed=seed)
 
 
-LONG_BUT_CLEAN = Criteria(
-    {"long": Criterion("maximise")}, {"bad": Bounds(at_most=0.2), "long": Bounds(at_least=20)}
+LONG_BUT_CLEAN = single(
+    "maximise", "long", where={"bad": {"at_most": 0.2}, "long": {"at_least": 20}}
 )
 
 
@@ -491,7 +391,7 @@ def test_the_longest_among_the_clean() -> None:
         "long": scores_for(pool, [30.0, 25.0, 10.0, 20.0, 50.0, None]),
         "bad": scores_for(pool, [0.21, None, 0.0, 0.2, 0.9, 0.0]),
     }
-    (row,) = select_best(pool, scores, LONG_BUT_CLEAN, seed=0)
+    (row,) = choose("best", pool, scores, LONG_BUT_CLEAN, seed=0)
     assert (row["prompt_id"], row["sample"], row["score"]) == ("p", 3, 20.0)
     assert (row["n_candidates"], row["n_unscored"], row["n_ineligible"]) == (4, 0, 3)
 
@@ -502,36 +402,35 @@ def test_prompts_without_an_eligible_candidate_are_counted() -> None:
         "long": {"t": scores_for(pool, [30.0, 40.0, None])},
         "bad": {"t": scores_for(pool, [0.1, 0.9, 0.0])},
     }
-    settings = {**BEST, "criteria": LONG_BUT_CLEAN}
-    rows, card = training_set(PROMPTS, {"t": pool}, scores, **settings)
+    described = replace(BEST, criteria=LONG_BUT_CLEAN)
+    rows, card = build(described, {"t": pool}, scores)
     assert [row["prompt_id"] for row in rows] == ["z"]
     # b is ineligible, a has no score at all: both are missing, one because of the bounds.
     counts = [card[key] for key in ("n_prompts", "n", "n_missing", "n_ineligible", "n_dropped")]
     assert counts == [3, 1, 2, 1, 0]
     too_bad = {**scores, "bad": {"t": scores_for(pool, [1.0, 1.0, 1.0])}}
     with pytest.raises(HeirloomError, match="no candidate of 3 prompts is within the bounds"):
-        training_set(PROMPTS, {"t": pool}, too_bad, **settings)
+        build(described, {"t": pool}, too_bad)
 
 
 def kept(values: list[float], criteria: Criteria, seed: int = 0) -> list[int]:
     """The prompts, by number, whose only candidate has one of these scores and is kept."""
     pool = [candidate(f"{number}", 0) for number in range(len(values))]
-    rows = select_best(pool, {"m": scores_for(pool, [*values])}, criteria, seed=seed)
-    return [int(row["prompt_id"]) for row in keep_best(rows, criteria, seed=seed)]
+    rows = choose("best", pool, {"m": scores_for(pool, [*values])}, criteria, seed=seed)
+    return [int(row["prompt_id"]) for row in rows]
 
 
 def test_the_best_share_of_the_prompts() -> None:
-    up, down = ({"m": Criterion(direction)} for direction in ("maximise", "minimise"))  # type: ignore[arg-type]
     values = [5.0, 1.0, 4.0, 2.0, 3.0]
     # A quarter of 5 is 1.25, rounded up 2. 0.4 of 5 is exactly 2, though 0.4 is a little more.
-    assert kept(values, Criteria(up, keep=Keep(0.25))) == [0, 2]
-    assert kept(values, Criteria(up, keep=Keep(0.4))) == [0, 2]
-    assert kept(values, Criteria(down, keep=Keep(0.4))) == [1, 3]
-    assert kept(values, Criteria(up)) == [0, 1, 2, 3, 4]
+    assert kept(values, single("maximise", "m", keep={"fraction": 0.25})) == [0, 2]
+    assert kept(values, single("maximise", "m", keep={"fraction": 0.4})) == [0, 2]
+    assert kept(values, single("minimise", "m", keep={"fraction": 0.4})) == [1, 3]
+    assert kept(values, single("maximise", "m")) == [0, 1, 2, 3, 4]
 
 
 def test_ties_at_the_edge_of_a_share_go_to_the_smallest_hash() -> None:
-    criteria = Criteria({"m": Criterion("maximise")}, keep=Keep(0.5))
+    criteria = single("maximise", "m", keep={"fraction": 0.5})
     for seed in range(10):
         by_hash = sorted("1235", key=lambda prompt: draw(f"{seed}/{prompt}/t/0"))
         expected = sorted([0, *map(int, by_hash[:2])])
@@ -539,33 +438,31 @@ def test_ties_at_the_edge_of_a_share_go_to_the_smallest_hash() -> None:
 
 
 def test_scores_from_a_threshold_on() -> None:
-    up = {"m": Criterion("maximise")}
     values = [5.0, 1.0, 4.0, 2.0, 3.0]
-    assert kept(values, Criteria(up, keep=Keep(scores=Bounds(at_least=4.0)))) == [0, 2]
-    assert kept(values, Criteria(up, keep=Keep(scores=Bounds(at_most=2.0)))) == [1, 3]
+    assert kept(values, single("maximise", "m", keep={"at_least": 4.0})) == [0, 2]
+    assert kept(values, single("maximise", "m", keep={"at_most": 2.0})) == [1, 3]
 
 
 def test_a_card_counts_what_was_not_kept() -> None:
     pool = [candidate(name, 0) for name in "zba"]
     scores = {"length": {"t": scores_for(pool, [1.0, 2.0, None])}}
 
-    def keeping(keep: Keep) -> dict[str, Any]:
-        return {**BEST, "criteria": Criteria({"length": Criterion("maximise")}, keep=keep)}
+    def keeping(**keep: float) -> TrainingSet:
+        return replace(BEST, criteria=single("maximise", "length", keep=keep))
 
-    rows, card = training_set(PROMPTS, {"t": pool}, scores, **keeping(Keep(0.5)))
+    rows, card = build(keeping(fraction=0.5), {"t": pool}, scores)
     assert [row["prompt_id"] for row in rows] == ["b"]
     counts = [card[key] for key in ("n_prompts", "n", "n_missing", "n_ineligible", "n_dropped")]
     assert counts == [3, 1, 1, 0, 1]
     assert card["criteria"]["keep"]["fraction"] == 0.5
     with pytest.raises(HeirloomError, match="keep drops all"):
-        training_set(PROMPTS, {"t": pool}, scores, **keeping(Keep(scores=Bounds(at_least=3.0))))
+        build(keeping(at_least=3.0), {"t": pool}, scores)
 
 
-def test_a_control_has_the_prompts_of_its_best_set() -> None:
+def test_a_control_has_the_prompts_of_its_steered_set() -> None:
     pool = [candidate(name, sample) for name in "zba" for sample in range(3)]
-    random_set: dict[str, Any] = {**NO_OBJECTIVE, "selection": "random"}
-    whole, _ = training_set(PROMPTS, {"t": pool}, {}, **random_set)
-    rows, card = training_set(PROMPTS, {"t": pool}, {}, **random_set, prompt_ids={"b", "a"})
+    whole, _ = build(RANDOM, {"t": pool})
+    rows, card = build(RANDOM, {"t": pool}, kept={"b", "a"})
     # The same draws as for all prompts: a draw does not depend on the others.
     assert rows == [row for row in whole if row["prompt_id"] != "z"]
     assert (card["n_prompts"], card["n"], card["n_missing"]) == (2, 2, 0)
@@ -582,7 +479,7 @@ def test_fewer_candidates_are_the_first_of_every_teacher() -> None:
     }
     previous: list[Record] = []
     for k in (1, 2, 5):
-        rows, card = training_set(PROMPTS, pools, scores, **BEST, k=k)
+        rows, card = build(replace(BEST, k=k), pools, scores)
         assert card["k"] == k
         assert [row["n_candidates"] for row in rows] == [2 * k] * 3
         assert all(row["sample"] < k for row in rows)
@@ -592,23 +489,110 @@ def test_fewer_candidates_are_the_first_of_every_teacher() -> None:
             same = (new["teacher"], new["sample"]) == (old["teacher"], old["sample"])
             assert same or new["sample"] >= old["n_candidates"] / 2
         previous = rows
-    assert training_set(PROMPTS, pools, scores, **BEST)[0] == previous
+    assert build(BEST, pools, scores)[0] == previous
 
 
-def test_an_objective_as_the_plan_holds_it() -> None:
-    record = {
-        "metrics": {"length": {"direction": "maximise", "weight": 1.0}},
-        "where": {"bad": {"at_least": None, "at_most": 0.2}},
-        "keep": {"fraction": 0.25, "at_least": None, "at_most": None},
-    }
-    assert Criteria.read(record) == Criteria(
-        {"length": Criterion("maximise")}, {"bad": Bounds(at_most=0.2)}, Keep(0.25)
+# What an objective says of the choice
+
+OBJECTIVE: dict[str, Any] = {
+    "metrics": {"long": {"direction": "maximise", "weight": 2}, "bad": {"direction": "minimise"}},
+    "where": {"bad": {"at_most": 0.2}},
+    "prompts": "own",
+    "pools": ["multi"],
+    "measured_by": "text.length",
+}
+
+
+def test_what_decides_is_read_back_from_json() -> None:
+    objective = Objective.model_validate(OBJECTIVE)
+    decides = json.loads(json.dumps(objective.decides()))
+    criteria = Criteria.model_validate(decides)
+    assert criteria.criteria == objective.criteria and criteria.where == objective.where
+    assert (criteria.leading, criteria.direction_of_leading) == ("long", "maximise")
+    assert criteria.scored_by == ["long", "bad"]
+    dataset = {"id": "d", "selection": "best", "pool": "p", "prompts": "own", "control": "c"}
+    assert TrainingSet.read({**dataset, "objective": "o"}, decides) == TrainingSet(
+        "d", "best", "p", "own", "o", criteria
     )
-    at_least = {**record, "keep": {"fraction": None, "at_least": 3.0, "at_most": None}}
-    assert Criteria.read(at_least).keep == Keep(scores=Bounds(at_least=3.0))
-    assert Criteria.read({**record, "keep": None}).keep is None
+
+
+@pytest.mark.parametrize("key", ["prompts", "pools", "measured_by"])
+def test_what_decides_no_choice_is_left_out(key: str) -> None:
+    changed = {**OBJECTIVE, key: ["other"] if key == "pools" else "other"}
+    before, after = (Objective.model_validate(o).decides() for o in (OBJECTIVE, changed))
+    assert before == after
 
 
 def test_ranks_cannot_keep_prompts() -> None:
-    with pytest.raises(HeirloomError, match="exactly one to keep the best prompts by; it has long"):
-        Criteria(both().metrics, keep=Keep(0.5))
+    with pytest.raises(ValidationError, match="ranks of several metrics are within one prompt"):
+        Objective.model_validate({**OBJECTIVE, "keep": {"fraction": 0.5}})
+
+
+def test_an_objective_names_a_strategy_that_serves_one() -> None:
+    assert Objective.model_validate({**OBJECTIVE, "strategy": "best"}).strategy == "best"
+    with pytest.raises(ValidationError, match="'random' cannot be used here; use best"):
+        Objective.model_validate({**OBJECTIVE, "strategy": "random"})
+    with pytest.raises(ValidationError, match=r"no selection strategy 'bast'.*mean 'best'"):
+        Objective.model_validate({**OBJECTIVE, "strategy": "bast"})
+
+
+# A strategy of a plugin
+
+PLUGIN = """
+from heirloom.select.pool import Choice
+from heirloom.select.strategies import strategy
+
+@strategy("second", label="second best", summary="The second best.", needs_objective=True)
+def second(pool, criteria, *, seed):
+    def rank(candidate):
+        return candidate.scores[criteria.leading], candidate.draw(f"{seed}")
+    groups = [sorted(group.candidates, key=rank) for group in pool.groups]
+    return [Choice(group[-2], group[-2].scores[criteria.leading]) for group in groups if group[1:]]
+
+@strategy("greedy", label="greedy", summary="Several per prompt.", needs_objective=True)
+def greedy(pool, criteria, *, seed):
+    return [Choice(candidate) for group in pool.groups for candidate in group.candidates]
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plugin with two strategies, forgotten after the test."""
+    STRATEGIES.names()
+    for attribute in ("_parts", "_sources"):
+        monkeypatch.setattr(STRATEGIES, attribute, dict(getattr(STRATEGIES, attribute)))
+    (tmp_path / "strategies_plugin.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("HEIRLOOM_PLUGINS", "strategies_plugin")
+    monkeypatch.delitem(sys.modules, "strategies_plugin", raising=False)
+    load_plugins()
+
+
+def test_a_plugin_brings_a_strategy(plugin: None) -> None:
+    """Bounds and keep hold for it as for `best`: sample 3 is too bad, q has no second."""
+    criteria = single(
+        "maximise", "long", where={"bad": {"at_most": 0.2}}, keep={"at_least": 9}, strategy="second"
+    )
+    assert str(criteria).endswith(", chosen by second")
+    assert STRATEGIES.get("second").control == "random"
+    pool = [candidate("p", sample) for sample in range(4)]
+    pool += [candidate("q", 0), candidate("r", 0), candidate("r", 1)]
+    scores = {
+        "long": scores_for(pool, [10.0, 30.0, 20.0, 90.0, 5.0, 8.0, 9.0]),
+        "bad": scores_for(pool, [0.0, 0.0, 0.0, 0.9, 0.0, 0.0, 0.0]),
+    }
+    (row,) = choose("second", pool, scores, criteria, seed=0)
+    assert (row["prompt_id"], row["sample"], row["score"]) == ("p", 2, 20.0)
+    assert (row["n_candidates"], row["n_ineligible"]) == (4, 1)
+
+
+def test_what_a_strategy_chooses_is_checked(plugin: None) -> None:
+    pool = [candidate("p", 0), candidate("p", 1)]
+    scores = {"long": scores_for(pool, [1.0, 2.0])}
+    with pytest.raises(HeirloomError, match="'greedy' chose twice for this prompt: teacher t"):
+        choose("greedy", pool, scores, single("maximise", "long"), seed=0)
+    one = pool[:1]
+    scores = {"long": scores_for(one, [1.0])}
+    criteria = single("maximise", "long", keep={"fraction": 0.5}, strategy="greedy")
+    with pytest.raises(HeirloomError, match=r"keep needs the score .* strategy 'greedy'"):
+        choose("greedy", one, scores, criteria, seed=0)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
-from heirloom.study.config import Study
+from heirloom.study.config import Study, study_type
 from heirloom.study.parse import parse_study
-from heirloom.study.plan import make_plan, plan_record
+from heirloom.study.plan import make_plan
 from heirloom.support.errors import HeirloomError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -41,7 +41,7 @@ def test_shipped_studies_are_valid(path: Path) -> None:
     study = parse_study(content, root=ROOT)
     assert study.study == content["study"]
     # What is written out again is the same study: nothing is lost between file and report.
-    assert Study.model_validate(study.model_dump(mode="json")) == study
+    assert study_type().model_validate(study.model_dump(mode="json")) == study
 
 
 def test_there_is_a_default_study() -> None:
@@ -49,14 +49,14 @@ def test_there_is_a_default_study() -> None:
 
 
 def test_all_errors_come_at_once(raw: dict[str, Any]) -> None:
-    raw["generation"]["temprature"] = 0.9
+    raw["generate"]["temprature"] = 0.9
     raw["teachers"] = ["smolm2", "gemma3"]
-    raw["generation"]["k"] = 0
+    raw["generate"]["k"] = 0
     raw["prompts"]["instructions"]["sources"] = [{"path": "resources/prompts/gone.jsonl"}]
     problems = refusal(raw)
     expected = [
-        "generation.temprature: unknown key. Did you mean 'temperature'?",
-        "generation.k: Input should be greater than or equal to 1 (it is 0).",
+        "generate.temprature: unknown key. Did you mean 'temperature'?",
+        "generate.k: Input should be greater than or equal to 1 (it is 0).",
         "teachers[0]: 'smolm2' is not in models. Did you mean 'smollm2'?",
         "prompts.instructions.sources: no such file: resources/prompts/gone.jsonl. Relative paths "
         f"start from {ROOT}.",
@@ -68,14 +68,14 @@ def test_all_errors_come_at_once(raw: dict[str, Any]) -> None:
 
 
 def test_unknown_keys_at_every_depth(raw: dict[str, Any]) -> None:
-    raw["benchmark"] = raw["benchmarks"]
-    raw["benchmarks"]["text"]["max_tokens"] = 5
+    raw["profile"] = raw["profiling"]
+    raw["profiling"]["text"]["max_tokens"] = 5
     raw["models"]["smollm2"]["temlpate"] = "chat"
     raw["models"]["smollm2"]["sources"][0]["sha265"] = "x"
     raw["prompts"]["provoking"]["columns"]["txet"] = "x"
     assert sorted(refusal(raw)) == [
-        "benchmark: unknown key. Did you mean 'benchmarks'?",
-        "benchmarks.text.max_tokens: unknown key. Did you mean 'max_new_tokens'?",
+        "profile: unknown key. Did you mean 'profiling'?",
+        "profiling.text.max_tokens: unknown key. Did you mean 'max_new_tokens'?",
         "models.smollm2.sources[0].sha265: unknown key. Did you mean 'sha256'?",
         "models.smollm2.temlpate: unknown key. Did you mean 'template'?",
         "prompts.provoking.columns.txet: unknown key. Did you mean 'text'?",
@@ -83,9 +83,9 @@ def test_unknown_keys_at_every_depth(raw: dict[str, Any]) -> None:
 
 
 def test_missing_keys(raw: dict[str, Any]) -> None:
-    del raw["seed"], raw["benchmarks"]["toxicity"]["metric"], raw["prompts"]["provoking"]["train"]
+    del raw["seed"], raw["profiling"]["toxicity"]["metric"], raw["prompts"]["provoking"]["train"]
     assert sorted(refusal(raw)) == [
-        "benchmarks.toxicity.metric: this key is missing.",
+        "profiling.toxicity.metric: this key is missing.",
         "prompts.provoking.train: this key is missing.",
         "seed: this key is missing.",
     ]
@@ -97,7 +97,7 @@ def test_an_empty_study_names_what_it_needs() -> None:
     assert problems == [
         f"{name}: this key is missing." for name in Study.model_fields if name in needed
     ]
-    assert {"study", "models", "teachers", "bases", "benchmarks"} <= needed
+    assert {"study", "models", "teachers", "bases", "profiling"} <= needed
 
 
 @pytest.mark.parametrize("name", ["My-Study", "a_b", "a--b", "-a", "a.b", "a/b", "../a", "", "é"])
@@ -132,7 +132,7 @@ def test_references_are_checked(raw: dict[str, Any]) -> None:
     raw["metrics"]["mtld"]["function"] = "mltd"
     raw["objectives"]["length"] |= {"metric": "lenght", "measured_by": "text.lenght"}
     raw["objectives"]["toxicity"]["prompts"] = "provokin"
-    raw["benchmarks"]["toxicity"] |= {"metric": "toxic", "prompts": "provokings"}
+    raw["profiling"]["toxicity"] |= {"metric": "toxic", "prompts": "provokings"}
     problems = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in refusal(raw)}
     assert problems["bases[0]"].startswith("'gpt' is not in models. Known: gemma3, smollm2.")
     hints = {
@@ -142,8 +142,8 @@ def test_references_are_checked(raw: dict[str, Any]) -> None:
         "objectives.length.metric": "'length'",
         "objectives.length.measured_by": "'text.length'",
         "objectives.toxicity.prompts": "'provoking'",
-        "benchmarks.toxicity.metric": "'toxicity'",
-        "benchmarks.toxicity.prompts": "'provoking'",
+        "profiling.toxicity.metric": "'toxicity'",
+        "profiling.toxicity.prompts": "'provoking'",
     }
     assert set(problems) == {"bases[0]", *hints}
     for path, hint in hints.items():
@@ -152,22 +152,22 @@ def test_references_are_checked(raw: dict[str, Any]) -> None:
 
 def test_what_no_benchmark_measures_cannot_be_followed(raw: dict[str, Any]) -> None:
     """Without the toxicity benchmark there is no toxicity.emt."""
-    del raw["benchmarks"]["toxicity"]
+    del raw["profiling"]["toxicity"]
     (problem,) = refusal(raw)
     assert problem.startswith("objectives.toxicity.measured_by: 'toxicity.emt' is not in what")
 
 
 def test_a_benchmark_can_be_left_out(raw: dict[str, Any]) -> None:
-    del raw["objectives"]["toxicity"], raw["benchmarks"]["toxicity"]
+    del raw["objectives"]["toxicity"], raw["profiling"]["toxicity"]
     study = parse_study(raw, root=ROOT)
     run = [name for name, options in study.benchmarks if options is not None]
     assert "text" in run and "toxicity" not in run
 
 
 def test_a_key_that_moved_into_the_profile_says_so(raw: dict[str, Any]) -> None:
-    raw["generation"]["shards"] = 2
+    raw["generate"]["shards"] = 2
     (problem,) = refusal(raw)
-    assert problem.startswith("generation.shards: unknown key. How many jobs share the work is up")
+    assert problem.startswith("generate.shards: unknown key. How many jobs share the work is up")
     assert "set-scatter" in problem
 
 
@@ -177,19 +177,19 @@ def test_the_size_of_a_model_is_no_part_of_the_plan(raw: dict[str, Any]) -> None
     raw["models"]["smollm2"]["parameters"] = 1.35e8
     stated = parse_study(raw, root=ROOT)
     assert stated.models["smollm2"].parameters == 1.35e8
-    assert plan_record(stated, make_plan(stated)) == plan_record(before, make_plan(before))
+    assert make_plan(stated).record() == make_plan(before).record()
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("generation", "temperature", -0.1),
-        ("generation", "top_p", 0),
-        ("generation", "top_p", 1.1),
-        ("finetuning", "learning_rate", 0),
-        ("finetuning", "seeds", []),
-        ("finetuning", "max_length", 15),
-        ("finetuning", "epochs", "two"),
+        ("generate", "temperature", -0.1),
+        ("generate", "top_p", 0),
+        ("generate", "top_p", 1.1),
+        ("finetune", "learning_rate", 0),
+        ("finetune", "seeds", []),
+        ("finetune", "max_length", 15),
+        ("finetune", "epochs", "two"),
     ],
 )
 def test_bounds(raw: dict[str, Any], section: str, key: str, value: Any) -> None:
@@ -201,11 +201,11 @@ def test_bounds(raw: dict[str, Any], section: str, key: str, value: Any) -> None
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("generation", "temperature", 0),
-        ("generation", "top_p", 1),
-        ("generation", "top_k", 0),
-        ("finetuning", "max_length", 16),
-        ("finetuning", "epochs", 0.5),
+        ("generate", "temperature", 0),
+        ("generate", "top_p", 1),
+        ("generate", "top_k", 0),
+        ("finetune", "max_length", 16),
+        ("finetune", "epochs", 0.5),
     ],
 )
 def test_bounds_are_inclusive(raw: dict[str, Any], section: str, key: str, value: Any) -> None:
@@ -260,7 +260,7 @@ def test_sources_of_a_wrong_kind(raw: dict[str, Any], value: Any) -> None:
     assert problems and all(p.startswith("models.smollm2.sources") for p in problems)
 
 
-@pytest.mark.parametrize("key", ["models", "teachers", "pools", "prompts", "metrics", "benchmarks"])
+@pytest.mark.parametrize("key", ["models", "teachers", "pools", "prompts", "metrics", "profiling"])
 @pytest.mark.parametrize("value", [5, "text", None, [{}], {"a": 5}])
 def test_sections_of_a_wrong_kind(raw: dict[str, Any], key: str, value: Any) -> None:
     """Whatever is wrong is a refusal, never a traceback."""
@@ -287,16 +287,16 @@ def test_lists_of_models_are_sets(raw: dict[str, Any], key: str, value: Any) -> 
 
 def test_data_that_nothing_defines_is_named_with_its_key(raw: dict[str, Any]) -> None:
     raw["data"] = {"hellaswag": {"sources": [{"path": "resources/prompts/instructions.jsonl"}]}}
-    raw["benchmarks"] = {
+    raw["profiling"] = {
         "calibration": {"hellaswag": "hellaswga"},
         "general": {"tasks": {"boolq": "hellaswag", "rte": "none"}},
         "bbq": {"data": ["hellaswag", "helaswag"]},
     }
     raw["objectives"] = {}
     assert sorted(refusal(raw)) == [
-        "benchmarks.bbq.data[1]: 'helaswag' is not in data. Did you mean 'hellaswag'?",
-        "benchmarks.calibration.hellaswag: 'hellaswga' is not in data. Did you mean 'hellaswag'?",
-        "benchmarks.general.tasks.rte: 'none' is not in data. Known: hellaswag.",
+        "profiling.bbq.data[1]: 'helaswag' is not in data. Did you mean 'hellaswag'?",
+        "profiling.calibration.hellaswag: 'hellaswga' is not in data. Did you mean 'hellaswag'?",
+        "profiling.general.tasks.rte: 'none' is not in data. Known: hellaswag.",
     ]
 
 
@@ -310,7 +310,7 @@ def test_a_data_file_that_is_not_there(raw: dict[str, Any]) -> None:
 def test_a_study_may_profile_alone(raw: dict[str, Any]) -> None:
     alone = {key: raw[key] for key in ("title", "seed", "models", "data")}
     alone |= {"study": "alone", "teachers": [], "bases": []}
-    alone["benchmarks"] = {"calibration": {"hellaswag": "hellaswag"}}
+    alone["profiling"] = {"calibration": {"hellaswag": "hellaswag"}}
     plan = make_plan(parse_study(alone, root=ROOT))
     assert plan.datasets == {}
     assert {name: model.role for name, model in plan.models.items()} == {
@@ -392,7 +392,7 @@ def test_several_metrics_are_checked(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"candidates": [1, 5]}, "ablation.candidates[1]: 5 is not fewer than generation.k, 5."),
+        ({"candidates": [1, 5]}, "ablation.candidates[1]: 5 is not fewer than generate.k, 5."),
         ({"candidates": [2, 2]}, "ablation.candidates: Value error, 2 is named twice"),
         ({"candidates": []}, "ablation.candidates: "),
         ({"candidates": [0]}, "ablation.candidates[0]: "),

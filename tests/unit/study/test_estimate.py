@@ -60,7 +60,7 @@ def test_students_train_on_prompts_and_completions(plan: Record) -> None:
 
 
 def test_longer_examples_than_max_length_are_counted_as_that_and_epochs_as_often() -> None:
-    work = named(work_of(plan_of(finetuning={"max_length": 100, "epochs": 3})))
+    work = named(work_of(plan_of(finetune={"max_length": 100, "epochs": 3})))
     assert work["finetune", "smollm2.length-multi.s1"].trained == 3 * 52 * 100
 
 

@@ -1,10 +1,10 @@
-"""What jobs ask for, by hand and beside what jobs took."""
+"""Resources that jobs ask for, by hand and against what jobs took."""
 
 from pathlib import Path
 
 import pytest
 
-from heirloom.study.job_size import count_parameters, finetuning, inference
+from heirloom.study.job_size import Inference, Training, count_parameters
 
 # 12 * 128^2 * 8^3: eight layers of width 1,024, by the estimate that the formulas rest on.
 EIGHT_LAYERS = 100_663_296
@@ -12,8 +12,8 @@ EIGHT_LAYERS = 100_663_296
 
 def test_inference_by_hand() -> None:
     """Ten sequences of 100 tokens; a cache of 2 * 8 * 128 * 8 = 16,384 numbers a token."""
-    need = inference(
-        EIGHT_LAYERS, dtype="bfloat16", sequences=10, length=100, tokens=1_000_000, merged=True
+    need = Inference(sequences=10, length=100, tokens=1_000_000, merged=True).need(
+        EIGHT_LAYERS, "bfloat16"
     )
     # 2 * 4 * 100.663296 MB of weights, and 1,000 * 16,384 * 4 bytes = 65.536 MB of cache.
     assert need.memory_mb == 1200 + 871  # 805.306 + 65.536, rounded up
@@ -29,7 +29,7 @@ def test_inference_by_hand() -> None:
 
 def test_finetuning_by_hand() -> None:
     """Two examples of 50 tokens; 34 * 128 * 8^2 = 278,528 activations a token."""
-    need = finetuning(EIGHT_LAYERS, dtype="float32", examples=2, length=50, tokens=1_000_000)
+    need = Training(examples=2, length=50, tokens=1_000_000).need(EIGHT_LAYERS, "float32")
     # 4 * (100.663296 + 100 * 0.278528) MB
     assert need.memory_mb == 1200 + 515  # 514.06
     assert need.gpu_mb == 1000 + 515
@@ -44,7 +44,7 @@ def test_finetuning_by_hand() -> None:
     ids=["llama2-7b", "llama2-13b", "mixtral-8x7b", "command-r-plus"],
 )
 def test_gpus_of_80_gb_for_the_teachers_of_the_paper(parameters: float, gpus: int) -> None:
-    need = inference(int(parameters), dtype="auto", sequences=256, length=768, tokens=1)
+    need = Inference(sequences=256, length=768, tokens=1).need(int(parameters), "auto")
     assert need.gpus(80_000) == gpus
 
 
@@ -53,13 +53,13 @@ def test_gpus_of_80_gb_for_the_teachers_of_the_paper(parameters: float, gpus: in
 )
 def test_more_is_asked_for_than_was_taken(parameters: int, measured: int) -> None:
     """The peaks of the default study's teachers, 80 sequences at once, in MB."""
-    need = inference(parameters, dtype="auto", sequences=80, length=256, tokens=1)
+    need = Inference(sequences=80, length=256, tokens=1).need(parameters, "auto")
     assert measured < need.memory_mb < 2 * measured
 
 
 def test_more_is_asked_for_than_a_student_took() -> None:
     """SmolLM2-135M, two examples of at most 512 tokens at once: 2,427 MB."""
-    need = finetuning(134_515_008, dtype="auto", examples=2, length=512, tokens=1)
+    need = Training(examples=2, length=512, tokens=1).need(134_515_008, "auto")
     assert 2427 < need.memory_mb < 2 * 2427
 
 

@@ -9,7 +9,7 @@ import yaml
 
 from heirloom.study.config import Study
 from heirloom.study.parse import parse_study
-from heirloom.study.plan import Dataset, Model, make_plan, plan_record
+from heirloom.study.plan import VERSION, Dataset, Model, Plan, make_plan
 from heirloom.support.errors import HeirloomError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,7 +19,7 @@ def study(**changes: Any) -> Study:
     """The default study with other values under some of its keys; all pools, and no ablation."""
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     # They name a pool, and some studies here have none.
-    del raw["benchmarks"]["judge"], raw["ablation"], raw["objectives"]["toxicity"]["pools"]
+    del raw["profiling"]["judge"], raw["ablation"], raw["objectives"]["toxicity"]["pools"]
     return parse_study({**raw, **changes}, root=ROOT)
 
 
@@ -68,7 +68,7 @@ def test_models_of_the_default_study() -> None:
     for dataset, control in controls.items():
         student = f"smollm2.{dataset}.s1"
         expected[student] = Model(
-            student, "student", "smollm2", dataset, 1, control and f"smollm2.{control}.s1"
+            student, "student", "smollm2", dataset, 1, control and f"smollm2.{control}.s1", "lora"
         )
     assert plan.models == expected
     assert list(plan.students) == [f"smollm2.{dataset}.s1" for dataset in plan.datasets]
@@ -135,7 +135,7 @@ def test_a_base_that_is_no_teacher() -> None:
 def test_two_seeds() -> None:
     """A student's control has its own seed."""
     once, twice = (
-        make_plan(small(finetuning={"seeds": seeds})).students for seeds in ([1], [1, 7])
+        make_plan(small(finetune={"seeds": seeds})).students for seeds in ([1], [1, 7])
     )
     assert len(twice) == 2 * len(once)
     assert set(once) < set(twice)
@@ -177,7 +177,7 @@ def test_naming_the_training_prompts_changes_nothing() -> None:
 def test_every_best_set_has_a_control_that_differs_in_selection_alone(
     changes: dict[str, Any],
 ) -> None:
-    plan = make_plan(study(finetuning={"seeds": [1, 2]}, **changes))
+    plan = make_plan(study(finetune={"seeds": [1, 2]}, **changes))
     best = [d for d in plan.datasets.values() if d.selection == "best"]
     assert best
     for dataset in best:
@@ -200,23 +200,11 @@ def test_two_training_sets_of_one_name() -> None:
         make_plan(study(pools={"multi": list(BOTH), "provoking-multi": list(BOTH)}))
 
 
-def test_the_record_is_json_and_has_what_the_report_reads() -> None:
-    default = study()
-    record = json.loads(json.dumps(plan_record(default, make_plan(default))))
-    assert record["study"] == "pocket" and record["seed"] == 17
-    assert {"text", "toxicity", "crows_pairs"} <= set(record["benchmarks"])
-    assert record["k"] == 5
-    assert record["objectives"]["length"] == {
-        "summary": "maximise length",
-        "metric": "length",
-        "direction": "maximise",
-        "metrics": {"length": {"direction": "maximise", "weight": 1.0}},
-        "where": {},
-        "keep": None,
-        "prompts": "instructions",
-        "measured_by": "text.length",
-    }
-    assert record["objectives"]["toxicity"]["prompts"] == "provoking"
+def test_a_plan_is_written_and_read_back(tmp_path: Path) -> None:
+    plan = make_plan(study())
+    plan.write(tmp_path / "plan.json")
+    assert Plan.read(tmp_path / "plan.json") == plan
+    record = json.loads((tmp_path / "plan.json").read_text(encoding="utf-8"))
     assert record["datasets"]["toxicity-multi"] == {
         "id": "toxicity-multi",
         "selection": "best",
@@ -235,8 +223,34 @@ def test_the_record_is_json_and_has_what_the_report_reads() -> None:
         "dataset": "passive-gemma3",
         "seed": 1,
         "control": None,
+        "method": "lora",
     }
-    assert record["config"]["generation"]["k"] == 5
+    assert record["config"]["generate"]["k"] == 5
+
+
+def test_a_plan_says_what_the_report_reads() -> None:
+    plan = make_plan(study())
+    assert (plan.name, plan.seed, plan.k) == ("pocket", 17, 5)
+    assert {"text", "toxicity", "crows_pairs"} <= set(plan.benchmarks)
+    # The prompts of an objective that names none are the training prompts.
+    assert plan.objectives["length"].prompts == "instructions"
+    assert plan.objectives["toxicity"].prompts == "provoking"
+    assert plan.pools == [
+        ("gemma3", "instructions"),
+        ("gemma3", "provoking"),
+        ("smollm2", "instructions"),
+        ("smollm2", "provoking"),
+    ]
+
+
+@pytest.mark.parametrize("version", [2, None])
+def test_a_plan_of_another_version_is_refused(tmp_path: Path, version: int | None) -> None:
+    """Version 2 named the sections of the study file otherwise; before that there was none."""
+    file = tmp_path / "plan.json"
+    record = make_plan(study()).record() | {"version": version}
+    file.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(HeirloomError, match=rf"plan\.json was written .* this is {VERSION}"):
+        Plan.read(file)
 
 
 LENGTH = {"metric": "length", "direction": "maximise", "measured_by": "text.length"}
@@ -283,12 +297,12 @@ def test_an_ablation_adds_sets_of_fewer_candidates() -> None:
 def test_both_directions_of_a_metric() -> None:
     objectives = {"long": LENGTH, "short": {**LENGTH, "direction": "minimise"}}
     default = study(objectives=objectives)
-    record = plan_record(default, make_plan(default))
-    assert {n: o["direction"] for n, o in record["objectives"].items()} == {
+    plan = make_plan(default)
+    assert {n: o.direction_of_leading for n, o in plan.objectives.items()} == {
         "long": "maximise",
         "short": "minimise",
     }
-    assert {"long-multi", "short-multi", "random-multi"} <= set(record["datasets"])
+    assert {"long-multi", "short-multi", "random-multi"} <= set(plan.datasets)
 
 
 @pytest.mark.parametrize(
@@ -313,7 +327,7 @@ def test_a_set_of_fewer_prompts_has_a_control_of_the_same(limits: dict[str, Any]
     assert learners == ["smollm2"]
 
 
-def test_the_record_of_an_objective_of_several_metrics() -> None:
+def test_an_objective_of_several_metrics() -> None:
     """The first metric is the one that the report shows and that `measured_by` measures."""
     objective = {
         "metrics": {
@@ -324,14 +338,12 @@ def test_the_record_of_an_objective_of_several_metrics() -> None:
         "measured_by": "text.length",
     }
     default = study(objectives={"both": objective})
-    record = plan_record(default, make_plan(default))["objectives"]["both"]
-    assert record["summary"] == (
+    both = make_plan(default).objectives["both"]
+    assert str(both) == (
         "maximise length (weight 2) and minimise toxicity (weight 1) with mtld at least 40 and at "
         "most 200"
     )
-    assert (record["metric"], record["direction"]) == ("length", "maximise")
-    assert record["metrics"]["toxicity"] == {"direction": "minimise", "weight": 1.0}
-    assert record["where"] == {"mtld": {"at_least": 40.0, "at_most": 200.0}}
+    assert (both.leading, both.direction_of_leading) == ("length", "maximise")
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ CONFIG = Path(__file__).parents[3] / "config"
 
 
 def test_schema_is_up_to_date() -> None:
-    assert (CONFIG / "schema.json").read_text() == schema_text(), "run `make schema`"
+    assert (CONFIG / "schema.json").read_text() == schema_text(), "run `make docs`"
 
 
 def test_manual_is_up_to_date() -> None:
     manual = (CONFIG / "README.md").read_text()
-    assert manual == manual_text(manual), "run `make schema`"
+    assert manual == manual_text(manual), "run `make docs`"
 
 
 def test_manual_explains_every_key() -> None:

@@ -1,0 +1,88 @@
+"""Draw the map of the house into CONTRIBUTING.md, from the imports in the code.
+
+    python docs/draw_map.py    (make docs)
+
+A test fails when the map in the file is not the one that the code gives.
+"""
+
+import re
+from pathlib import Path
+
+import grimp
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = ROOT / "CONTRIBUTING.md"
+PACKAGE = "heirloom"
+_MAP = re.compile(r"(<!-- map -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def package_imports() -> dict[str, set[str]]:
+    """Packages of the library to those that they import."""
+    graph = grimp.build_graph(PACKAGE, cache_dir=None)
+    packages = sorted(graph.find_children(PACKAGE))
+    for package in packages:
+        graph.squash_module(package)
+    return {
+        _short(package): {
+            _short(imported)
+            for imported in graph.find_modules_directly_imported_by(package)
+            if imported in packages and imported != package
+        }
+        for package in packages
+    }
+
+
+def street(imports: dict[str, set[str]]) -> list[str]:
+    """Packages in an order in which each comes after all that it imports.
+
+    Raises:
+        graphlib.CycleError: Two packages import each other.
+    """
+    from graphlib import TopologicalSorter
+
+    sorter = TopologicalSorter(imports)
+    sorter.prepare()
+    order: list[str] = []
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        order += ready
+        sorter.done(*ready)
+    return order
+
+
+def needed(imports: dict[str, set[str]]) -> dict[str, set[str]]:
+    """The imports without those that follow from others (the transitive reduction)."""
+
+    def reached(package: str) -> set[str]:
+        return set().union(*({i} | reached(i) for i in imports[package]))
+
+    return {
+        package: direct - set().union(*(reached(imported) for imported in direct))
+        for package, direct in imports.items()
+    }
+
+
+def map_text() -> str:
+    """The map as a Mermaid diagram: a box per package, an arrow from what is imported."""
+    imports = package_imports()
+    lines = ["```mermaid", "flowchart LR"]
+    for package in street(imports):
+        doc = (ROOT / PACKAGE / package / "__init__.py").read_text(encoding="utf-8")
+        first = doc.removeprefix('"""').partition("\n")[0].removesuffix('"""').rstrip(".")
+        lines.append(f'    {package}["<b>{package}</b><br>{first}"]')
+    for package, direct in needed(imports).items():
+        lines += [f"    {imported} --> {package}" for imported in sorted(direct)]
+    return "\n".join([*lines, "```", ""])
+
+
+def with_map(page: str) -> str:
+    """A page with the map between its markers drawn anew."""
+    return _MAP.sub(lambda found: found[1] + map_text() + found[2], page)
+
+
+def _short(module: str) -> str:
+    return module.removeprefix(f"{PACKAGE}.")
+
+
+if __name__ == "__main__":
+    FILE.write_text(with_map(FILE.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,0 +1,226 @@
+"""Every student against its base and against its control, and the families of tests they form."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from heirloom.analyse.effects import REFERENCES, Reference
+from heirloom.analyse.frames import unique
+from heirloom.analyse.main_metrics import main_among
+from heirloom.analyse.results import Results
+from heirloom.profiling import BENCHMARKS, Metric
+from heirloom.statistics.comparisons import Comparison, compare, holm
+from heirloom.study.plan import Dataset, Plan
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+
+#: The family of tests that a study is made for: every steered metric against its control.
+STEERING = "steering"
+#: The same of students of fewer candidates.
+ABLATION = "ablation"
+
+_NOTHING = Comparison(None, None, None, 0, 0)
+
+
+@dataclass(frozen=True)
+class Versus:
+    """A student against one reference on one metric, and the family of tests it belongs to.
+
+    Attributes:
+        gap: The difference.
+        percent: The change in percent; of nothing where the metric is not on a ratio scale.
+        family: Name of the family, "" if none.
+        tests: Number of tests in the family.
+        p_holm: The p value corrected for them.
+    """
+
+    gap: Comparison = _NOTHING
+    percent: Comparison = _NOTHING
+    family: str = ""
+    tests: int = 0
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A student on one metric.
+
+    Attributes:
+        student: Id of the student without its seed.
+        unit: Unit of the metric.
+        relative: Whether changes in percent are meaningful.
+        against: The student against its base and against its control.
+    """
+
+    student: str
+    benchmark: str
+    metric: str
+    unit: str
+    relative: bool
+    against: Mapping[Reference, Versus]
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Benchmark and metric."""
+        return self.benchmark, self.metric
+
+
+def compare_models(
+    results: Results, metrics: Collection[tuple[str, str]] | None = None
+) -> list[Compared]:
+    """Compare every student with its base and its control.
+
+    The models of a student, one per seed, are pooled. Each is compared with the control of its own
+    seed, and with the base.
+
+    Args:
+        results: The study's results.
+        metrics: The (benchmark, metric) pairs to compare; None: all that the profiles have.
+
+    Returns:
+        One item per student and metric, one student after the other, metrics in the order of its
+        profiles. Metrics that are not to be compared are left out.
+
+    Raises:
+        HeirloomError: A profile reports a metric that its records do not carry, or that its
+            benchmark does not define.
+    """
+    plan, profiles = results.plan, results.profiles
+    found: dict[tuple[str, str, str], Compared] = {}
+    for benchmark in plan.benchmarks:
+        # All models of one metric, then the next: base and controls serve several students.
+        for metric in unique(
+            name for student in plan.students for name in profiles[student][benchmark].metrics
+        ):
+            if metrics is None or (benchmark, metric) in metrics:
+                for compared in _compare_on(results, benchmark, metric):
+                    found[compared.student, benchmark, metric] = compared
+    return [
+        found[key]
+        for student, models in plan.students_by_seed.items()
+        for benchmark in plan.benchmarks
+        for metric in profiles[models[0]][benchmark].metrics
+        if (key := (student, benchmark, metric)) in found
+    ]
+
+
+def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compared]:
+    """Compare every student that has this metric."""
+    definition = _definition(benchmark, metric)
+    if not definition.compared:
+        return
+    plan = results.plan
+    fields, statistic = definition.uses(metric)
+    examples = _examples_of(results, benchmark, metric, definition)
+
+    def versus(models: Sequence[str], references: Sequence[str | None]) -> Versus:
+        named = [model for model in references if model]
+        if len(named) < len(references):
+            return Versus()
+        gap, percent = compare(
+            [examples(model) for model in models],
+            [examples(model) for model in named],
+            statistic,
+            fields,
+            seed=plan.seed,
+        )
+        return Versus(gap, percent if definition.relative else _NOTHING)
+
+    for student, models in plan.students_by_seed.items():
+        entry = results.profiles[models[0]][benchmark].metrics.get(metric)
+        if entry is not None:
+            bases = unique(plan.models[model].base for model in models)
+            controls = unique(plan.models[model].control for model in models)
+            yield Compared(
+                student=student,
+                benchmark=benchmark,
+                metric=metric,
+                unit=entry["unit"],
+                relative=definition.relative,
+                against={"base": versus(models, bases), "control": versus(models, controls)},
+            )
+
+
+def _definition(benchmark: str, metric: str) -> Metric:
+    try:
+        return BENCHMARKS.get(benchmark).metrics[metric]
+    except KeyError:
+        raise HeirloomError(
+            f"the profiles report {benchmark}.{metric}, which the benchmark {benchmark} does not "
+            "define any more. Delete the profiles of that benchmark and run again."
+        ) from None
+
+
+def _examples_of(
+    results: Results, benchmark: str, metric: str, definition: Metric
+) -> Callable[[str], Mapping[str, Record]]:
+    """Model to its examples of a metric by id."""
+    fields, _ = definition.uses(metric)
+
+    @cache
+    def examples(model: str) -> Mapping[str, Record]:
+        records = [r for r in results.records[model][benchmark] if definition.selects(r)]
+        for field in fields:
+            if records and not any(field in record for record in records):
+                raise HeirloomError(
+                    f"{results.paths.records(model, benchmark)} has no field {field!r}, which "
+                    f"{benchmark}.{metric} is computed from. Delete the profiles of that benchmark "
+                    "and run again."
+                )
+        return {record["id"]: record for record in records}
+
+    return examples
+
+
+def correct(plan: Plan, comparisons: Sequence[Compared]) -> list[Compared]:
+    """Sort comparisons into families of tests and correct their p values by Holm's method.
+
+    A family is all students' main metrics of one benchmark against one reference, or `STEERING`,
+    every steered student's own objective against its control (`ABLATION` for students of fewer
+    candidates). Other comparisons have no family.
+    """
+    main = set(main_among(plan, (compared.pair for compared in comparisons)))
+    corrected = list(comparisons)
+    for reference in REFERENCES:
+        families: dict[str, list[tuple[int, float]]] = {}
+        for index, compared in enumerate(comparisons):
+            p = compared.against[reference].gap.p
+            family = _family(plan, compared, reference, main)
+            if p is not None and family:
+                families.setdefault(family, []).append((index, p))
+        for family, members in families.items():
+            p_values = holm([p for _, p in members])
+            for (index, _), p_holm in zip(members, p_values, strict=True):
+                against = corrected[index].against
+                versus = replace(
+                    against[reference], family=family, tests=len(members), p_holm=p_holm
+                )
+                corrected[index] = replace(corrected[index], against={**against, reference: versus})
+    return corrected
+
+
+def _family(
+    plan: Plan, compared: Compared, reference: Reference, main: Collection[tuple[str, str]]
+) -> str:
+    """Family of a comparison, "" if it has none."""
+    if reference == "control" and steers(plan, compared.student, *compared.pair):
+        return ABLATION if of_fewer_candidates(plan, compared.student) else STEERING
+    return compared.benchmark if compared.pair in main else ""
+
+
+def trained_on(plan: Plan, student: str) -> Dataset:
+    """The training set of a student without its seed."""
+    return plan.datasets[plan.models[plan.students_by_seed[student][0]].trained_on]
+
+
+def of_fewer_candidates(plan: Plan, student: str) -> bool:
+    """Tell if a student, without its seed, belongs to the ablation."""
+    return trained_on(plan, student).k is not None
+
+
+def steers(plan: Plan, student: str, benchmark: str, metric: str) -> bool:
+    """Tell if a student, without its seed, was steered towards what this metric measures."""
+    objective = trained_on(plan, student).objective
+    if objective is None:
+        return False
+    return plan.objectives[objective].measured_by == f"{benchmark}.{metric}"

@@ -1,0 +1,73 @@
+"""Back end `auto`: the one place that says which back end a study gets that names none."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heirloom.generate.backends import Backend, backend
+from heirloom.generate.backends.openvino import OpenVino, convert, installed
+from heirloom.generate.backends.transformers import Transformers
+from heirloom.generate.model import LanguageModel, Weights
+from heirloom.generate.request import Completion, Prompt, Request
+
+if TYPE_CHECKING:
+    from heirloom.generate.decoders import Decoder
+
+
+@backend("auto")
+class Auto(Backend):
+    """OpenVINO on a processor, if it is installed and can run the model, else transformers.
+
+    int8-quantised weights are OpenVINO's on any machine.
+    """
+
+    weights = ("model", "int8")
+
+    def require(self, weights: Weights) -> None:
+        """Refuse int8-quantised weights without OpenVINO."""
+        if weights == "int8":
+            OpenVino().require(weights)
+
+    def choice(self, model: LanguageModel) -> OpenVino | Transformers:
+        """Return the back end for a model. Trying if OpenVINO can run it takes seconds."""
+        if model.engine.weights == "int8":
+            return OpenVino()
+        return model.keep("auto", lambda: self._try(model))
+
+    def _try(self, model: LanguageModel) -> OpenVino | Transformers:
+        if model.device.type != "cpu":
+            reason = "there is a GPU"
+        elif not installed():
+            reason = "OpenVINO is not installed"
+        else:
+            from heirloom.generate.decoders.openvino_runtime import UnconvertibleError
+
+            try:
+                convert(model)
+                return OpenVino()
+            except UnconvertibleError as error:
+                reason = f"it cannot be converted to OpenVINO: {error}"
+        Transformers().decoder(model, reason)
+        return Transformers()
+
+    def identity(self, model: LanguageModel) -> Mapping[str, str]:
+        """Return the identity of the back end that is chosen."""
+        return self.choice(model).identity(model)
+
+    def decoder(self, model: LanguageModel) -> "Decoder":
+        """Return the decoder of the back end that is chosen."""
+        return self.choice(model).decoder(model)
+
+    def generate(
+        self,
+        model: LanguageModel,
+        prompts: Sequence[Prompt],
+        request: Request,
+        *,
+        work: Path,
+        shard: int,
+        shards: int,
+    ) -> list[Completion]:
+        """See `Backend.generate`."""
+        chosen = self.choice(model)
+        return chosen.generate(model, prompts, request, work=work, shard=shard, shards=shards)

@@ -1,0 +1,125 @@
+"""One way to complete prompts, whatever the model: here with a back end, or behind an endpoint."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from heirloom.fetch.notes import locate, trusts_code
+from heirloom.generate import endpoint as endpoints
+from heirloom.generate.backends import BACKENDS, Backend
+from heirloom.generate.endpoint import RemoteModel, remote_model
+from heirloom.generate.model import AUTO, Engine, LanguageModel, load_model, load_shape
+from heirloom.generate.request import Prompt, Request
+from heirloom.generate.templates import PromptTemplate
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+
+
+def open_model(
+    note: str | Path,
+    *,
+    name: str,
+    prompt_template: PromptTemplate,
+    adapter: str | Path | None = None,
+    dtype: str = "auto",
+    engine: Engine = AUTO,
+    only_generates: bool = False,
+) -> LanguageModel | RemoteModel:
+    """Open the model that a note of the fetch stage describes.
+
+    Args:
+        note: The note. One of an endpoint needs no more than name and template.
+        name: The model's name in the study.
+        prompt_template: Form in which it is shown an instruction.
+        adapter: As in `load_model`, and so is `dtype`.
+        dtype: Number format.
+        engine: Back end and weights to generate with.
+        only_generates: Nothing else is asked of it, so that where the back end reads the weights
+            itself they are not loaded here.
+
+    Raises:
+        HeirloomError: A file is missing or damaged, or the back end cannot run here.
+    """
+    remote = remote_model(note, name=name, prompt_template=prompt_template)
+    if remote is not None:
+        return remote
+    backend = require(engine)
+    if only_generates and backend.loads_weights and adapter is None:
+        return load_shape(
+            locate(note), name=name, prompt_template=prompt_template, dtype=dtype, engine=engine
+        )
+    return load_model(
+        locate(note),
+        name=name,
+        prompt_template=prompt_template,
+        adapter=adapter,
+        dtype=dtype,
+        engine=engine,
+        trust_remote_code=trusts_code(note),
+    )
+
+
+def require(engine: Engine) -> Backend:
+    """Return a back end that can run here.
+
+    Raises:
+        HeirloomError: It cannot, or not with these weights.
+    """
+    backend = BACKENDS.get(engine.backend)
+    if engine.weights not in backend.weights:
+        others = [name for name in BACKENDS.names() if engine.weights in BACKENDS.get(name).weights]
+        raise HeirloomError(
+            f"generate.weights: {engine.weights} is not possible with generate.backend: "
+            f"{engine.backend}: set backend to {' or '.join(others)}, or weights to "
+            f"{' or '.join(backend.weights)}."
+        )
+    backend.require(engine.weights)
+    return backend
+
+
+def identity(model: LanguageModel | RemoteModel) -> Mapping[str, str]:
+    """Return what determines a model's completions apart from model, prompts and request.
+
+    For `auto` this may convert the model, which takes seconds.
+    """
+    if isinstance(model, RemoteModel):
+        return model.identity
+    return BACKENDS.get(model.engine.backend).identity(model)
+
+
+def generate(
+    model: LanguageModel | RemoteModel,
+    prompts: Sequence[Prompt],
+    request: Request,
+    *,
+    work: Path,
+    shard: int = 0,
+    shards: int = 1,
+) -> list[Record]:
+    """Complete prompts, resuming where an earlier call with the same `work` folder was killed.
+
+    Args:
+        model: The model to sample from.
+        prompts: Prompts with distinct ids.
+        request: Number of samples, length, sampling and seed.
+        work: Folder for what is finished, the same for all shards. One that belongs to another
+            request, model or set of prompts is emptied first. As long as it is kept, the same call
+            generates nothing, whatever the number of shards. Completions from an endpoint are kept
+            in a folder of their own, see `RemoteModel`.
+        shard: Number of the share to do, from 0.
+        shards: Number of shares.
+
+    Returns:
+        One record per completion with the fields of `Completion`, ordered by the prompts given and
+        then by sample number.
+
+    Raises:
+        HeirloomError: The back end cannot run here, or the endpoint refuses or is dead.
+    """
+    if isinstance(model, RemoteModel):
+        made = endpoints.generate(model, prompts, request, shard=shard, shards=shards)
+    else:
+        backend = require(model.engine)
+        made = backend.generate(model, prompts, request, work=work, shard=shard, shards=shards)
+    found = {(completion.prompt_id, completion.sample): completion for completion in made}
+    order = [(prompt.id, sample) for prompt in prompts for sample in range(request.samples)]
+    return [found[place].record() for place in order if place in found]

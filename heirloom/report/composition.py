@@ -1,0 +1,47 @@
+"""What a study consists of, as the report tells it."""
+
+import pandas as pd
+
+from heirloom.study.plan import Dataset, Plan
+
+
+def trained_sets(plan: Plan) -> dict[str, Dataset]:
+    """Student to the training set that it was trained on."""
+    return {name: plan.datasets[model.trained_on] for name, model in plan.students.items()}
+
+
+def selections(plan: Plan) -> dict[str, int]:
+    """Selection strategy to the number of its training sets: controls first, then the others."""
+    found = [data.selection for data in plan.datasets.values()]
+    names = dict.fromkeys(["passive", "random", *found])
+    return {name: found.count(name) for name in names if name in found}
+
+
+def bases(plan: Plan) -> list[str]:
+    """Base models of all students, in the plan's order."""
+    return list(dict.fromkeys(model.artefact for model in plan.students.values()))
+
+
+def teachers(plan: Plan) -> list[str]:
+    """Teachers of all training sets, in the plan's order."""
+    return list(dict.fromkeys(name for data in plan.datasets.values() for name in data.teachers))
+
+
+def prompt_sets(plan: Plan) -> list[str]:
+    """Prompt sets that training sets are made from, in the plan's order."""
+    return list(dict.fromkeys(data.prompts for data in plan.datasets.values()))
+
+
+def pool_sizes(candidates: pd.DataFrame) -> tuple[dict[str, int], str]:
+    """Return the sizes of the pools of candidates.
+
+    Args:
+        candidates: The table `candidates`.
+
+    Returns:
+        Prompt set to its number of prompts with candidates, and the number of candidates per prompt
+        and teacher: "5", or "2 or 5" where teachers differ.
+    """
+    per_set = candidates.groupby("prompts", sort=False)["n_prompts"].max()
+    k = sorted(set(candidates["k"].astype(int)))
+    return {str(name): int(n) for name, n in per_set.items()}, " or ".join(map(str, k))

@@ -1,0 +1,65 @@
+"""What active inheritance changes: every objective's metric against the base."""
+
+import pandas as pd
+
+from heirloom.analyse.frames import rows_of
+from heirloom.report.composition import trained_sets
+from heirloom.report.figures import drawing, figure
+from heirloom.report.figures.rows import Row, in_one_unit, is_relative, measuring, row_of
+from heirloom.report.names import objective_label, student_label
+from heirloom.study.plan import Plan
+
+
+def _applies(plan: Plan) -> bool:
+    return any(data.objective for data in trained_sets(plan).values())
+
+
+@figure("figure1", title="Figure 1", order=10, applies=_applies)
+def figure1(changes: pd.DataFrame, plan: Plan) -> str:
+    """Draw what active inheritance changes: the paper's figure 1.
+
+    One panel per objective, change of the metric it is measured by against the base, for the
+    students trained on selected sets and for their random controls, with 95 % intervals.
+    """
+    panels = [
+        (objective_label(name, plan), in_one_unit(_bars(changes, plan, name)))
+        for name in plan.objectives
+    ] or [("No students", [])]
+    canvas, grid = drawing.grid(drawing.bar_heights(panels), 1)
+    for line, (heading, rows) in enumerate(panels):
+        axis = canvas.add_subplot(grid[line, 0])
+        drawing.bar_panel(axis, heading, rows, drawing.reach(rows))
+        axis.set_xlabel(drawing.against_base(is_relative(rows)), fontsize=9, color=drawing.INK)
+    return drawing.svg(
+        canvas,
+        "figure1",
+        "Change of each objective's metric against the base model",
+        drawing.described(panels),
+    )
+
+
+def _bars(changes: pd.DataFrame, plan: Plan, objective: str) -> list[Row]:
+    """Return the students of an objective, each above its control."""
+    measured = measuring(changes, plan, objective)
+    bars: list[Row] = []
+    shown: set[str] = set()
+    for row in rows_of(measured[measured["objective"] == objective]):
+        if plan.datasets[row.dataset].k:
+            continue  # fewer candidates: figure 5
+        text = _bar_label("best", row.student, plan)
+        bars.append(row_of(row, "base", text, row.source or "passive"))
+        control = measured[measured["student"] == row.control]
+        if len(control) and row.control not in shown:
+            shown.add(row.control)
+            text = _bar_label("random", row.control, plan)
+            bars.append(row_of(next(rows_of(control)), "base", text, "control"))
+    return bars
+
+
+def _bar_label(selection: str, student: str, plan: Plan) -> str:
+    """Return such as "best, single-source smollm2", after the base where there are several."""
+    model = plan.models[plan.students_by_seed[student][0]]
+    data = plan.datasets[model.trained_on]
+    source = "multi-source" if len(data.teachers) > 1 else "single-source"
+    pool = "" if data.pool == "multi" else f" {data.pool}"
+    return student_label(student, plan, dataset=f"{selection}, {source}{pool}")

@@ -1,0 +1,151 @@
+"""Findings about everything that nobody steered: passive inheritance, bias, abilities."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from heirloom.analyse.effects import Effect, Reference, effect
+from heirloom.analyse.frames import rows_of
+from heirloom.analyse.main_metrics import main_metrics
+from heirloom.profiling import BENCHMARKS
+from heirloom.profiling.labels import label
+from heirloom.report.findings.significance import LEVEL, significant
+from heirloom.report.names import student_label
+from heirloom.report.wording import count, effect_text, number, short_unit
+from heirloom.study.plan import Plan
+
+_CLEAREST = 6
+_CLEAREST_OF_BENCHMARK = 3
+
+_Tested = Sequence[tuple[Any, Effect]]
+
+
+def passive_findings(plan: Plan, changes: pd.DataFrame) -> list[str]:
+    """Return sentences about length, diversity, readability and toxicity of passive students.
+
+    Other benchmarks are in `benchmark_findings`.
+    """
+    main = [pair for pair in main_metrics(plan, changes) if _is_style(pair[0])]
+    passive = _rows_with(changes[changes["selection"] == "passive"], main)
+    tested = _tested(passive, "base")
+    if not tested:
+        return ["No passively trained student has an interval."]
+    return [
+        _odds(tested, tested, "base", "change", "in passively trained students"),
+        *_clearest(plan, tested, "base", _CLEAREST),
+    ]
+
+
+def benchmark_findings(plan: Plan, changes: pd.DataFrame) -> dict[str, list[str]]:
+    """Return, per benchmark, what moved there: bias, calibration, general abilities.
+
+    The first sentence against each reference counts the comparisons of main metrics that are
+    significant, the comparisons, categories included, whose interval excludes zero, and those that
+    would by chance; then come the clearest of the main metrics.
+    """
+    main = main_metrics(plan, changes)
+    found: dict[str, list[str]] = {}
+    for benchmark in plan.benchmarks:
+        of_benchmark = changes[changes["benchmark"] == benchmark]
+        if _is_style(benchmark) or of_benchmark.empty:
+            continue
+        sentences = []
+        references: list[tuple[Reference, str]] = [
+            ("base", "with the base"),
+            ("control", "with the random control"),
+        ]
+        for against, words in references:
+            tested = _tested(of_benchmark, against)
+            if tested:
+                of_main = _tested(_rows_with(of_benchmark, main), against)
+                sentences.append(_odds(of_main, tested, against, "comparison", words))
+                sentences += _clearest(plan, of_main, against, _CLEAREST_OF_BENCHMARK)
+        found[benchmark] = sentences or ["No student has an interval here."]
+    return found
+
+
+def _is_style(benchmark: str) -> bool:
+    """Return True for benchmarks of the models' own completions, whose metrics say what they are.
+
+    Changes of those in passive students are passive inheritance in the paper's sense.
+    """
+    return benchmark in BENCHMARKS and BENCHMARKS.get(benchmark).names_itself
+
+
+def _rows_with(changes: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> pd.DataFrame:
+    return changes[[(row.benchmark, row.metric) in pairs for row in rows_of(changes)]]
+
+
+def _tested(changes: pd.DataFrame, against: Reference) -> list[tuple[Any, Effect]]:
+    """Return the rows that have an interval against a reference, with their effect."""
+    effects = [(row, effect(row, against)) for row in rows_of(changes)]
+    return [(row, found) for row, found in effects if pd.notna(found.low)]
+
+
+def _odds(main: _Tested, tested: _Tested, against: Reference, noun: str, words: str) -> str:
+    """Return a sentence on significant main metrics, and on intervals that exclude zero.
+
+    Args:
+        main: The rows of main metrics among `tested`.
+        tested: All rows that have an interval.
+        against: The reference.
+        noun: What a row is called: "change".
+        words: Of whom, or with what.
+    """
+    clear = sum(significant(row, against) != 0 for row, _ in main)
+    moved = sum(found.verdict != 0 for _, found in tested)
+    among = f" of all {len(tested):,}, categories included," if len(tested) > len(main) else ""
+    return (
+        f"{clear} of {count(len(main), noun)} of main metrics {words} {_is(clear)} significant "
+        f"after Holm's correction (p < {LEVEL}). Without correction, {moved}{among} "
+        f"{_has(moved)} a 95 % interval that excludes zero; about {0.05 * len(tested):.1f} would "
+        "by chance alone."
+    )
+
+
+def _is(n: int) -> str:
+    return "is" if n == 1 else "are"
+
+
+def _has(n: int) -> str:
+    return "has" if n == 1 else "have"
+
+
+def _clearest(plan: Plan, tested: _Tested, against: Reference, most: int) -> list[str]:
+    """Return a sentence each on the significant effects that are clearest.
+
+    Those are furthest from zero in widths of their intervals.
+    """
+    moved = [(row, found) for row, found in tested if significant(row, against)]
+    # An interval without any width is as clear as can be.
+    moved.sort(key=lambda pair: -abs(pair[1].value) / max(pair[1].high - pair[1].low, 1e-12))
+    suffix = " against the control" if against == "control" else ""
+    return [
+        f"{student_label(row.student, plan)}: {label(row.benchmark, row.metric)} "
+        f"{effect_text(found)}{suffix}."
+        for row, found in moved[:most]
+    ]
+
+
+def resolution(changes: pd.DataFrame, pairs: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return, per benchmark, what its examples can resolve.
+
+    Half the width of the 95 % interval of the paired difference from the base, the median over
+    students: a true difference of that size is detected about every other time.
+
+    Args:
+        changes: The table of changes.
+        pairs: Benchmarks and metrics to tell of.
+    """
+    found: dict[str, list[str]] = {}
+    for benchmark, metric in pairs:
+        rows = changes[(changes["benchmark"] == benchmark) & (changes["metric"] == metric)]
+        widths = (rows["difference_vs_base_high"] - rows["difference_vs_base_low"]).dropna()
+        if not widths.empty:
+            found.setdefault(benchmark, []).append(
+                f"{label(benchmark, metric)} \u00b1 {number(widths.median() / 2)} "
+                f"{short_unit(rows['unit'].iloc[0])} "
+                f"(n = {int(rows['n'].median()):,})"
+            )
+    return {benchmark: "; ".join(parts) for benchmark, parts in found.items()}

@@ -1,0 +1,141 @@
+"""Every candidate for a prompt set, for the page's own search."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from heirloom.analyse.results import Results
+from heirloom.report.composition import teachers
+from heirloom.report.wording import count, number, truncated
+from heirloom.select.strategies import STRATEGIES
+from heirloom.study.plan import Dataset, Plan
+from heirloom.support.files import Record
+
+#: Bytes of JSON that the pools of all prompt sets may take together.
+MOST_BYTES = 2_000_000
+_LONGEST = 4000
+
+
+def collect_pool(results: Results, prompts: str) -> Record:
+    """Return every candidate for a prompt set, its scores, and the training sets that chose it.
+
+    Returns:
+        {"name", "metrics", "teachers": names, "sets": [{"name", "text"}], "prompts": [{"id",
+        "text", "candidates": [{"teacher": position, "sample", "finish", "text", "scores"}],
+        "chosen": [{"set": position, "candidate": position, "why"}]}]}.
+    """
+    plan = results.plan
+    names = [name for name, data in plan.datasets.items() if data.prompts == prompts]
+    answering = [name for name in teachers(plan) if (name, prompts) in results.candidates]
+    pools = [scores for key, scores in results.scores.items() if key[1] == prompts]
+    metrics = list(dict.fromkeys(metric for scores in pools for metric in scores))
+    candidates, position = _candidates(results, prompts, answering, metrics)
+    chosen: dict[str, list[Record]] = {key: [] for key in candidates}
+    for index, name in enumerate(names):
+        for row in results.training[name]:
+            where = position[row["teacher"], row["prompt_id"], row["sample"]]
+            why = reason(plan, plan.datasets[name], row)
+            chosen[row["prompt_id"]].append({"set": index, "candidate": where, "why": why})
+    texts = results.prompts.get((prompts, "train"), {})
+    return {
+        "name": prompts,
+        "metrics": metrics,
+        "teachers": answering,
+        "sets": [{"name": name, "text": _described(plan.datasets[name])} for name in names],
+        "prompts": [
+            {"id": key, "text": texts.get(key, key), "candidates": own, "chosen": chosen[key]}
+            for key, own in candidates.items()
+        ],
+    }
+
+
+def _candidates(
+    results: Results, prompts: str, answering: Sequence[str], metrics: Sequence[str]
+) -> tuple[dict[str, list[Record]], dict[tuple[str, str, int], int]]:
+    """Return candidates by prompt, and the position of each there by teacher, prompt and sample."""
+    by_prompt: dict[str, list[Record]] = {}
+    position: dict[tuple[str, str, int], int] = {}
+    for index, teacher in enumerate(answering):
+        scores = results.scores[teacher, prompts]
+        for row in results.candidates[teacher, prompts]:
+            key = (row["prompt_id"], row["sample"])
+            own = by_prompt.setdefault(row["prompt_id"], [])
+            position[teacher, *key] = len(own)
+            own.append(
+                {
+                    "teacher": index,
+                    "sample": row["sample"],
+                    "finish": row["finish_reason"],
+                    "text": truncated(row["completion"], _LONGEST),
+                    "scores": [scores.get(metric, {}).get(key) for metric in metrics],
+                }
+            )
+    return by_prompt, position
+
+
+def _described(data: Dataset) -> str:
+    """Return a training set in a few words: "best for length, from alpha and beta"."""
+    text = f"{data.selection} for {data.objective}" if data.objective else data.selection
+    return f"{text}, from {' and '.join(data.teachers)}"
+
+
+def reason(plan: Plan, data: Dataset, row: Record) -> str:
+    """Return why a training set chose a candidate.
+
+    Args:
+        plan: The study's plan.
+        data: The training set there.
+        row: Its row of `train.jsonl`.
+    """
+    strategy = STRATEGIES.get(data.selection)
+    objective = plan.objectives[data.objective] if data.objective else None
+    text = strategy.reason(count(row["n_candidates"], "candidate"), objective)
+    if objective is None:
+        return text
+    parts = [text if row["score"] is None else f"{text}, {number(row['score'])}"]
+    if objective.where:
+        parts.append(f"among those within the bounds on {' and '.join(objective.where)}")
+    if row["n_tied"]:
+        parts.append(f"drawn among {row['n_tied'] + 1} with that score")
+    if row["n_unscored"]:
+        parts.append(f"{row['n_unscored']} without a score")
+    return "; ".join(parts)
+
+
+def embed(pools: Sequence[Record], *, most: int = MOST_BYTES) -> dict[str, Record]:
+    """Return the pools as text for the page, made to fit: {"json", "shown", "total"} by prompt set.
+
+    Pools larger than `most` bytes together keep evenly spaced prompts, the same share of each set.
+    """
+    packed = {pool["name"]: [_json(prompt) for prompt in pool["prompts"]] for pool in pools}
+    total = sum(_size(texts) for texts in packed.values())
+    share = min(1.0, most / total) if total else 1.0
+    found = {}
+    for pool in pools:
+        texts = packed[pool["name"]]
+        n = int(len(texts) * share)
+        while _size(kept := spread(texts, n)) > share * _size(texts):
+            n -= 1
+        head = _json({key: value for key, value in pool.items() if key != "prompts"})
+        found[pool["name"]] = {
+            "json": f'{head[:-1]},"prompts":[{",".join(kept)}]}}',
+            "shown": len(kept),
+            "total": len(texts),
+        }
+    return found
+
+
+def _size(texts: Sequence[str]) -> int:
+    return sum(len(text.encode()) + 1 for text in texts)
+
+
+def _json(value: Any) -> str:
+    """Return JSON that no HTML parser takes for markup."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def spread(entries: Sequence[Any], n: int) -> list[Any]:
+    """Return at most n evenly spaced entries: the first of each n-th part."""
+    n = min(n, len(entries))
+    return [entries[index * len(entries) // n] for index in range(n)]

@@ -1,0 +1,305 @@
+"""Inputs and parameters of the workflow's jobs, as a study's plan says them.
+
+Rule files state which job there is, what it reads and what it writes; where that takes more than a
+path, they ask here. Everything that a method returns is plain JSON or a list of paths: Snakemake
+compares parameters from run to run, and hands them to jobs on other machines.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import heirloom
+from heirloom.fetch.notes import locate
+from heirloom.fetch.settings import Artefact, HubSource, PathSource
+from heirloom.generate.backends import BACKENDS
+from heirloom.generate.settings import Model
+from heirloom.objectives import source_files
+from heirloom.profiling import BENCHMARKS
+from heirloom.profiling.options import needs
+from heirloom.select.strategies import STRATEGIES
+from heirloom.study.modules import modules_of
+from heirloom.study.paths import Paths
+from heirloom.study.plan import Plan
+from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
+
+Kind = Literal["datasets", "students"]
+
+
+@dataclass(frozen=True)
+class JobInputs:
+    """Inputs and parameters of the jobs of one study.
+
+    Attributes:
+        plan: The plan of the study.
+        paths: The paths of its results.
+    """
+
+    plan: Plan
+    paths: Paths
+
+    # fetch
+
+    @staticmethod
+    def sources(artefact: Artefact | Model) -> list[Record]:
+        """Where an artefact can be had from, as JSON."""
+        return [source.model_dump(mode="json") for source in artefact.sources]
+
+    @staticmethod
+    def local_files(artefacts: Iterable[Artefact | Model]) -> list[str]:
+        """Files of these artefacts that are on this machine: editing one re-runs what reads it."""
+        paths = [
+            source.path.expanduser()
+            for artefact in artefacts
+            for source in artefact.sources
+            if isinstance(source, PathSource)
+        ]
+        # Of a folder its files: its own time does not change when one of them is edited.
+        found = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
+        return sorted(str(file) for file in found if file.is_file())
+
+    def endpoint(self, model: str) -> Record | None:
+        """The endpoint that a model is behind, as JSON; None if it has sources."""
+        endpoint = self.plan.study.models[model].endpoint
+        return endpoint.model_dump(mode="json") if endpoint else None
+
+    def lost_notes(self) -> list[str]:
+        """Notes on artefacts that are no longer where they were, to be fetched again.
+
+        Nothing is deleted: a look at the study must not change it, and a cache that is not mounted
+        may come back.
+        """
+        study = self.plan.study
+        notes = [
+            *map(self.paths.model_note, study.models),
+            *map(self.paths.prompts_note, study.prompts),
+            *map(self.paths.data_note, study.data),
+        ]
+        return [note for note in notes if Path(note).exists() and not _there(note)]
+
+    # generate
+
+    def template(self, model: str) -> Record:
+        """Prompt template of a model, or of the base of a student."""
+        known = self.plan.models.get(model)
+        settings = self.plan.study.models[known.artefact if known else model]
+        return {"template": settings.template, "stop": tuple(settings.stop)}
+
+    def generate_modules(self) -> list[str]:
+        """Files that define completions, the study's back end included."""
+        backend = BACKENDS.source(self.plan.study.generate.backend)
+        return sorted({*modules("generate.candidates"), *part_files([backend])})
+
+    # objectives and select
+
+    def scorer_files(self, metric: str) -> list[str]:
+        """Files that define a metric's scorer: editing one scores again."""
+        function = self.plan.study.metrics[metric].function
+        return [os.path.relpath(file) for file in source_files(function)]
+
+    def pool_candidates(self, dataset: str) -> list[str]:
+        """Candidates of every teacher in a training set's pool."""
+        data = self.plan.datasets[dataset]
+        return [self.paths.candidates(teacher, data.prompts) for teacher in data.teachers]
+
+    def pool_scores(self, dataset: str) -> list[str]:
+        """Scores that it takes to select a training set, by metric, then by teacher."""
+        data = self.plan.datasets[dataset]
+        if data.objective is None:
+            return []
+        return [
+            self.paths.scores(teacher, data.prompts, metric)
+            for metric in self.plan.objectives[data.objective].scored_by
+            for teacher in data.teachers
+        ]
+
+    def kept_prompts(self, dataset: str) -> list[str]:
+        """The training set whose prompts this one takes, if there is one."""
+        origin = self.plan.datasets[dataset].prompts_of
+        return [self.paths.dataset(origin, "train.jsonl")] if origin else []
+
+    def criteria(self, dataset: str) -> Record | None:
+        """Criteria that a training set is selected by, as JSON; None without an objective."""
+        name = self.plan.datasets[dataset].objective
+        return self.plan.objectives[name].decides() if name else None
+
+    def select_modules(self, dataset: str) -> list[str]:
+        """Files that define a training set, the strategy that selects it included."""
+        strategy = STRATEGIES.source(self.plan.datasets[dataset].selection)
+        return sorted({*modules("select.training_set"), *part_files([strategy])})
+
+    # profiling
+
+    def judged_files(self) -> list[str]:
+        """Completions that judges are shown, and the pairs made of them; none without a pool."""
+        if self.plan.study.judge is None:
+            return []
+        return [
+            *map(self.paths.judge_answers, self.plan.study.judged_teachers),
+            self.paths.judge_pairs(),
+        ]
+
+    def benchmark(self, name: str) -> Record:
+        """Settings of a benchmark's run: its options, and what they name of the study."""
+        study, options = self.plan.study, self.plan.study.benchmarks[name]
+        needed = needs(options)
+        metric = study.metrics[needed.metric] if needed.metric else None
+        return {
+            "name": name,
+            "options": options.model_dump(mode="json"),
+            "prompts": self.paths.prompts(needed.prompts, "eval") if needed.prompts else None,
+            "format": study.prompts[needed.prompts].format if needed.prompts else None,
+            "scorer": metric.model_dump(mode="json") if metric else None,
+            "pairs": self.paths.judge_pairs() if needed.pool else None,
+        }
+
+    def benchmarks(self) -> list[Record]:
+        """`benchmark` of every benchmark of the study, in order."""
+        return [self.benchmark(name) for name in self.plan.benchmarks]
+
+    def benchmark_files(self, key: Literal["prompts", "pairs"]) -> list[str]:
+        """Files under a key of `benchmarks`, each once."""
+        return sorted({settings[key] for settings in self.benchmarks()} - {None})
+
+    def benchmark_data(self) -> list[str]:
+        """Notes of the data sets that benchmarks name, each once."""
+        named = {n for options in self.plan.study.benchmarks.values() for n in needs(options).data}
+        return [self.paths.data_note(name) for name in sorted(named)]
+
+    def benchmark_modules(self) -> list[str]:
+        """Files that define the numbers of the study's benchmarks, their scorers included."""
+        needed = [needs(options) for options in self.plan.study.benchmarks.values()]
+        metrics = sorted({found.metric for found in needed if found.metric})
+        scorers = [file for metric in metrics for file in self.scorer_files(metric)]
+        own = [BENCHMARKS.source(name) for name in self.plan.benchmarks]
+        return sorted(
+            {*modules("profiling.run"), *part_files(own), *scorers, *self.generate_modules()}
+        )
+
+    # finetune
+
+    def finetuning(self, student: str) -> Record:
+        """Hyperparameters of a student, seed and number format included."""
+        study = self.plan.study
+        return {
+            **study.finetune.model_dump(exclude={"seeds", "methods"}),
+            "seed": self.plan.models[student].seed,
+            "dtype": study.dtype,
+        }
+
+    def student_format(self, student: str) -> str:
+        """Format of the prompts that a student is trained on."""
+        dataset = self.plan.datasets[self.plan.models[student].trained_on]
+        return self.plan.study.prompts[dataset.prompts].format
+
+    def finetune_modules(self, student: str) -> list[str]:
+        """Files that define a student, its training method included."""
+        method = METHODS.source(self.plan.models[student].method)
+        return sorted({*modules("finetune.launch"), *part_files([method])})
+
+    # analyse, report and publish
+
+    def scores(self) -> list[str]:
+        """Scores of every pool under every metric."""
+        return [
+            self.paths.scores(*pool, metric)
+            for pool in self.plan.pools
+            for metric in self.plan.study.metrics
+        ]
+
+    def compared_tables(self, table: str) -> list[str]:
+        """A table of this study and of those that it is compared with."""
+        others = [Paths.of_study(name).table(table) for name in self.plan.study.compare_with]
+        return [self.paths.table(table), *others]
+
+    def require_compared(self) -> None:
+        """Refuse to compare with a study that was not run.
+
+        Not left to Snakemake, which takes a report that is there for finished if an input of it is
+        missing.
+
+        Raises:
+            HeirloomError: A table of another study is missing.
+        """
+        for name in self.plan.study.compare_with:
+            for table in ("changes", "settings"):
+                file = Paths.of_study(name).table(table)
+                if not Path(file).exists():
+                    raise HeirloomError(
+                        f"compare_with: the study {name} has no {file}. Run it first, in this "
+                        "folder: snakemake --cores all --configfile ITS-STUDY-FILE"
+                    )
+
+    def base_on_hub(self, student: str) -> Record:
+        """Base of a student: its name here and, where it is on the hub, repository and revision."""
+        name = self.plan.models[student].artefact
+        sources = self.plan.study.models[name].sources
+        found = [s.model_dump(mode="json") for s in sources if isinstance(s, HubSource)]
+        return {"name": name, **(found[0] if found else {})}
+
+    def published(self, kind: Kind) -> list[str]:
+        """Records that a push leaves.
+
+        Raises:
+            HeirloomError: The study publishes nothing.
+        """
+        publish = self.plan.study.publish
+        if publish is None:
+            raise HeirloomError(
+                "there is nothing to push: the study file has no section `publish`. "
+                "config/README.md explains it."
+            )
+        chosen = getattr(publish, kind)
+        names = getattr(self.plan, kind) if chosen is None else chosen
+        return [self.paths.published(kind, name) for name in names]
+
+
+def modules(*names: str) -> list[str]:
+    """Files of these modules of heirloom and of all that they import, as inputs of a rule."""
+    return [os.path.relpath(file) for file in modules_of(*(f"heirloom.{name}" for name in names))]
+
+
+def part_files(sources: Sequence[Path]) -> list[str]:
+    """Files that define registered parts: with what they import, where they are heirloom's own."""
+    home = Path(heirloom.__file__).parents[1]
+    files: set[str] = set()
+    for source in sources:
+        if source.is_relative_to(home):
+            dotted = source.relative_to(home).with_suffix("").as_posix().replace("/", ".")
+            files.update(modules(dotted))
+        else:
+            files.add(os.path.relpath(source))
+    return sorted(files)
+
+
+def run_command(study_files: Sequence[str | Path], shown: Callable[[str | Path], str]) -> str:
+    """Command that runs the study again; `shown` says how the path of a study file is written."""
+    files = [f"--configfile {shown(file)}" for file in study_files]
+    return " ".join(["snakemake --cores all", *files])
+
+
+def inner_path(file: str | Path) -> str:
+    """A path from here; of one that leads out of here the name alone, for it may name a user."""
+    path = Path(os.path.relpath(file))
+    return path.name if ".." in path.parts else str(path)
+
+
+def _there(note: str) -> bool:
+    try:
+        return locate(note).exists()
+    except HeirloomError:
+        return False
+
+
+def shards_there(paths: Paths, stage: str) -> int:
+    """Number of shards that made what is there, and 1 where nothing is.
+
+    A run that says nothing of shards, a look at the report without the cluster's profile for one,
+    must not take what others made for the work of another number.
+    """
+    made = Path(paths.root).glob(paths.shard_patterns(stage))
+    newest = max(made, key=lambda file: file.stat().st_mtime, default=None)
+    return int(newest.stem.rpartition("-of-")[2]) if newest else 1

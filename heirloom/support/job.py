@@ -1,0 +1,21 @@
+"""The beginning of every job."""
+
+from pathlib import Path
+
+from heirloom.support import log
+from heirloom.support.gpus import claim_gpus
+
+
+def start_job(log_file: str | Path, label: str, *, gpus: int = 0) -> None:
+    """Set up logging, end with Snakemake, and claim GPUs. To be called before torch is imported.
+
+    Args:
+        log_file: The job's log.
+        label: Begins each line on stderr.
+        gpus: Number of GPUs that the job asks for.
+
+    Raises:
+        HeirloomError: There are not so many GPUs.
+    """
+    log.setup(log_file, label)
+    claim_gpus(gpus)

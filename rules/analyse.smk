@@ -1,0 +1,105 @@
+"""Tables: what was measured, what changed, how selection worked and what it all cost.
+
+Required inputs:
+    profiles/, datasets/, scores/, generations/, prompts/ of the whole study
+Outputs:
+    plan.json       what the study consists of
+    tables/*.csv
+"""
+
+
+localrules:
+    plan,
+    costs,
+
+
+def tables(names):
+    return {
+        name: shown(PATHS.table(name), name, TABLES.get(name).title, "Tables")
+        for name in names
+    }
+
+
+rule plan:
+    output:
+        PATHS.plan(),
+    log:
+        PATHS.log("report", "plan"),
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=500,
+        runtime=5,
+    params:
+        plan=PLAN.record(),
+    script:
+        "../scripts/study_plan.py"
+
+
+rule tables:
+    input:
+        plan=PATHS.plan(),
+        profiles=expand(
+            rules.profile.output.summaries + rules.profile.output.records,
+            model=PLAN.models,
+        ),
+        datasets=expand(rules.select.output, dataset=PLAN.datasets),
+        scores=JOBS.scores(),
+        modules=sorted({*modules("analyse.tables"), *parts(TABLES, table_names(PLAN))}),
+    output:
+        **tables(table_names(PLAN)),
+    log:
+        PATHS.log("report", "tables"),
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=memory_for_files,
+        runtime=30,
+    script:
+        "../scripts/analyse_tables.py"
+
+
+rule costs:
+    """Snakemake's measurements of jobs are there once they are done, but declared nowhere."""
+    input:
+        plan=PATHS.plan(),
+        candidates=[PATHS.candidates(*pool) for pool in PLAN.pools],
+        manifests=expand(rules.finetune.output.manifest, student=PLAN.students),
+        profiles=expand(rules.profile.output.summaries, model=PLAN.models),
+        modules=modules("analyse.tables.costs"),
+    output:
+        **tables(["costs"]),
+    log:
+        PATHS.log("report", "costs"),
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=500,
+        runtime=10,
+    params:
+        shards=SIZES.shards,
+    script:
+        "../scripts/analyse_costs.py"
+
+
+if STUDY.compare_with:
+
+    rule studies:
+        """This study next to others: their tables are read, nothing of theirs is run."""
+        input:
+            changes=JOBS.compared_tables("changes"),
+            settings=JOBS.compared_tables("settings"),
+            modules=modules("analyse.tables.studies"),
+        output:
+            **tables(["studies", "study_settings"]),
+        log:
+            PATHS.log("report", "studies"),
+        conda:
+            "../envs/heirloom.yaml"
+        resources:
+            mem_mb=500,
+            runtime=10,
+        params:
+            studies=[STUDY.study, *STUDY.compare_with],
+        script:
+            "../scripts/analyse_studies.py"

@@ -1,0 +1,126 @@
+"""Profile one model, a base, a teacher, a student or any other, with every benchmark of the study.
+
+One job per model, because loading one takes longer than some benchmarks do. A benchmark is a module
+in heirloom/profiling/ that registers itself. Completions and likelihoods are kept under work/: a job
+that was killed resumes there, and editing a metric, or adding a benchmark, measures again without
+generating or scoring anything twice.
+
+Where judges are shown completions of the study's own teachers, these answer eval prompts first:
+students were trained on completions to the others.
+
+Required inputs:
+    models/{artefact}.json                            the model, or a student's base
+    students/{student}/adapter_model.safetensors      for a student
+    prompts/{prompts}/eval.jsonl                      of the sets that benchmarks name
+    data/{data}.json                                  of the data that benchmarks name
+Outputs:
+    judge/answers/{teacher}.jsonl                 {prompt_id, sample, completion, n_tokens, finish_reason}
+    judge/pairs.jsonl                             {id, prompt, first, second, teachers}
+    profiles/{model}/{benchmark}.json             every metric: value, interval, n, n_missing
+    profiles/{model}/{benchmark}.records.jsonl    one record per example
+"""
+
+if STUDY.judge:
+
+    localrules:
+        pair,
+
+    rule answer:
+        input:
+            model=PATHS.model_note("{teacher}"),
+            prompts=PATHS.prompts(STUDY.judge.prompts, "eval"),
+            modules=JOBS.generate_modules(),
+        output:
+            PATHS.judge_answers("{teacher}"),
+        log:
+            PATHS.log("judge", "{teacher}"),
+        benchmark:
+            PATHS.costs("judge", "{teacher}")
+        conda:
+            "../envs/heirloom.yaml"
+        threads: 1
+        resources:
+            **model_resources(
+                lambda w: SIZES.answer(
+                    w.teacher, STUDY.judge.prompts, STUDY.judge.max_new_tokens
+                )
+            ),
+        params:
+            generation=STUDY.generate.model_dump(exclude={"k"}),
+            samples=1 if len(STUDY.judged_teachers) > 1 else 2,
+            examples=STUDY.judge.examples,
+            max_new_tokens=STUDY.judge.max_new_tokens,
+            format=STUDY.prompts[STUDY.judge.prompts].format,
+            template=lambda w: JOBS.template(w.teacher),
+            seed=STUDY.seed,
+            dtype=STUDY.dtype,
+            work=PATHS.work("judge", "{teacher}"),
+        script:
+            "../scripts/profiling_answer.py"
+
+    rule pair:
+        input:
+            answers=[PATHS.judge_answers(teacher) for teacher in STUDY.judged_teachers],
+            prompts=PATHS.prompts(STUDY.judge.prompts, "eval"),
+            modules=modules("profiling.data.pool_pairs"),
+        output:
+            PATHS.judge_pairs(),
+        log:
+            PATHS.log("judge", "pair"),
+        conda:
+            "../envs/heirloom.yaml"
+        resources:
+            mem_mb=500,
+            runtime=5,
+        params:
+            teachers=STUDY.judged_teachers,
+            seed=STUDY.seed,
+        script:
+            "../scripts/profiling_pair.py"
+
+
+rule profile:
+    input:
+        base=lambda w: PATHS.model_note(PLAN.models[w.model].artefact),
+        adapter=branch(
+            lambda w: w.model in PLAN.students,
+            then=[
+                PATHS.student("{model}", "adapter_model.safetensors"),
+                PATHS.student("{model}", "adapter_config.json"),
+            ],
+            otherwise=[],
+        ),
+        prompts=JOBS.benchmark_files("prompts"),
+        pairs=JOBS.benchmark_files("pairs"),
+        data=JOBS.benchmark_data(),
+        modules=JOBS.benchmark_modules(),
+    output:
+        summaries=[PATHS.profile("{model}", b) for b in PLAN.benchmarks],
+        records=[PATHS.records("{model}", b) for b in PLAN.benchmarks],
+    log:
+        PATHS.log("profile", "{model}"),
+    benchmark:
+        PATHS.costs("profile", "{model}")
+    # Before other jobs that could run: a long one that is left for the end runs alone.
+    priority: 1
+    conda:
+        "../envs/heirloom.yaml"
+    threads: 1
+    resources:
+        **model_resources(lambda w: SIZES.profile(w.model)),
+    params:
+        benchmarks=JOBS.benchmarks(),
+        template=lambda w: JOBS.template(w.model),
+        seed=STUDY.seed,
+        dtype=STUDY.dtype,
+        backend=STUDY.generate.backend,
+        weights=STUDY.generate.weights,
+        work=PATHS.work("profile", "{model}"),
+    script:
+        "../scripts/profiling.py"
+
+
+rule profiles:
+    """Every profile of the study, without the report."""
+    input:
+        expand(rules.profile.output.summaries, model=PLAN.models),
