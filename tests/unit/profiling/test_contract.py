@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from heirloom import objectives
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.request import Prompt
 from heirloom.generate.templates import PromptTemplate
+from heirloom.objectives.scoring import bind
 from heirloom.profiling import BENCHMARKS, Benchmark, Task, Tokens, summarise
 from heirloom.profiling.labels import full_label, main_of
 from heirloom.profiling.options import needs
@@ -160,7 +160,7 @@ def test_its_records_carry_what_its_metrics_use(
         model=model,
         prompts=[Prompt("a", "Name a bird."), Prompt("b", "Why?")],
         format="instruction",
-        scorer=objectives.bind("length", {}),
+        scorer=bind("length", {}),
         data={"d": data[benchmark.name]} if benchmark.name in data else {},
         seed=17,
         work=tmp_path / "work",

@@ -11,12 +11,12 @@ import pytest
 import torch
 import yaml
 from pydantic import ValidationError
-from toy_study import write_metrics
+from toy_study import add_benchmark
 
 from heirloom import profiling
-from heirloom.analyse.results import load_study
+from heirloom.analyse.results import load_results
 from heirloom.analyse.tables.agreement import HUMAN, agreement
-from heirloom.generate import loop as generation
+from heirloom.generate import completions
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.request import Prompt, Request
 from heirloom.generate.sampling import Sampling
@@ -26,10 +26,11 @@ from heirloom.profiling.data.preferences import Pair
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import Likelihood
 from heirloom.profiling.judge import METRICS, JudgeOptions, measure, parse_reply, questions
-from heirloom.report import figures
+from heirloom.report.figures.judge_agreement import figure3
 from heirloom.study.parse import parse_study
+from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json, write_json, write_jsonl
+from heirloom.support.files import Record, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[3]
 SHARED = ROOT.parent / "shared" / "data" / "preferences"
@@ -62,19 +63,19 @@ def test_options_that_say_nothing(options: Record, message: str) -> None:
 
 def test_names_in_a_study_are_checked() -> None:
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    raw["benchmarks"]["judge"] = {"data": ["humans"], "pool": "mutli", "prompts": "instruction"}
+    raw["profiling"]["judge"] = {"data": ["humans"], "pool": "mutli", "prompts": "instruction"}
     with pytest.raises(HeirloomError) as caught:
         parse_study(raw, root=ROOT)
     lines = [line[4:] for line in str(caught.value).splitlines() if line.startswith("  - ")]
     assert len(lines) == 3
-    assert lines[0].startswith("benchmarks.judge.prompts: 'instruction' is not in prompts.")
-    assert lines[1].startswith("benchmarks.judge.data[0]: 'humans' is not in data.")
-    assert lines[2] == (
-        "benchmarks.judge.pool: 'mutli' is not in pools or teachers. Did you mean 'multi'?"
+    assert lines[0].startswith("profiling.judge.data[0]: 'humans' is not in data.")
+    assert lines[1] == (
+        "profiling.judge.pool: 'mutli' is not in pools or teachers. Did you mean 'multi'?"
     )
+    assert lines[2].startswith("profiling.judge.prompts: 'instruction' is not in prompts.")
     for pool in ("multi", "gemma3"):
-        raw["benchmarks"]["judge"] = {"pool": pool, "prompts": "instructions"}
-        assert parse_study(raw, root=ROOT).benchmarks.judge.pool == pool
+        raw["profiling"]["judge"] = {"pool": pool, "prompts": "instructions"}
+        assert parse_study(raw, root=ROOT).profiling.judge.pool == pool
 
 
 # Verdicts by hand
@@ -309,7 +310,7 @@ def test_generated_verdicts_are_the_models_own_words(
     request = Request(1, 8, Sampling(0.0), 17, batch_size=8)
     pair = {"input": PAIR.prompt, "output_1": PAIR.first, "output_2": PAIR.second, "label": 1}
     (own,) = run(task(tiny, tmp_path, rows=[pair]), verdict="generated")
-    written = generation.generate(tiny, asked, request, work=tmp_path / "own")
+    written = completions.generate(tiny, asked, request, work=tmp_path / "own")
     assert own["replies"] == [reply["completion"] for reply in written]
     assert all(len(record["replies"]) == 2 for record in records)
 
@@ -317,7 +318,7 @@ def test_generated_verdicts_are_the_models_own_words(
         replies = {"bar/0/given": "A", "bar/0/swapped": "B.", "bar/1/given": "A"}
         return [{"prompt_id": p.id, "completion": replies.get(p.id, "?")} for p in prompts]
 
-    monkeypatch.setattr(generation, "generate", scripted)
+    monkeypatch.setattr(completions, "generate", scripted)
     records = run(task(tiny, tmp_path), verdict="generated")
     assert [r["preference"] for r in records] == ["first", None, None]
     assert summarise(records, METRICS, seed=1)["human_agreement"]["n_missing"] == 2
@@ -401,25 +402,23 @@ def test_figure_3_from_real_labels(
     own_study_folder: Path,
     real: Callable[[str, int], Path],
 ) -> None:
-    plan = read_json(own_study_folder / "plan.json")
-    plan["benchmarks"].append("judge")
-    write_json(own_study_folder / "plan.json", plan)
+    plan = Plan.read(own_study_folder / "plan.json")
     records: dict[str, list[Record]] = {}
-    for name in plan["models"]:
+    for name in plan.models:
         # One network; what stands before the question makes judges of it that differ.
         template = PromptTemplate(f"{name}: {{prompt}}\n{name[-4:]}:")
         judge = LanguageModel(name, patient.network, patient.tokenizer, template)
         records[name] = judge_real(judge, real, tmp_path / "work", 2)
-        write_metrics(own_study_folder / f"profiles/{name}/judge.json", {})
-        write_jsonl(own_study_folder / f"profiles/{name}/judge.records.jsonl", records[name])
-    table = agreement(load_study(own_study_folder))
+    add_benchmark(own_study_folder, "judge", records.__getitem__)
+    results = load_results(own_study_folder)
+    table = agreement(results)
     shares = table[table["other"] == HUMAN].set_index("judge")["agreement"]
-    assert set(shares.index) == set(plan["models"])
+    assert set(shares.index) == set(plan.models)
     for name, judged in records.items():
         decided = [r["preference"] == r["majority"] for r in judged if r["majority"] != "tie"]
         assert shares[name] == pytest.approx(100 * sum(decided) / len(decided))
     assert len(table[table["judge"].str.fullmatch(r"human \d")]) == 3  # PandaLM's annotators
-    drawn = figures.FIGURES["figure3"]({"agreement": table}, plan)
+    drawn = figure3(table, results.plan)
     assert ">humans<" in drawn
     student = "alpha.length-multi.s1"
     assert f"length-multi {shares[student]:.0f} %" in drawn.partition("With humans: ")[2]
