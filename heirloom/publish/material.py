@@ -108,7 +108,7 @@ def shared_values(material: Material, dataset: str, licenses: Mapping[str, str |
 
 def model_origin(material: Material, name: str) -> Record:
     """Name, sources and checksum of a model, the checksum as the model's profiles note it."""
-    noted = [profile["revisions"]["model"] for profile in material.results.profiles[name].values()]
+    noted = [profile.revisions["model"] for profile in material.results.profiles[name].values()]
     model = material.study.models[name]
     found = _origins(name, model)
     if endpoint := model.endpoint:
