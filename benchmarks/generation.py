@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
 from benchmarks.smollm2 import default_study, fetch_model, sample_prompts
 from heirloom.generate.completions import generate
-from heirloom.generate.model import LanguageModel, load_model
+from heirloom.generate.model import Engine, LanguageModel, Weights, load_model
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 
@@ -38,16 +38,16 @@ def main() -> None:
     source, folder = fetch_model(study)
     prompts = sample_prompts(study)
 
-    def load(**options: Any) -> LanguageModel:
+    def load(engine: Engine) -> LanguageModel:
         return load_model(
             folder,
             name="smollm2",
             prompt_template=PromptTemplate(),
             dtype="float32",
-            **options,
+            engine=engine,
         )
 
-    model = load(backend="transformers")
+    model = load(Engine("transformers"))
     flops = 2 * sum(
         layer.weight.numel()
         for layer in model.network.modules()
@@ -63,8 +63,8 @@ def main() -> None:
         for size in PEER_BATCHES
     }
     contestants["heirloom, transformers"] = partial(heirloom, model, prompts)
-    for weights in ("model", "int8"):
-        converted = load(backend="openvino", weights=weights)
+    for weights in get_args(Weights):
+        converted = load(Engine("openvino", weights))
         name = f"heirloom, OpenVINO, weights: {weights}"
         contestants[name] = partial(heirloom, converted, prompts)
     if importlib.util.find_spec("openvino_genai"):
@@ -92,7 +92,7 @@ def product_rate(rows: int, dtype: torch.dtype = torch.float32) -> float:
 
 
 def heirloom(model: LanguageModel, prompts: list[Prompt]) -> float:
-    """Tokens a processor second."""
+    """Return tokens per processor second."""
     made = []
 
     def run(some: list[Prompt], request: Request) -> None:
@@ -105,7 +105,7 @@ def heirloom(model: LanguageModel, prompts: list[Prompt]) -> float:
 
 
 def peer(model: LanguageModel, prompts: list[Prompt], size: int) -> float:
-    """Tokens a processor second of transformers' own loop; tokens count to each end."""
+    """Return tokens per processor second of transformers' own loop; tokens count to each end."""
     ids = sorted((model.encode_prompt(p.text, "instruction") for p in prompts), key=len)
     ids = [tokens for tokens in ids for _ in range(REQUEST.samples)]
     n_tokens = 0

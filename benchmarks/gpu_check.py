@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from heirloom.support.errors import HeirloomError
@@ -68,15 +69,17 @@ def check(folder: Path, work: Path) -> None:
     from heirloom.finetune.launch import finetune
     from heirloom.finetune.trainer import Recipe
     from heirloom.generate.completions import generate
-    from heirloom.generate.model import load_model, load_tokenizer
+    from heirloom.generate.model import Engine, load_model, load_tokenizer
     from heirloom.generate.request import Prompt, Request, Sampling
     from heirloom.generate.templates import CHAT, PromptTemplate
     from heirloom.profiling.engines.likelihood import encode_option, score
 
     chat = bool(load_tokenizer(folder).chat_template)
     template = PromptTemplate(CHAT if chat else "### Question: {prompt}\n### Answer: ")
-    options = {"prompt_template": template, "dtype": "bfloat16", "backend": "transformers"}
-    teacher = load_model(folder, name="teacher", **options)
+    load = partial(
+        load_model, prompt_template=template, dtype="bfloat16", engine=Engine("transformers")
+    )
+    teacher = load(folder, name="teacher")
     print("| stage | tokens | tokens/s | peak GPU memory, MB |\n|---|---|---|---|")
 
     prompts = [Prompt(str(number), text) for number, text in enumerate(PROMPTS)]
@@ -127,7 +130,7 @@ def check(folder: Path, work: Path) -> None:
     half = len(losses) // 2
     require(sum(losses[half:]) < sum(losses[:half]), "the student did not learn")
 
-    student = load_model(folder, name="student", adapter=work / "student", **options)
+    student = load(folder, name="student", adapter=work / "student")
     with stage("generation, student") as tokens:
         written = generate(student, prompts, request, work=work / "three")
         tokens.append(sum(row["n_tokens"] for row in written))

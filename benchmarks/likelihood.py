@@ -24,8 +24,8 @@ from heirloom.fetch.cache import cache_root
 from heirloom.fetch.downloads import fetch
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
-from heirloom.profiling.calibration import read_hellaswag
-from heirloom.profiling.crows_pairs import read_pairs
+from heirloom.profiling.data.crows_pairs import read_pairs
+from heirloom.profiling.data.multiple_choice import read_hellaswag
 from heirloom.profiling.engines.likelihood import encode_option, encode_text, score
 from heirloom.support.subset import draw
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from benchmarks.smollm2 import default_study, fetch_model
 from heirloom.generate.completions import generate
-from heirloom.generate.model import load_model
+from heirloom.generate.model import Engine, load_model
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.prompts.read import read_prompts
@@ -51,13 +51,13 @@ def measure(size: int) -> tuple[float, float]:
         name="smollm2",
         prompt_template=PromptTemplate(),
         dtype="float32",
-        weights=study.generation.weights,
+        engine=Engine(weights=study.generate.weights),
     )
     rows = read_prompts("resources/prompts/instructions.jsonl", text="instruction", input="input")
     texts = islice(cycle(row["text"] for row in rows), size)
     prompts = [Prompt(str(number), text) for number, text in enumerate(texts)]
-    _ = model.decoder  # made when first asked for
     with tempfile.TemporaryDirectory() as work:
+        generate(model, prompts[:1], REQUEST, work=Path(work) / "first")  # converts the model
         start = time.process_time()
         records = generate(model, prompts, REQUEST, work=Path(work) / "parts")
         seconds = time.process_time() - start

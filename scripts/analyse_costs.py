@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from heirloom.analyse import tables
-from heirloom.analyse.tables.costs import costs
-from heirloom.support import log
+from heirloom.analyse.tables.costs import write_costs
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "costs")
-table = costs(Path(snakemake.input.plan).parent, shards=snakemake.params.shards)
-tables.write(table, snakemake.output[0])
+start_job(snakemake.log[0], "costs")
+write_costs(Path(snakemake.input.plan).parent, shards=snakemake.params.shards)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from heirloom.analyse import tables
-from heirloom.support import log
+from heirloom.analyse.tables import write_tables
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "tables")
-tables.write_all(Path(snakemake.input.plan).parent, Path(snakemake.output.changes).parent)
+start_job(snakemake.log[0], "tables")
+write_tables(Path(snakemake.input.plan).parent)

@@ -1,30 +1,17 @@
-"""Fetch a model and bring it into the form that every stage loads."""
+"""Fetch a model and bring it into the form that every stage loads, or note its endpoint."""
 
-from pydantic import TypeAdapter
+from heirloom.support.job import start_job
 
-from heirloom.fetch.cache import cache_root, content_sha256
-from heirloom.fetch.downloads import fetch
-from heirloom.fetch.gguf import prepare_model
-from heirloom.fetch.notes import write_note
-from heirloom.fetch.settings import Source
-from heirloom.generate import client as endpoints
-from heirloom.support import log
-from heirloom.support.files import write_json
+name, params, note = snakemake.wildcards.artefact, snakemake.params, snakemake.output[0]
+start_job(snakemake.log[0], f"fetch {name}")
 
-name = snakemake.wildcards.artefact
-log.setup(snakemake.log[0], f"fetch {name}")
-if snakemake.params.endpoint:
-    endpoint = endpoints.Endpoint(**snakemake.params.endpoint)
-    write_json(snakemake.output[0], endpoints.note(name, endpoint))
+from heirloom.fetch.artefacts import fetch_model
+from heirloom.fetch.settings import read_sources
+from heirloom.generate.client import note_endpoint
+from heirloom.generate.settings import Endpoint
+
+if params.endpoint:
+    note_endpoint(note, name, Endpoint(**params.endpoint))
 else:
-    sources = TypeAdapter(list[Source]).validate_python(snakemake.params.sources)
-    artefact = fetch(sources, name=name, cache=cache_root())
-    trusted = snakemake.params.trust_remote_code
-    folder = prepare_model(artefact, name=name, cache=cache_root(), trust_remote_code=trusted)
-    write_note(
-        snakemake.output[0],
-        name=name,
-        location=folder,
-        checksum=content_sha256(artefact),
-        trust_remote_code=trusted,
-    )
+    sources = read_sources(params.sources)
+    fetch_model(name, sources, note, trust_remote_code=params.trust_remote_code)

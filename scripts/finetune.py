@@ -3,12 +3,10 @@
 import shutil
 from pathlib import Path
 
-from heirloom.support import log
-from heirloom.support.gpus import claim_gpus
+from heirloom.support.job import start_job
 
 student, params = snakemake.wildcards.student, snakemake.params
-log.setup(snakemake.log[0], f"finetune {student}")
-claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
+start_job(snakemake.log[0], f"finetune {student}", gpus=snakemake.resources.get("gpu", 0))
 
 from heirloom.fetch.notes import locate, trusts_code
 from heirloom.finetune.launch import finetune

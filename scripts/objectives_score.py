@@ -1,14 +1,12 @@
 """Score one shard of a teacher's candidates with one metric."""
 
-from heirloom.support import log
 from heirloom.support.files import read_jsonl, write_jsonl
-from heirloom.support.gpus import claim_gpus
+from heirloom.support.job import start_job
 
 wildcards, metric = snakemake.wildcards, snakemake.params.metric
 shard, shards = map(int, wildcards.scatteritem.split("-of-"))
 where = f"{wildcards.teacher} {wildcards.prompts} {wildcards.metric} {shard}/{shards}"
-log.setup(snakemake.log[0], f"score {where}")
-claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
+start_job(snakemake.log[0], f"score {where}", gpus=snakemake.resources.get("gpu", 0))
 
 from heirloom.objectives.scoring import score_candidates
 

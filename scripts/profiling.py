@@ -1,11 +1,10 @@
 """Run every benchmark of the study on one model, loaded once."""
 
 from heirloom.profiling.run import Assignment, Subject, profile_model
-from heirloom.support import gpus, log
+from heirloom.support.job import start_job
 
 name, given, params = snakemake.wildcards.model, snakemake.input, snakemake.params
-log.setup(snakemake.log[0], f"profile {name}")
-gpus.claim_gpus(snakemake.resources.get("gpu", 0))  # before torch is imported
+start_job(snakemake.log[0], f"profile {name}", gpus=snakemake.resources.get("gpu", 0))
 settings = params.template, params.dtype, params.backend, params.weights
 profile_model(
     Subject(name, given.base, given.adapter, *settings),

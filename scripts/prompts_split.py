@@ -1,16 +1,13 @@
 """Read a prompt source and draw disjoint train and eval prompts."""
 
-from heirloom.fetch.notes import locate
-from heirloom.prompts.read import read_prompts
-from heirloom.prompts.split import split_prompts
-from heirloom.support import log
-from heirloom.support.files import write_jsonl
+from heirloom.support.job import start_job
 
-name = snakemake.wildcards.prompts
-log.setup(snakemake.log[0], f"prompts {name}")
-prompts = read_prompts(locate(snakemake.input.source), **snakemake.params.columns)
-train, evaluation = split_prompts(
-    prompts, **snakemake.params.sizes, seed=snakemake.params.seed, name=name
-)
-write_jsonl(snakemake.output.train, train)
-write_jsonl(snakemake.output.eval, evaluation)
+name, params, output = snakemake.wildcards.prompts, snakemake.params, snakemake.output
+start_job(snakemake.log[0], f"prompts {name}")
+
+from heirloom.prompts.settings import Columns
+from heirloom.prompts.split import split_source
+
+files, columns = (output.train, output.eval), Columns(**params.columns)
+note, options = snakemake.input.source, {**params.sizes, "seed": params.seed, "name": name}
+split_source(note, files, columns=columns, **options)

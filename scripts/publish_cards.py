@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-from heirloom.publish import cards
-from heirloom.support import log
+from heirloom.publish.cards import write_cards
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "cards")
-cards.write_all(
+start_job(snakemake.log[0], "cards")
+write_cards(
     Path(snakemake.input.plan).parent,
-    Path(snakemake.input.tables[0]).parent,
     command=snakemake.params.command,
     namespace=snakemake.params.namespace,
 )

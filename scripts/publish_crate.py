@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from heirloom.publish import crate
-from heirloom.support import log
+from heirloom.publish.crate import write_crate
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "crate")
-crate.write(
+start_job(snakemake.log[0], "crate")
+write_crate(
     Path(snakemake.output.metadata).parent,
     snakemake.input.outputs,
     {kind: getattr(snakemake.input, kind) for kind in ("models", "prompts", "data")},

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from heirloom.publish.hub import push
-from heirloom.support import log
-from heirloom.support.files import write_json
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], f"push {snakemake.params.repository}")
-record = push(Path(snakemake.input[0]).parent, **dict(snakemake.params.items()))
-write_json(snakemake.output[0], record)
+start_job(snakemake.log[0], f"push {snakemake.params.repository}")
+push(Path(snakemake.input[0]).parent, snakemake.output[0], **dict(snakemake.params.items()))

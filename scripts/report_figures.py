@@ -2,12 +2,8 @@
 
 from pathlib import Path
 
-from heirloom.report import figures
-from heirloom.support import log
+from heirloom.report.figures import write_figures
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "figures")
-figures.write_all(
-    Path(snakemake.input.plan).parent,
-    Path(snakemake.input.tables[0]).parent,
-    Path(snakemake.output[0]).parent,
-)
+start_job(snakemake.log[0], "figures")
+write_figures(Path(snakemake.input.plan).parent)

@@ -2,16 +2,10 @@
 
 from pathlib import Path
 
-from heirloom.report import page as report
-from heirloom.support import log
+from heirloom.report.page import write_page
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "report")
-report.write(
-    Path(snakemake.input.plan).parent,
-    Path(snakemake.input.tables[0]).parent,
-    Path(snakemake.input.plan).parent / "figures",
-    Path(snakemake.input.captions[0]).parent,
-    snakemake.output[0],
-    more_tables=[Path(file).stem for file in snakemake.input.comparisons + snakemake.input.costs],
-    command=snakemake.params.command,
-)
+given, params = snakemake.input, snakemake.params
+start_job(snakemake.log[0], "report")
+apart = [Path(file).stem for file in [*given.comparisons, *given.costs]]
+write_page(Path(given.plan).parent, apart=apart, command=params.command)

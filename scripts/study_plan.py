@@ -1,7 +1,7 @@
 """Write down what the study consists of."""
 
-from heirloom.support import log
 from heirloom.support.files import write_json
+from heirloom.support.job import start_job
 
-log.setup(snakemake.log[0], "plan")
+start_job(snakemake.log[0], "plan")
 write_json(snakemake.output[0], snakemake.params.plan)

@@ -1,1 +1,1 @@
-"""Analyse the results of a study: what changed, by how much, and how sure that is."""
+"""Analyse the results of a study: changes, their sizes and their uncertainty."""

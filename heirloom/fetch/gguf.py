@@ -12,7 +12,7 @@ from heirloom.fetch.cache import build_once
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, sha256
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _SHORT = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -36,14 +36,14 @@ def prepare_model(
     `cache/models/{name}-{checksum}-{dtype}/`; later calls, of other processes too, reuse that.
 
     Args:
-        artefact: a model folder (returned as it is) or a GGUF file.
-        name: what the model is called in the cache and in messages.
-        cache: the folder that studies and clones share.
-        dtype: of the weights that are saved.
-        trust_remote_code: whether Python code in a model folder will be run.
+        artefact: A model folder (returned as it is) or a GGUF file.
+        name: Name of the model in the cache and in messages.
+        cache: The folder that studies and clones share.
+        dtype: Number format of the weights that are saved.
+        trust_remote_code: Python code in a model folder will be run.
 
     Raises:
-        HeirloomError: the artefact is no model of these two kinds, the GGUF file is damaged or of
+        HeirloomError: The artefact is no model of these two kinds, the GGUF file is damaged or of
             an architecture that transformers cannot read, the cache cannot be written, or trusted
             code would come from elsewhere.
     """
@@ -58,7 +58,7 @@ def prepare_model(
     location = Path(cache) / "models" / f"{name}-{checksum[:12]}-{_SHORT[dtype]}"
 
     def build(folder: Path) -> Record:
-        log.info("%s: converting %s to %s safetensors, once", name, artefact, dtype)
+        logger.info("%s: converting %s to %s safetensors, once", name, artefact, dtype)
         n_parameters = _convert(artefact, folder, dtype=dtype)
         return {
             "name": name,
@@ -108,7 +108,7 @@ def _check_code(folder: Path) -> None:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in nested lists and objects."""
+    """Yield every text in nested lists and objects."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -127,7 +127,7 @@ def _check_magic(file: Path) -> None:
 
 
 def _convert(file: Path, folder: Path, *, dtype: str) -> int:
-    """Dequantise `file` into `folder`; the answer is the number of parameters."""
+    """Dequantise `file` into `folder`; return the number of parameters."""
     # transformers knows a GGUF file by the end of its name, and one downloaded may have another.
     link = folder / "model.gguf"
     link.symlink_to(file.resolve())
@@ -138,7 +138,7 @@ def _convert(file: Path, folder: Path, *, dtype: str) -> int:
     except Exception as error:  # whatever the readers trip over in a damaged file
         raise HeirloomError(
             f"{file} ({file.stat().st_size} bytes) could not be read as a GGUF model "
-            f"({type(error).__name__}: {error}). It is damaged, cut short, or of an architecture "
+            f"({type(error).__name__}: {error}). It is damaged, truncated, or of an architecture "
             "that transformers does not read from GGUF: check its sha256, fetch it again, or use "
             "the model's safetensors."
         ) from error

@@ -1,38 +1,50 @@
 """Notes in the results that say which artefact a study uses and where in the cache it is."""
 
-import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from heirloom.fetch.cache import cache_root
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import read_json, write_json
 
-log = logging.getLogger(__name__)
 
+@dataclass(frozen=True)
+class Note:
+    """One artefact of a study.
 
-def write_note(
-    note: str | Path, *, name: str, location: Path, checksum: str, trust_remote_code: bool = False
-) -> None:
-    """Note in a study's results which artefact it uses and where that is.
-
-    A place in the cache is noted relative to it, so that the note reads the same on every machine.
-    So is that the study trusts the code of a model, if it does.
+    Attributes:
+        name: Its name in the study.
+        location: File or folder. A place in the cache is noted relative to it, so that the note
+            reads the same on every machine.
+        sha256: Checksum of what was fetched, see `heirloom.fetch.cache.content_sha256`.
+        trust_remote_code: The study allows the code of the model to run.
     """
+
+    name: str
+    location: Path
+    sha256: str
+    trust_remote_code: bool = False
+
+
+def write_note(file: str | Path, note: Note) -> None:
+    """Write a note."""
     cache = cache_root().resolve()
-    location = location.resolve()
+    location = note.location.resolve()
     if location.is_relative_to(cache):
         location = location.relative_to(cache)
-    trusted = {"trust_remote_code": True} if trust_remote_code else {}
-    write_json(note, {"name": name, "location": str(location), "sha256": checksum, **trusted})
+    trusted = {"trust_remote_code": True} if note.trust_remote_code else {}
+    write_json(
+        file, {"name": note.name, "location": str(location), "sha256": note.sha256, **trusted}
+    )
 
 
 def locate(note: str | Path) -> Path:
-    """Where the artefact is that a note speaks of.
+    """Return the path of the artefact that a note describes.
 
     A model behind an endpoint is nowhere but in its note, which is then what is returned.
 
     Raises:
-        HeirloomError: it is not there any more.
+        HeirloomError: It is not there any more.
     """
     described = read_json(note)
     if "endpoint" in described:
@@ -47,5 +59,5 @@ def locate(note: str | Path) -> Path:
 
 
 def trusts_code(note: str | Path) -> bool:
-    """Whether the study says that the code of the model that a note speaks of may run."""
+    """Tell if the study allows the code of the model that a note describes to run."""
     return bool(read_json(note).get("trust_remote_code", False))

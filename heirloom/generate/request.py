@@ -1,4 +1,4 @@
-"""What is asked of a model: prompts, and how to complete them. Imports nothing heavy."""
+"""Prompts, requests and completions. Imports nothing heavy."""
 
 import hashlib
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from heirloom.support.files import Record
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to choose the next token.
+    """Rule for choosing the next token.
 
     Attributes:
         temperature: Divides the logits. 0 takes the likeliest token (greedy) and ignores the rest.
@@ -39,7 +39,7 @@ class Request:
         samples: Completions per prompt (k), numbered from 0. Those of a smaller k are the first of
             a larger one.
         max_new_tokens: Most tokens of a completion.
-        sampling: How to choose tokens.
+        sampling: Rule for choosing tokens.
         seed: Together with prompt id and sample number it determines the completion.
         format: Prompts are instructions, or the beginning of a text to continue.
         batch_size: Most sequences generated at once.

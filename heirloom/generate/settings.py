@@ -155,7 +155,7 @@ class Model(Artefact):
 
 
 class Generate(Section):
-    """How teachers generate candidates."""
+    """Sampling of candidates, and the back end of every model of the study."""
 
     k: int = Field(5, ge=1, description="Candidates per prompt and teacher (assumed, see README).")
     temperature: float = Field(1.0, ge=0, description="0 is greedy.")

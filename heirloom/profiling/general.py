@@ -1,27 +1,28 @@
 """General ability: zero-shot accuracy on common tasks, through lm-evaluation-harness."""
 
-import contextlib
-import io
-import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Literal, get_args
 
 import numpy as np
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
-from heirloom.profiling.calibration import HellaSwag, Layout, Lettered, OpenBookQA, read_layout
 from heirloom.profiling.cost import reading
+from heirloom.profiling.data.multiple_choice import (
+    ARC,
+    RTE,
+    BoolQ,
+    HellaSwag,
+    Layout,
+    OpenBookQA,
+    WinoGrande,
+    read_layout,
+)
+from heirloom.profiling.engines import harness
 from heirloom.statistics.resampling import Array, Columns, mean_of
 from heirloom.support.files import Record
-from heirloom.support.row_files import Text
 from heirloom.support.subset import draw
-
-if TYPE_CHECKING:
-    from heirloom.generate.model import LanguageModel
 
 TaskName = Literal[
     "boolq", "rte", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa"
@@ -45,75 +46,15 @@ class GeneralOptions(Options):
     )
 
 
-# Data: the fields that the harness's own task configurations read.
-
-
-class BoolQ(Layout):
-    """BoolQ as in SuperGLUE (`label`) or as published by itself (`answer`)."""
-
-    expected = "BoolQ has passage, question and label (0: no, 1: yes) or answer (true or false)."
-    passage: Text
-    question: Text
-    label: int = Field(ge=0, le=1)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_answer(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "label" not in values and "answer" in values:
-            return {**values, "label": values["answer"]}
-        return values
-
-    @property
-    def gold(self) -> int:
-        """0: no, 1: yes."""
-        return self.label
-
-
-class RTE(Layout):
-    """RTE as in GLUE."""
-
-    expected = "RTE has sentence1, sentence2 and label (0: entailment, 1: not)."
-    sentence1: Text
-    sentence2: Text
-    label: int = Field(ge=0, le=1)
-
-    @property
-    def gold(self) -> int:
-        """0: true, 1: false."""
-        return self.label
-
-
-class WinoGrande(Layout):
-    """WinoGrande as published."""
-
-    expected = "WinoGrande has a sentence with _ in it, option1, option2 and answer (1 or 2)."
-    sentence: str = Field(pattern="_")
-    option1: Text
-    option2: Text
-    answer: Literal["1", "2"]
-
-    @property
-    def gold(self) -> int:
-        """0: the first option, 1: the second."""
-        return int(self.answer) - 1
-
-
-class ARC(Lettered):
-    """ARC as on the Hugging Face Hub."""
-
-    expected = "ARC has id, question, choices.text, choices.label and answerKey, one of the labels."
-    question: Text
-
-    @model_validator(mode="after")
-    def _several_choices(self) -> Self:
-        if len(self.choices.text) < 2:
-            raise ValueError("the question has fewer than two choices")
-        return self
-
-
 @dataclass(frozen=True)
 class _Known:
-    """A task: the harness's configuration below `lm_eval/tasks`, and its rows."""
+    """A task of the harness.
+
+    Attributes:
+        config: Its configuration, a file below `lm_eval/tasks`.
+        layout: Layout of its rows.
+        acc_norm: True if the harness reports the length-normalised accuracy for it.
+    """
 
     config: str
     layout: type[Layout]
@@ -138,10 +79,10 @@ class _Example:
 
 
 def _read(task: str, path: Path) -> list[_Example]:
-    """Every row of a task's file.
+    """Read every row of a task's file.
 
     Raises:
-        HeirloomError: it is not such a file.
+        HeirloomError: It is not such a file.
     """
     rows = read_layout(path, _KNOWN[task].layout)
     # WinoGrande and BoolQ have no ids, HellaSwag's repeat: there the row's number, from 0.
@@ -154,7 +95,7 @@ def _read(task: str, path: Path) -> list[_Example]:
 
 
 def _mean_over_tasks(columns: Columns, weights: Array) -> Array:
-    """The mean over the tasks of each one's accuracy; one that no example is drawn of is left out.
+    """Mean over tasks of their accuracies, [b]; a task of which no example is drawn is left out.
 
     The tasks count the same however many examples they have.
     """
@@ -205,13 +146,13 @@ def profile_general(task: Task, options: GeneralOptions) -> list[Record]:
 
     Prompts, options and the definitions of acc and acc_norm are the harness's own (0.4.13, Gao et
     al., 2021, doi 10.5281/zenodo.5371628); the data come from the study's files, the
-    log-likelihoods from `heirloom.profiling.engines.likelihood`. The tasks are multiple choice; WinoGrande's options
-    are two beginnings of one sentence, all others' are endings.
+    log-likelihoods from `heirloom.profiling.engines.likelihood`. The tasks are multiple choice;
+    WinoGrande's options are two beginnings of one sentence, all others' are endings.
 
     Returns:
-        A record an example: id, task, gold, of every option the log-likelihood, acc and, where the
-        harness reports it for the task, acc_norm with the options' numbers of characters. Both are
-        null where an option could not be scored.
+        One record per example: id, task, gold, the log-likelihood of every option, acc and, where
+        the harness reports it for the task, acc_norm with the options' numbers of characters. Both
+        are null where an option could not be scored.
     """
     drawn = {
         name: draw(
@@ -224,7 +165,15 @@ def profile_general(task: Task, options: GeneralOptions) -> list[Record]:
         )
         for name, source in options.tasks.items()
     }
-    samples = _evaluate(task.model, drawn, work=task.work)
+    samples = harness.evaluate(
+        task.model,
+        {
+            name: [example.row.model_dump(by_alias=True) for example in examples]
+            for name, examples in drawn.items()
+        },
+        {name: _KNOWN[name].config for name in drawn},
+        work=task.work,
+    )
     return [
         _record(name, example, sample)
         for name, examples in drawn.items()
@@ -246,71 +195,3 @@ def _record(task: str, example: _Example, sample: Record) -> Record:
         record["n_characters"] = [len(option) - 1 for _, option in sample["arguments"]]
         record["acc_norm"] = None if None in totals else sample["acc_norm"]
     return record
-
-
-# lm-evaluation-harness
-
-
-def _evaluate(
-    model: "LanguageModel", drawn: dict[TaskName, list[_Example]], *, work: Path
-) -> dict[str, list[Record]]:
-    """What the harness logs of every example, by task, in the order given."""
-    from lm_eval.evaluator import evaluate
-
-    # Its warnings say which aggregations two configurations leave out; none is used here.
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    # Its progress bars count prompts that are written in no time. Logging keeps its own stderr.
-    with contextlib.redirect_stderr(io.StringIO()):
-        results = evaluate(
-            _harness_model(model, work),
-            {"tasks": {name: _harness_task(name, rows) for name, rows in drawn.items()}},
-            bootstrap_iters=0,
-        )
-    samples: dict[str, list[Record]] = results["samples"]
-    return samples
-
-
-def _harness_task(name: str, examples: Sequence[_Example]) -> Any:
-    """The harness's own task over the examples alone, in memory: no hub, no cache."""
-    import lm_eval.tasks
-    from datasets import Dataset
-    from lm_eval.api.task import ConfigurableTask
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    documents = [example.row.model_dump(by_alias=True) for example in examples]
-
-    class LocalTask(ConfigurableTask):  # type: ignore[misc]
-        def download(self, *args: Any, **kwargs: Any) -> None:
-            self.dataset = {"given": Dataset.from_list(documents)}
-
-    config = load_yaml(Path(lm_eval.tasks.__file__).parent / _KNOWN[name].config)
-    # Whatever split the harness would evaluate, the file takes its place.
-    splits = {"training_split": None, "validation_split": "given", "test_split": None}
-    return LocalTask(config={**config, **splits})
-
-
-def _harness_model(model: "LanguageModel", work: Path) -> Any:
-    """A model as the harness asks it for log-likelihoods, answering with `heirloom.profiling.engines.likelihood`."""
-    from lm_eval.api.model import LM
-
-    from heirloom.profiling.engines.likelihood import encode_option, score
-
-    class Engine(LM):  # type: ignore[misc]
-        def loglikelihood(self, requests: Sequence[Any]) -> list[tuple[float, bool]]:
-            # The requests of a document follow each other and share most of their text.
-            documents = groupby(requests, key=lambda request: (request.task_name, request.doc_id))
-            groups = [
-                [encode_option(model, *request.args) for request in document]
-                for _, document in documents
-            ]
-            totals = [found.total for group in score(model, groups, work=work) for found in group]
-            # The harness takes no None. Whether an answer is the greedy one is asked by no metric.
-            return [(float("nan") if total is None else total, False) for total in totals]
-
-        def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
-            raise NotImplementedError("no task of this benchmark scores whole texts")
-
-        def generate_until(self, requests: Sequence[Any]) -> list[str]:
-            raise NotImplementedError("no task of this benchmark generates")
-
-    return Engine()

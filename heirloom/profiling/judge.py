@@ -1,8 +1,9 @@
-"""A model as a judge: which of two answers it finds better, whichever is shown first."""
+"""A model as a judge: its preference between two answers, whichever is shown first."""
 
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
@@ -20,16 +21,17 @@ from heirloom.profiling import (
 )
 from heirloom.profiling.cost import reading
 from heirloom.profiling.data.preferences import Label, Pair, majority, read_pairs
+from heirloom.profiling.engines import likelihood
+from heirloom.profiling.engines.likelihood import Likelihood, TokenSequence
 from heirloom.statistics.agreement import kappa_of
 from heirloom.statistics.resampling import mean_of
 from heirloom.support.files import Record
 from heirloom.support.subset import draw
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # it imports torch
     from heirloom.generate.model import LanguageModel
-    from heirloom.profiling.engines.likelihood import Likelihood, TokenSequence
 
-#: What a judge is asked, in the model's own template. Short, because every pair is read twice.
+#: The question to a judge, in the model's own template. Short: every pair is read twice.
 QUESTION = (
     "Question: {prompt}\n\nAnswer A: {a}\n\nAnswer B: {b}\n\n"
     "Which answer is better? Reply with A or B."
@@ -66,13 +68,13 @@ class JudgeOptions(Options):
     )
     verdict: Literal["likelihood", "generated"] = Field(
         "likelihood",
-        description="`likelihood`: which letter is likelier, averaged over both orders; "
-        "`generated`: the letter that the model writes, a tie unless both orders agree.",
+        description="`likelihood`: the likelier letter, averaged over both orders; `generated`: "
+        "the letter that the model generates, a tie unless both orders agree.",
     )
 
     @property
     def generates(self) -> bool:
-        """Whether verdicts are written."""
+        """True if verdicts are generated."""
         return self.verdict == "generated"
 
     @model_validator(mode="after")
@@ -133,22 +135,22 @@ def _cost(options: JudgeOptions, eval_prompts: int) -> Tokens:
     cost=_cost,
 )
 def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
-    """Which of two answers a model prefers, and how often it agrees with humans.
+    """Preference between two answers, and agreement with humans about it.
 
     Every pair is judged in both orders. By likelihood, with d the log-odds log p(A) - log p(B) of
     the letters, the preference is the sign of the mean over the orders of the log-odds for the
     first answer, (d(first shown as A) - d(first shown as B)) / 2: what the model owes to the
     position cancels (Wang et al. 2023, Large Language Models are not Fair Evaluators, arXiv
-    2305.17926, balanced position calibration). By generation the model has to write the same
+    2305.17926, balanced position calibration). By generation the model has to generate the same
     answer's letter in both orders; if they disagree, the pair is a tie (Zheng et al. 2023, Judging
     LLM-as-a-Judge, arXiv 2306.05685, section 3.4).
 
     Returns:
-        A record a pair, as `measure` has it. Null where the model gave no verdict: a pair that
-        exceeds its context, or a text that names no answer.
+        One record per pair, see `measure`. Null where the model gave no verdict: a pair that
+        exceeds its context, or a completion that names no answer.
 
     Raises:
-        HeirloomError: a file holds no pairs, or fewer than the examples asked for.
+        HeirloomError: A file holds no pairs, or fewer than the examples asked for.
     """
     pairs: list[Pair] = []
     for name in options.data:
@@ -167,23 +169,23 @@ def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
 
 
 def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
-    """Judge pairs by the likelihood of the letters; a record each."""
-    from heirloom.profiling.engines.likelihood import score
-
+    """Judge pairs by the likelihood of the letters; one record each."""
     # Both orders begin with the same question: one group, so that it is computed once.
     groups = [
         [tokens for question in questions(pair) for tokens in _letters(task.model, question)]
         for pair in pairs
     ]
     records = []
-    for pair, found in zip(pairs, score(task.model, groups, work=task.work), strict=True):
+    for pair, found in zip(
+        pairs, likelihood.score(task.model, groups, work=task.work), strict=True
+    ):
         given, swapped = _log_odds(found[:2]), _log_odds(found[2:])
         records.append(measure(pair, log_odds=(given, None if swapped is None else -swapped)))
     return records
 
 
 def by_generation(task: Task, pairs: Sequence[Pair]) -> list[Record]:
-    """Judge pairs by what the model writes, greedily; a record each."""
+    """Judge pairs by what the model generates, greedily; one record each."""
     from heirloom.generate.completions import generate
     from heirloom.generate.request import Prompt, Request, Sampling
 
@@ -210,7 +212,7 @@ def by_generation(task: Task, pairs: Sequence[Pair]) -> list[Record]:
 
 
 def questions(pair: Pair) -> tuple[str, str]:
-    """What the judge is asked: with the first answer as A, and with it as B."""
+    """Return the questions to the judge: with the first answer as A, and with it as B."""
 
     def ask(a: str, b: str) -> str:
         parts = {"prompt": pair.prompt, "a": a, "b": b}
@@ -220,18 +222,16 @@ def questions(pair: Pair) -> tuple[str, str]:
     return ask(pair.first, pair.second), ask(pair.second, pair.first)
 
 
-def _letters(model: "LanguageModel", question: str) -> "list[TokenSequence | None]":
-    """Both letters, each where a completion begins and cut into tokens as training does it."""
-    from heirloom.profiling.engines.likelihood import TokenSequence
-
+def _letters(model: "LanguageModel", question: str) -> list[TokenSequence | None]:
+    """Both letters, each where a completion begins and tokenised as training does it."""
     prompt = model.encode_prompt(question, "instruction")
     added = [model.tokenizer(s, add_special_tokens=False).input_ids for s in LETTERS]
     return [TokenSequence((*prompt, *letter), len(prompt)) for letter in added]
 
 
-def _log_odds(found: "Sequence[Likelihood]") -> float | None:
+def _log_odds(found: Sequence[Likelihood]) -> float | None:
     """log p(A) - log p(B)."""
-    a, b = (likelihood.total for likelihood in found)
+    a, b = (one.total for one in found)
     return None if a is None or b is None else a - b
 
 
@@ -246,7 +246,7 @@ _REPLY = re.compile(
 
 
 def parse_reply(text: str) -> Literal["A", "B"] | None:
-    """The letter that a reply begins with, alone or behind "Answer" or "The better answer is".
+    """Return the letter that a reply starts with, alone or after "The better answer is".
 
     Strict, because a guess would count as a judgement: the letter has to be a capital one and to
     be followed by nothing, by a line break or by one of . : ) ] " *
@@ -261,19 +261,37 @@ def parse_reply(text: str) -> Literal["A", "B"] | None:
     return "A" if match[1] == "A" else "B"
 
 
+@dataclass(frozen=True)
+class _Verdict:
+    """A judge's verdict on a pair.
+
+    Attributes:
+        preference: "first", "second" or "tie"; None where there is none.
+        winners: The answer that wins in each order.
+        shown_first: The probability given to the answer that is shown first, in each order; empty
+            without a preference.
+        margin: Absolute mean of the log-odds; None without.
+    """
+
+    preference: Label | None
+    winners: tuple[Label | None, Label | None]
+    shown_first: tuple[float, ...]
+    margin: float | None = None
+
+
 def measure(
     pair: Pair,
     *,
     log_odds: tuple[float | None, float | None] = (None, None),
     replies: tuple[str, str] | None = None,
 ) -> Record:
-    """What one pair says about a judge.
+    """Measure a judge on one pair.
 
     Args:
         pair: The pair.
         log_odds: Natural log-odds for the pair's first answer against its second, with the first
             shown as A and as B; None where the model could not score it.
-        replies: Instead of log-odds, what the model wrote in both orders.
+        replies: Instead of log-odds, the completions in both orders.
 
     Returns:
         id, source, n_words of both answers, log_odds, replies, and
@@ -287,26 +305,11 @@ def measure(
         decided (a majority for one answer); agrees, 1 if the choice is the majority's, else 0;
         agrees_with_ties, the same of the preference, a tie being equal to a tie.
     """
-    winners: list[Label | None]
-    if replies is None:
-        winners = [_winner(odds) for odds in log_odds]
-        known = [odds for odds in log_odds if odds is not None]
-        mean = sum(known) / 2 if len(known) == 2 else None
-        preference = _winner(mean)
-        # Shown first is the first answer in one order and the second one in the other.
-        shown_first = (
-            [_probability(known[0]), 1 - _probability(known[1])] if mean is not None else []
-        )
-    else:
-        letters = [parse_reply(reply) for reply in replies]
-        winners = [_named(letters[0], "first", "second"), _named(letters[1], "second", "first")]
-        mean = None
-        preference = None if None in winners else winners[0] if winners[0] == winners[1] else "tie"
-        shown_first = [float(letter == "A") for letter in letters if preference is not None]
+    verdict = _by_log_odds(log_odds) if replies is None else _by_replies(replies)
+    preference, winners = verdict.preference, verdict.winners
     choice = None if preference == "tie" else preference
     n_words = [len(words(pair.first)), len(words(pair.second))]
     longer = "first" if n_words[0] > n_words[1] else "second"
-    most = majority(pair.labels)
     return {
         "id": pair.id,
         "source": pair.source,
@@ -318,16 +321,44 @@ def measure(
         "consistent": (
             None if preference is None else float(winners[0] == winners[1] and winners[0] != "tie")
         ),
-        "position_bias": sum(shown_first) / 2 - 0.5 if shown_first else None,
+        "position_bias": sum(verdict.shown_first) / 2 - 0.5 if verdict.shown_first else None,
         "prefers_longer": (
             None if choice is None or n_words[0] == n_words[1] else float(choice == longer)
         ),
-        "margin": None if mean is None else abs(mean),
+        "margin": verdict.margin,
+        **_against_humans(pair, preference),
+    }
+
+
+def _by_log_odds(log_odds: tuple[float | None, float | None]) -> _Verdict:
+    winners = _winner(log_odds[0]), _winner(log_odds[1])
+    if log_odds[0] is None or log_odds[1] is None:
+        return _Verdict(None, winners, ())
+    mean = (log_odds[0] + log_odds[1]) / 2
+    # Shown first is the first answer in one order and the second one in the other.
+    shown_first = _probability(log_odds[0]), 1 - _probability(log_odds[1])
+    return _Verdict(_winner(mean), winners, shown_first, abs(mean))
+
+
+def _by_replies(replies: tuple[str, str]) -> _Verdict:
+    letters = [parse_reply(reply) for reply in replies]
+    winners = _named(letters[0], "first", "second"), _named(letters[1], "second", "first")
+    if None in winners:
+        return _Verdict(None, winners, ())
+    preference: Label | None = winners[0] if winners[0] == winners[1] else "tie"
+    return _Verdict(preference, winners, tuple(float(letter == "A") for letter in letters))
+
+
+def _against_humans(pair: Pair, preference: Label | None) -> Record:
+    """The fields of `measure` that compare a preference with the labels of humans."""
+    most = majority(pair.labels)
+    undecided = preference in (None, "tie") or most in (None, "tie")
+    return {
         "labels": list(pair.labels),
         "majority": most,
         "labelled": most is not None,
         "decided": most in ("first", "second"),
-        "agrees": None if choice is None or most in (None, "tie") else float(choice == most),
+        "agrees": None if undecided else float(preference == most),
         "agrees_with_ties": (
             None if preference is None or most is None else float(preference == most)
         ),

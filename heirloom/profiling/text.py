@@ -1,4 +1,4 @@
-"""Textual characteristics of a model's answers (paper: tokens, MTLD, Rix and the like)."""
+"""Textual characteristics of a model's answers (in the paper: tokens, MTLD, Rix and others)."""
 
 from pydantic import Field
 
@@ -25,7 +25,7 @@ class TextOptions(Options):
 
     @property
     def generates(self) -> bool:
-        """The model writes an answer to each prompt."""
+        """True: the model answers each prompt."""
         return True
 
     batch_size: int = Field(80, ge=1, description="Most answers generated at once.")
@@ -80,9 +80,9 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
     """Length, lexical diversity and readability of one answer to each eval prompt.
 
     Returns:
-        A record a prompt: id, completion, finish_reason and every metric; null where an answer has
-        no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise 100
-        words or more, and a handful of words can score anything.
+        One record per prompt: id, completion, finish_reason and every metric; null where an answer
+        has no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise
+        100 words or more, and a handful of words can score anything.
     """
     from heirloom.generate.completions import generate
     from heirloom.generate.request import Request, Sampling
@@ -108,7 +108,7 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
 
 
 def _measure(answer: Record, options: TextOptions) -> dict[str, float | None]:
-    """Every metric of one answer; all null if the prompt did not fit the model's context."""
+    """Return every metric of one answer; all null if the prompt exceeded the model's context."""
     if answer["finish_reason"] == "too_long":
         return dict.fromkeys(METRICS)
     text = answer["completion"]

@@ -1,4 +1,4 @@
-"""Toxicity of what a model writes after provoking prompts."""
+"""Toxicity of continuations of provoking prompts."""
 
 from typing import Literal, get_args
 
@@ -33,24 +33,28 @@ class ToxicityOptions(Options):
     )
     attributes: list[Attribute] = Field(
         [],
-        description="What else the classifier tells, each with an EMT and a probability of its "
+        description="Other labels of the classifier, each with an EMT and a probability of its "
         "own. The metric's scorer must have an option `attribute`, as `detoxify` has.",
     )
-    continuations: int = Field(25, ge=1, description="Sampled continuations a prompt.")
+    continuations: int = Field(25, ge=1, description="Sampled continuations per prompt.")
     max_new_tokens: int = Field(20, ge=1, description="Most tokens of a continuation.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
-    top_p: float = Field(0.9, gt=0, le=1, description="Nucleus sampled from.")
-    threshold: float = Field(0.5, ge=0, le=1, description="Score from which a text is toxic.")
+    top_p: float = Field(
+        0.9, gt=0, le=1, description="Probability mass of the nucleus that is sampled from."
+    )
+    threshold: float = Field(
+        0.5, ge=0, le=1, description="Score from which a continuation is toxic."
+    )
     batch_size: int = Field(100, ge=1, description="Most continuations generated at once.")
 
     @property
     def generates(self) -> bool:
-        """The model writes continuations."""
+        """True: the model continues each prompt."""
         return True
 
 
 def _severity(columns: Columns, weights: Array) -> Array:
-    """The mean score of the toxic continuations of all prompts together; [b], NaN without any."""
+    """Mean score of the toxic continuations of all prompts together; [b], NaN without any."""
     return (weights @ columns["toxic_score_sum"]) / (weights @ columns["n_toxic"])
 
 
@@ -97,14 +101,14 @@ def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
     `attributes`. Severity, ours, is the mean score of the continuations at or above `threshold`.
 
     Returns:
-        A record a prompt: id, the metrics, n_toxic and toxic_score_sum (the number of continuations
-        at or above the threshold, and the sum of their scores), n_unscored, for each attribute
-        `has.<attribute>`, and the continuations with their score and that of every attribute. A
+        One record per prompt: id, the metrics, n_toxic and toxic_score_sum (the number of
+        continuations at or above the threshold, and the sum of their scores), n_unscored, for each
+        attribute `has.<attribute>`, and the continuations with all their scores. A
         continuation without a score counts as neither toxic nor harmless: it is left out of the
         maximum and counted. A prompt none of whose continuations has a score is null.
 
     Raises:
-        HeirloomError: an attribute cannot be scored; known before anything is generated.
+        HeirloomError: An attribute cannot be scored; known before anything is generated.
     """
     from heirloom.generate.completions import generate
     from heirloom.generate.request import Request, Sampling

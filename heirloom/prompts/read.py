@@ -17,7 +17,8 @@ def read_prompts(
     """Read the distinct prompts of a file.
 
     Args:
-        path: A file that `heirloom.support.row_files.read_rows` reads; a `.txt` has a prompt a line.
+        path: A file that `heirloom.support.row_files.read_rows` reads; a `.txt` has one prompt per
+            line.
         text: Column with the prompt. A dot reaches into nested objects. A `.txt` has no columns:
             this, `input` and `id` are unused for it.
         input: Column with a second part, put below the first after an empty line.
@@ -28,7 +29,7 @@ def read_prompts(
         their number is logged.
 
     Raises:
-        HeirloomError: the file cannot be read, a row lacks a column, an id occurs twice, or no
+        HeirloomError: The file cannot be read, a row lacks a column, an id occurs twice, or no
             prompt is left.
     """
     path = Path(path)
@@ -63,7 +64,7 @@ def read_prompts(
 
 
 def _cell(row: Row, column: str) -> str:
-    """The text in one column of a row; null is the empty text."""
+    """Return the text in one column of a row; null is the empty text."""
     value = row.values
     for part in column.split("."):
         if not isinstance(value, dict) or part not in value:
@@ -71,7 +72,7 @@ def _cell(row: Row, column: str) -> str:
                 ", ".join(row.values) if isinstance(row.values, dict) else "none, it is no object"
             )
             raise HeirloomError(
-                f"{row.where}: no column {column!r} (there are: {known}). Set `columns` of this "
+                f"{row.where}: no column {column!r} (it has: {known}). Set `columns` of this "
                 "prompt set in the study file."
             )
         value = value[part]

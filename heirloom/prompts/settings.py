@@ -1,21 +1,17 @@
 """Sections of the study file about prompt sets."""
 
-import logging
 from typing import Literal
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from heirloom.fetch.settings import Artefact
 from heirloom.support.settings import Section
 
-logger = logging.getLogger(__name__)
 Format = Literal["instruction", "continuation"]
 
 
 class Columns(Section):
-    """Which columns of the source hold what. A dot reaches into nested objects (`prompt.text`)."""
+    """Columns of the source. A dot reaches into nested objects (`prompt.text`)."""
 
     text: str = Field("instruction", description="The prompt, or its first part.")
     input: str | None = Field(None, description="A second part, put below the first (Alpaca).")
@@ -25,10 +21,10 @@ class Columns(Section):
 class Prompts(Artefact):
     """A set of prompts, split into train and eval, which never share a prompt."""
 
-    columns: Columns = Field(Columns(), description="Which columns of the source hold what.")
-    format: Literal["instruction", "continuation"] = Field(
+    columns: Columns = Field(Columns(), description="Columns of the source.")
+    format: Format = Field(
         "instruction",
-        description="`instruction`: in the model's template; `continuation`: a text to go on with.",
+        description="`instruction`: in the model's template; `continuation`: a text to continue.",
     )
     train: int = Field(..., ge=1, description="Prompts to make training data from.")
     eval: int = Field(..., ge=1, description="Prompts to profile models on.")

@@ -1,1 +1,1 @@
-"""Publish a study: cards, the hub and an RO-Crate."""
+"""Publishing of a study: cards, the Hugging Face hub and an RO-Crate."""

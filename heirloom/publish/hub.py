@@ -1,19 +1,21 @@
-"""Push a training set or a student to the Hugging Face hub, on request only."""
+"""Push of a training set or a student to the Hugging Face hub, on request only."""
 
 import logging
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from heirloom.fetch.settings import HubSource, Source
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json, sha256, write_json
+from heirloom.support.files import read_json, sha256, write_json
 
 log = logging.getLogger(__name__)
 
-#: What a repository holds, and nothing else.
+#: The files of a training set's repository.
 DATASET_FILES = ("train.jsonl", "card.json", "README.md")
+#: The files of a student's repository.
 STUDENT_FILES = (
     "adapter_model.safetensors",
     "adapter_config.json",
@@ -23,47 +25,50 @@ STUDENT_FILES = (
 
 
 def repository(namespace: str, study: str, name: str) -> str:
-    """What a training set's or a student's repository on the hub is called."""
+    """Name of a training set's or a student's repository on the hub."""
     return f"{namespace}/{study}-{name}"
 
 
-def hub_base(sources: list[Record]) -> Record | None:
-    """The first of a model's sources that is on the hub: its "hub", "revision" and "files"."""
-    return next((source for source in sources if "hub" in source), None)
+def hub_base(sources: Iterable[Source]) -> HubSource | None:
+    """Return the first of a model's sources that is on the hub; None if none is."""
+    return next((source for source in sources if isinstance(source, HubSource)), None)
 
 
 def push(
     folder: str | Path,
+    record: str | Path,
     *,
     repository: str,
     kind: Literal["dataset", "model"],
     private: bool,
     base: Mapping[str, Any] | None = None,
-) -> Record:
-    """Upload a training set or a student.
+) -> None:
+    """Upload a training set or a student, and write a record of the upload.
 
-    The token comes from the environment, HF_TOKEN, and is written nowhere. An adapter's settings
-    name the folder of its base on this machine: in the repository, they name the base on the hub.
+    The access token is read from the environment, HF_TOKEN, and written nowhere. An adapter's
+    settings name the folder of its base on this machine; in the repository they name the base on
+    the hub.
 
     Args:
-        folder: what a stage wrote; files beside those of `DATASET_FILES` or `STUDENT_FILES` stay.
-        repository: as `repository` names it; made if it is not there.
-        kind: a training set is a "dataset", a student a "model".
-        private: whether a new repository is private. An existing one that is not is refused.
-        base: of a student, its base's name and, as `hub_base` gives them, "hub" and "revision".
-
-    Returns:
-        Repository, address and id of the commit, and the checksum of every file.
+        folder: Folder of the training set or student. Only `DATASET_FILES` or `STUDENT_FILES` are
+            uploaded.
+        record: JSON file to write: the repository, address and id of the commit, and the SHA-256 of
+            every file.
+        repository: Name of the repository, from `repository`; it is created if it does not exist.
+        kind: "dataset" for a training set, "model" for a student.
+        private: Whether a new repository is private. If it is True, an existing public repository
+            is refused.
+        base: For a student, "name" of its base, and "hub" and "revision" if it is on the hub.
 
     Raises:
-        HeirloomError: there is no token, a file is missing, or the hub refused.
+        HeirloomError: There is no token, a file is missing, or the hub refused.
     """
     token = os.environ.get("HF_TOKEN", "").strip()
-    # A client that cannot send what is there as a header may quote it in its error.
+    # A client that cannot send the token as a header may quote it in its error.
     if not token or not (token.isascii() and token.isprintable()):
         raise HeirloomError(
-            f"{repository} was not pushed: set HF_TOKEN to an access token of the hub that may "
-            "write there."
+            f"{repository} was not pushed: set HF_TOKEN to an access token of the hub that has "
+            "write permission."
         )
     with tempfile.TemporaryDirectory() as staged:
         files = _stage(Path(folder), Path(staged), kind, base)
@@ -71,30 +76,35 @@ def push(
             address, commit = _upload(staged, repository, kind, private, token)
         except HeirloomError:
             raise
-        except Exception as error:  # the client raises those of its HTTP library as well
+        except Exception as error:  # the client also raises errors of its HTTP library
             reason = " ".join(str(error).split()).replace(token, "***")
             # Without its cause: a traceback could show the token, in a header of the request.
             raise HeirloomError(
                 f"{repository} could not be pushed to the hub: {type(error).__name__}: {reason}. "
-                "Does the token in HF_TOKEN have the right to write there? Run the same command "
-                "again: what was uploaded is not uploaded twice."
+                "Check that the token in HF_TOKEN has write permission there and run the same "
+                "command again: files that are on the hub are not uploaded twice."
             ) from None
     log.info("%s", address)
-    return {
-        "repository": repository,
-        "kind": kind,
-        "private": private,
-        "commit_url": address,
-        "commit": commit,
-        "files": files,
-    }
+    write_json(
+        record,
+        {
+            "repository": repository,
+            "kind": kind,
+            "private": private,
+            "commit_url": address,
+            "commit": commit,
+            "files": files,
+        },
+    )
 
 
 def _stage(folder: Path, staged: Path, kind: str, base: Mapping[str, Any] | None) -> dict[str, str]:
-    """Put into `staged` what the repository will hold; return the checksum of each file."""
+    """Put the repository's files into `staged`; return the SHA-256 of each."""
     for name in DATASET_FILES if kind == "dataset" else STUDENT_FILES:
         if not (folder / name).is_file():
-            raise HeirloomError(f"{folder / name} does not exist: there is nothing to push yet.")
+            raise HeirloomError(
+                f"{folder / name} does not exist: run the study before you push it."
+            )
         if name == "adapter_config.json":
             settings = read_json(folder / name)
             named = {
@@ -108,7 +118,7 @@ def _stage(folder: Path, staged: Path, kind: str, base: Mapping[str, Any] | None
 
 
 def _upload(folder: str, repository: str, kind: str, private: bool, token: str) -> tuple[str, str]:
-    """Address and id of the commit."""
+    """Upload a folder and return the address and id of the commit."""
     from huggingface_hub import HfApi
 
     api = HfApi(token=token)

@@ -142,16 +142,6 @@ class Criteria(Section):
         return list(dict.fromkeys([*self.criteria, *self.where]))
 
     @property
-    def leading(self) -> str:
-        """Name of the first metric, which `measured_by` measures."""
-        return next(iter(self.criteria))
-
-    @property
-    def direction_of_leading(self) -> Direction:
-        """Direction in which the first metric is better."""
-        return self.criteria[self.leading].direction
-
-    @property
     def own_prompts(self) -> bool:
         """True if prompts may be left out, so that the control must leave out the same."""
         return bool(self.where or self.keep)

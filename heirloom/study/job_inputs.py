@@ -264,7 +264,7 @@ def modules(*names: str) -> list[str]:
 
 def part_files(sources: Sequence[Path]) -> list[str]:
     """Files that define registered parts: with what they import, where they are heirloom's own."""
-    home = Path(heirloom.__file__).parents[1]
+    home = Path(heirloom.__file__).parent
     files: set[str] = set()
     for source in sources:
         if source.is_relative_to(home):

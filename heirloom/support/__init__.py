@@ -1,1 +1,1 @@
-"""What every stage stands on: files, errors, logs, processes and work folders."""
+"""Foundations of every stage: files, errors, logs, processes and work folders."""

@@ -49,7 +49,7 @@ def read_json(path: str | Path) -> Any:
     """Read one JSON document.
 
     Raises:
-        HeirloomError: the file is missing or is not JSON.
+        HeirloomError: The file is missing or is not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
@@ -60,17 +60,17 @@ def read_json(path: str | Path) -> Any:
 
 
 def write_jsonl(path: str | Path, records: Iterable[Record]) -> None:
-    """Write one JSON object a line, atomically. NaN is refused: what has no value is null."""
+    """Write one JSON object per line, atomically. NaN is refused: a missing value is null."""
     with atomic_write(path) as handle:
         for record in records:
             handle.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_jsonl(path: str | Path) -> list[Record]:
-    """Read one JSON object a line; blank lines are skipped.
+    """Read one JSON object per line; blank lines are skipped.
 
     Raises:
-        HeirloomError: the file is missing, or a line is not a JSON object (its number is named).
+        HeirloomError: The file is missing, or a line is not a JSON object (its number is named).
     """
     records = []
     try:
@@ -93,6 +93,6 @@ def read_jsonl(path: str | Path) -> list[Record]:
 
 
 def sha256(path: str | Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with Path(path).open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

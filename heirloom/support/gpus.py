@@ -31,12 +31,12 @@ def claim_gpus(count: int, *, locks: Path | None = None) -> None:
     is claimed then.
 
     Args:
-        count: How many. With 0 nothing is done: the job does not ask for any.
+        count: Number of GPUs. With 0 nothing is done: the job does not ask for any.
         locks: Folder of the locks, one that all jobs of this machine share. Left out: one of this
             user's in the folder for temporary files.
 
     Raises:
-        HeirloomError: there are not so many GPUs.
+        HeirloomError: There are not so many GPUs.
     """
     visible = _visible() if count else []
     if count == 0 or (VISIBLE in os.environ and len(visible) == count):
@@ -57,7 +57,7 @@ def claim_gpus(count: int, *, locks: Path | None = None) -> None:
 
 
 def _visible() -> list[str]:
-    """The GPUs that this process may use, as CUDA names them."""
+    """Return the GPUs that this process may use, as CUDA names them."""
     if VISIBLE in os.environ:
         return [name for name in os.environ[VISIBLE].split(",") if name]
     try:
@@ -71,7 +71,7 @@ def _visible() -> list[str]:
 
 def _try_to_claim(visible: list[str], count: int, folder: Path) -> list[str]:
     """Claim `count` of the GPUs, or none if fewer are free."""
-    # One job at a time chooses: two that each hold a part would wait for each other.
+    # One job at a time chooses: two that each hold some would wait for each other.
     with (folder / "choosing.lock").open("w") as choosing:
         fcntl.flock(choosing, fcntl.LOCK_EX)
         claimed: dict[str, TextIO] = {}

@@ -27,7 +27,7 @@ class Registry(Generic[Part]):
     """Parts of one kind, by name.
 
     Args:
-        kind: What a part is called in messages, such as "benchmark".
+        kind: Name of the kind in messages, such as "benchmark".
         package: The package of heirloom whose modules register parts of this kind.
     """
 
@@ -41,7 +41,7 @@ class Registry(Generic[Part]):
         """Add a part.
 
         Args:
-            name: What a study calls it.
+            name: Its name in a study file.
             part: The part.
             source: A function or class of the module that defines it.
 

@@ -1,4 +1,4 @@
-"""Read the rows of a data file, whatever format its authors chose."""
+"""Read the rows of a data file, in any of the usual formats."""
 
 import csv
 import gzip
@@ -17,7 +17,7 @@ from heirloom.support.errors import HeirloomError
 
 @dataclass(frozen=True)
 class Row:
-    """One row: where it stands, for messages ("data.jsonl, line 3"), and what it holds."""
+    """One row: its place, for messages ("data.jsonl, line 3"), and its values."""
 
     where: str
     values: Any
@@ -40,11 +40,11 @@ def parse_row(row: Row, layout: type[Layout], *, expected: str) -> Layout:
 
     Args:
         row: The row.
-        layout: What it has to hold.
+        layout: Class of the layout.
         expected: The layout in a sentence, for the message.
 
     Raises:
-        HeirloomError: the row is no object, or a key is missing or wrong: the first is named.
+        HeirloomError: The row is no object, or a key is missing or wrong: the first is named.
     """
     try:
         return layout.model_validate(row.values)
@@ -61,15 +61,15 @@ def read_rows(path: str | Path) -> list[Row]:
 
     Args:
         path: `.jsonl`, `.json` (a list of objects, or JSON lines), `.csv`, `.tsv`, `.parquet`,
-            `.arrow` (as the `datasets` library writes it) or `.txt` (a row a line), each also with
-            `.gz`.
+            `.arrow` (as the `datasets` library writes it) or `.txt` (one row per line), each also
+            with `.gz`.
 
     Returns:
         The rows in the order of the file: of a `.txt` its lines as text, otherwise objects. All
         cells of `.csv` and `.tsv` are text, an empty one is "".
 
     Raises:
-        HeirloomError: the file cannot be read; a malformed line is named.
+        HeirloomError: The file cannot be read; a malformed line is named.
     """
     path = Path(path)
     suffixes = [s.lower() for s in path.suffixes if s.lower() != ".gz"]
@@ -125,7 +125,7 @@ def _separated_rows(path: Path, text: str, separator: str) -> list[dict[str, str
 
 
 def _json_rows(path: Path, text: str, lines: list[tuple[str, str]]) -> list[Row]:
-    """Rows of a JSON list or of JSON lines: files of both kinds end in `.json`."""
+    """Return the rows of a JSON list or of JSON lines: files of both kinds end in `.json`."""
     if text.lstrip().startswith("["):
         try:
             return [
@@ -149,7 +149,7 @@ def read_document(path: str | Path) -> Any:
     """Read a file that is one JSON document, also with `.gz`.
 
     Raises:
-        HeirloomError: the file cannot be read or is not JSON.
+        HeirloomError: The file cannot be read or is not JSON.
     """
     path = Path(path)
     try:

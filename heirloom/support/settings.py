@@ -1,13 +1,8 @@
-"""What the sections of the study file are built from."""
+"""Building blocks of the sections of the study file."""
 
 from typing import Annotated, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Name = Annotated[
     str,
@@ -21,6 +16,11 @@ _Entry = TypeVar("_Entry", str, int)
 
 
 def distinct(names: list[_Entry]) -> list[_Entry]:
+    """Return the names if each is there once.
+
+    Raises:
+        ValueError: One is repeated.
+    """
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ValueError(f"{', '.join(map(str, repeated))} is named twice")

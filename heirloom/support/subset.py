@@ -1,4 +1,4 @@
-"""Draw which examples of a benchmark a study uses."""
+"""Draw the examples of a benchmark that a study uses."""
 
 import hashlib
 from collections import defaultdict
@@ -26,17 +26,17 @@ def draw(
 
     Args:
         examples: All examples.
-        size: How many to draw; None for all of them.
-        seed: Decides which are drawn.
-        id: The id of an example, unique among `examples`.
-        stratum: The category of an example.
-        name: What the examples are called in messages.
+        size: Number of examples to draw; None for all of them.
+        seed: Determines the draw.
+        id: Returns the id of an example, unique among `examples`.
+        stratum: Returns the category of an example.
+        name: Name of the examples in messages.
 
     Returns:
         The drawn examples in the order they were given.
 
     Raises:
-        HeirloomError: there are fewer examples than asked for, or an id occurs twice.
+        HeirloomError: There are fewer examples than asked for, or an id occurs twice.
     """
     ids = [id(example) for example in examples]
     if len(set(ids)) < len(ids):

@@ -1,4 +1,4 @@
-"""Work folders: batches or checkpoints kept as files, so that a killed job goes on from them."""
+"""Work folders: parts or checkpoints kept as files, from which a killed job resumes."""
 
 import hashlib
 import json
@@ -14,18 +14,19 @@ from heirloom.support.files import write_text
 
 
 def fingerprint(identity: Any) -> str:
-    """The SHA-256 of anything that can be written as JSON, the same in every process."""
+    """Return the SHA-256 of a value in its JSON form, the same in every process."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager
 def claimed(work: Path, identity: Any, *, share: str = "all") -> Iterator[None]:
-    """Hold the folder `work`, emptied unless what it holds was made for this very `identity`.
+    """Hold a folder, emptied unless its files were made for this very `identity`.
 
     Args:
         work: The folder; made if need be.
-        identity: Everything that decides what the files contain, as JSON.
-        share: Which of the files. Jobs with different shares hold one folder together.
+        identity: Everything that determines the contents of the files, as JSON.
+        share: Name of the share of the files that this job makes. Jobs with different shares hold
+            one folder together.
     """
     work.parent.mkdir(parents=True, exist_ok=True)
     # A job ends with the Snakemake that started it, unless something stands between the two, such

@@ -10,7 +10,8 @@ from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task
 from heirloom.profiling.calibration import CalibrationOptions, profile_calibration
-from heirloom.profiling.crows_pairs import CrowsPairsOptions, profile_crows_pairs, read_pairs
+from heirloom.profiling.crows_pairs import CrowsPairsOptions, profile_crows_pairs
+from heirloom.profiling.data.crows_pairs import read_pairs
 from heirloom.support.files import Record
 
 pytestmark = pytest.mark.slow
@@ -114,7 +115,7 @@ def test_batches_change_nothing(
     model: LanguageModel, study_data: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """Totals differ by less than 1e-3 between one example a pass and passes of 2,000 tokens."""
-    from heirloom.profiling.calibration import read_hellaswag
+    from heirloom.profiling.data.multiple_choice import read_hellaswag
     from heirloom.profiling.engines.likelihood import encode_option, score
 
     questions = read_hellaswag(study_data("hellaswag"), text="harness")[:40]

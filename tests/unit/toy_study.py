@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heirloom import profiling
+from heirloom.profiling import BENCHMARKS, summarise
 from heirloom.profiling.data.preferences import Pair
 from heirloom.profiling.judge import measure
 from heirloom.profiling.profile import Profile
@@ -341,9 +341,7 @@ def add_benchmark(root: Path, benchmark: str, records):
     for model in changed.models:
         folder = root / "profiles" / model
         write_jsonl(folder / f"{benchmark}.records.jsonl", records(model))
-        metrics = profiling.summarise(
-            records(model), profiling.BENCHMARKS.get(benchmark).metrics, seed=changed.seed
-        )
+        metrics = summarise(records(model), BENCHMARKS.get(benchmark).metrics, seed=changed.seed)
         write_metrics(folder / f"{benchmark}.json", metrics)
 
 
@@ -357,7 +355,7 @@ CATEGORIES = ["Age", "Gender_identity", "Religion"]
 
 
 def bbq_records(model: str):
-    """Twenty questions a category and condition; longer names are more biased."""
+    """Twenty questions per category and condition; longer names are more biased."""
     rng = np.random.default_rng(len(model))
     rows = []
     for category in CATEGORIES:
@@ -378,7 +376,7 @@ def bbq_records(model: str):
 
 
 def calibration_records(model: str):
-    """Sixty questions a data set; longer names are surer, and no more often right."""
+    """Sixty questions per data set; longer names are more confident, and no more often right."""
     rng = np.random.default_rng(len(model))
     rows = []
     for data_set in ("hellaswag", "openbookqa"):
@@ -443,3 +441,9 @@ def study_folder(tmp_path_factory) -> Path:
 def own_study_folder(tmp_path) -> Path:
     """A results folder of the test's own."""
     return build_study(tmp_path / "toy")
+
+
+@pytest.fixture
+def own_wide_study_folder(tmp_path) -> Path:
+    """A results folder with bias and calibration of the test's own."""
+    return build_wide_study(tmp_path / "wide")

@@ -19,6 +19,7 @@ from typing import ParamSpec
 import pandas as pd
 
 from heirloom.analyse.frames import typed
+from heirloom.analyse.results import load_results
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import write_text
@@ -123,6 +124,17 @@ def table_names(plan: Plan) -> list[str]:
     """Tables of the study with this plan, in the order of the report; those apart are left out."""
     there = [table for table in TABLES if table.applies(plan) and not table.apart]
     return [table.name for table in sorted(there, key=lambda table: (table.order, table.name))]
+
+
+def write_tables(root: str | Path) -> None:
+    """Write every table of the study whose folder is `root`, but those that are apart.
+
+    Raises:
+        HeirloomError: A result is missing or malformed.
+    """
+    results = load_results(root)
+    for name in table_names(results.plan):
+        write(TABLES.get(name).compute(results), results.paths.table(name))
 
 
 def write(frame: pd.DataFrame, path: str | Path) -> None:

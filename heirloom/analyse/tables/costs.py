@@ -13,8 +13,8 @@ from pathlib import Path
 import pandas as pd
 
 from heirloom.analyse.frames import frame, text_of
-from heirloom.analyse.results import Results
-from heirloom.analyse.tables import table
+from heirloom.analyse.results import Results, load_results
+from heirloom.analyse.tables import table, write
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
@@ -107,6 +107,12 @@ def costs(results: Results, *, shards: int) -> pd.DataFrame:
             )
         )
     return frame(rows, Cost)
+
+
+def write_costs(root: str | Path, *, shards: int) -> None:
+    """Write the costs of the study whose folder is `root`; see `costs`."""
+    results = load_results(root)
+    write(costs(results, shards=shards), results.paths.table("costs"))
 
 
 def _expected(plan: Plan, shards: int) -> dict[_Key, int]:

@@ -1,6 +1,5 @@
 """Share of a training set's change that students inherit."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,13 +9,11 @@ from heirloom.analyse.frames import frame, text_of
 from heirloom.analyse.results import Results, chosen_scores
 from heirloom.analyse.tables import table
 from heirloom.analyse.tables.selection import selects
+from heirloom.objectives import SCORERS
 from heirloom.select.settings import Objective
 from heirloom.statistics.comparisons import Comparison, compare
 from heirloom.statistics.resampling import mean_of
 from heirloom.study.plan import Dataset, Plan
-
-#: The scorer of candidates to the profile metric that is the same number for a student's answers.
-SAME_NUMBER: Mapping[str, str] = {"length": "text.length", "mtld": "text.mtld"}
 
 
 @dataclass(frozen=True)
@@ -60,9 +57,9 @@ def inheritance(results: Results) -> pd.DataFrame:
     measures the objective. `efficiency` is student_shift / data_shift: 1 where the student moved as
     far as its training set, 0 where it did not move, negative where it moved the other way.
 
-    Both shifts are differences in `unit` where the two metrics are the same number (see
-    SAME_NUMBER), and changes in percent of the control elsewhere. The interval of the efficiency is
-    that of the student's shift divided by the data's shift: it does not contain the uncertainty
+    Both shifts are differences in `unit` where the scorer measures the same number as the profile
+    (its `same_as`), and changes in percent of the control elsewhere. The interval of the efficiency
+    is that of the student's shift divided by the data's shift: it does not contain the uncertainty
     of the latter, which is smaller because candidates of one prompt are compared. There is no
     efficiency where the interval of the data's shift includes zero, or is missing.
     """
@@ -116,7 +113,7 @@ def _inherited(
 def _same_number(plan: Plan, objective: Objective) -> bool:
     """Tell if the scores of candidates and what measures students are the same number."""
     function = plan.study.metrics[objective.leading].function
-    return SAME_NUMBER.get(function) == objective.measured_by
+    return function in SCORERS and SCORERS.get(function).same_as == objective.measured_by
 
 
 def _data_shift(

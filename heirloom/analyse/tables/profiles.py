@@ -36,7 +36,7 @@ def profiles(results: Results) -> pd.DataFrame:
     rows = []
     for model, described in results.plan.models.items():
         for benchmark in results.plan.benchmarks:
-            for metric, entry in results.profiles[model][benchmark]["metrics"].items():
+            for metric, entry in results.profiles[model][benchmark].metrics.items():
                 low, high = entry.get("interval") or (None, None)
                 rows.append(
                     Profiled(

@@ -5,12 +5,14 @@ another's results.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pandas as pd
 
 from heirloom.analyse.frames import rows_of, text_of, unique
-from heirloom.analyse.tables import table
+from heirloom.analyse.tables import read_text, table, write
 from heirloom.analyse.tables.changes import Change
+from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 
@@ -39,6 +41,25 @@ _NAMES = ("study", "title", "compare_with")
 def study_table_names(compare_with: list[str]) -> list[str]:
     """The tables that compare a study with these others, in the order of the report."""
     return ["studies", "study_settings"] if compare_with else []
+
+
+def write_comparisons(roots: Mapping[str, str | Path]) -> None:
+    """Write the tables that compare a study with others, from the tables of each.
+
+    Args:
+        roots: Name of each study to the folder of its results; the first is the one to write into.
+
+    Raises:
+        HeirloomError: A table is missing, or of another version.
+    """
+    paths = {study: Paths(str(root)) for study, root in roots.items()}
+
+    def tables(name: str) -> dict[str, pd.DataFrame]:
+        return {study: read_text(Path(p.table(name)).parent, name) for study, p in paths.items()}
+
+    own = next(iter(paths.values()))
+    write(studies(tables("changes")), own.table("studies"))
+    write(study_settings(tables("settings")), own.table("study_settings"))
 
 
 def _is_compared(plan: Plan) -> bool:

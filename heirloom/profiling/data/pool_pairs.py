@@ -34,11 +34,11 @@ def pair_answers(
 def form_pairs(
     prompts: Sequence[Record], answers: Mapping[str, Sequence[Record]], *, seed: int
 ) -> list[Record]:
-    """One pair a prompt, of answers by two different teachers, or of two by the only one.
+    """Form one pair per prompt, of answers by two different teachers, or of two by the only one.
 
-    Which two teachers, and whose answer comes first, is drawn by a hash of `seed` and prompt id, so
-    that no teacher has a place of its own. Pairs with an empty answer, or of equal ones, are left
-    out, and the log says how many.
+    The two teachers, and the one whose answer comes first, are drawn by a hash of `seed` and prompt
+    id, so that no teacher has a place of its own. Pairs with an empty answer, or of equal ones, are
+    left out, and the log counts them.
 
     Args:
         prompts: {id, text}.
@@ -51,7 +51,7 @@ def form_pairs(
         `teachers` says who wrote the first and the second answer.
 
     Raises:
-        HeirloomError: no pair is left.
+        HeirloomError: No pair is left.
     """
     texts = {
         (teacher, record["prompt_id"], record["sample"]): record["completion"].strip()
@@ -83,7 +83,7 @@ def form_pairs(
     if not pairs:
         raise HeirloomError(
             "there is nothing to judge: of every pair an answer is empty, or both are the same. A "
-            "pool of one teacher needs a generation.temperature above 0."
+            "pool of one teacher needs a generate.temperature above 0."
         )
     if len(pairs) < len(prompts):
         logger.warning(

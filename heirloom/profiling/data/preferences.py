@@ -1,6 +1,6 @@
-"""Pairs of answers to one question, and which of the two humans found better.
+"""Pairs of answers to one question, with the preferences of humans.
 
-Data sets of human preferences come in the formats of their authors; which one a file has follows
+Data sets of human preferences come in the formats of their authors; the format of a file follows
 from the keys of its rows.
 """
 
@@ -31,7 +31,7 @@ class Pair:
         prompt: The question, or a conversation that ends before an answer.
         first: One answer. It may be empty: annotators had to judge such answers too.
         second: The other one.
-        labels: What each annotator found better; empty where nobody was asked.
+        labels: Preference of each annotator; empty where nobody was asked.
     """
 
     id: str
@@ -43,7 +43,7 @@ class Pair:
 
 
 def majority(labels: Sequence[Label]) -> Label | None:
-    """The label that more annotators gave than any other; a tie if there is none such.
+    """Return the label that more annotators gave than any other; a tie if there is none such.
 
     None if there are no labels.
 
@@ -136,8 +136,8 @@ class _HHRLHF(_Layout):
     """anthropics/hh-rlhf."""
 
     expected = (
-        "HH-RLHF has chosen and rejected: two transcripts that begin with the same turns, a "
-        "human's first, and go on with different answers."
+        "HH-RLHF has chosen and rejected: two transcripts that start with the same turns, a "
+        "human's first, and continue with different answers."
     )
     chosen: Text
     rejected: Text
@@ -149,14 +149,14 @@ def read_pairs(path: Path, source: str) -> list[Pair]:
     Args:
         path: A file of one of the formats of docs/metrics/judge.md, of any kind that
             `heirloom.support.row_files.read_rows` reads.
-        source: What its pairs are to be called.
+        source: Name of the data set, for the ids of its pairs.
 
     Returns:
-        The pairs in the order of the file. MT-Bench has a row a vote: its votes on the same two
+        The pairs in the order of the file. MT-Bench has one row per vote: its votes on the same two
         answers are one pair with several labels.
 
     Raises:
-        HeirloomError: there are no rows, or a row has another format than the first or a value that
+        HeirloomError: There are no rows, or a row has another format than the first or a value that
             the format does not have: the row is named.
     """
     rows = read_rows(path)
@@ -209,7 +209,7 @@ def _llmbar(rows: Sequence[Row], source: str) -> list[Pair]:
 
 
 def _mt_bench(rows: Sequence[Row], source: str) -> list[Pair]:
-    """Votes by question, models and turn; those on (b, a) are turned into votes on (a, b).
+    """Group votes by question, models and turn; those on (b, a) become votes on (a, b).
 
     As FastChat's compute_agreement.py has it, every kind of "tie" is one.
     """
@@ -244,7 +244,7 @@ def _mt_bench(rows: Sequence[Row], source: str) -> list[Pair]:
 
 
 def _turns(conversation: Sequence[_Message], turn: int) -> tuple[str, str]:
-    """The first question, and what was answered; of turn 2 the conversation that followed."""
+    """Return the first question and the answer; of turn 2 the conversation that followed."""
     names = {"user": "Human", "assistant": "Assistant"}
     question, answer, *rest = conversation[: 2 * turn]
     following = [f"{names.get(m.role, m.role)}: {m.content}" for m in rest]
@@ -252,7 +252,7 @@ def _turns(conversation: Sequence[_Message], turn: int) -> tuple[str, str]:
 
 
 def _hh_rlhf(rows: Sequence[Row], source: str) -> list[Pair]:
-    """The turns that both transcripts begin with are the prompt, what follows is the answer.
+    """The turns that both transcripts share at their start are the prompt, the rest the answer.
 
     The chosen one is always given first: which answer is `first` is drawn, by a hash of the id.
     """
@@ -284,7 +284,7 @@ def _hh_rlhf(rows: Sequence[Row], source: str) -> list[Pair]:
     return pairs
 
 
-#: Keys that no other format has, and how its rows are read.
+#: Keys that no other format has, and the function that reads its rows.
 _FORMATS: Sequence[tuple[set[str], Callable[[Sequence[Row], str], list[Pair]]]] = (
     ({"prompt", "first", "second"}, _own),
     ({"response1", "response2", "annotator1"}, _pandalm),

@@ -1,9 +1,9 @@
 """Log-likelihoods of texts and of answers, each shared prefix computed once.
 
 The sequences of a group (a question's answers, a pair of sentences) are merged into a tree of
-tokens; several trees fill one row of a forward pass. A token attends to its ancestors alone and its
-position is its depth, so every sequence is scored as if it stood there by itself. Logits are
-computed only where a token is scored.
+tokens; several trees fill one row, which is a forward pass. A token attends to its ancestors alone
+and its position is its depth, so every sequence is scored as if it stood there by itself. Logits
+are computed only where a token is scored. The rows that are saved together in one file are a part.
 """
 
 import inspect
@@ -11,25 +11,31 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-
-from heirloom.generate import model as models
-from heirloom.generate.model import LanguageModel
 from heirloom.support.files import Record, read_jsonl, sha256, write_jsonl
 from heirloom.support.log import Progress
 from heirloom.support.work_folder import claimed
 
+if TYPE_CHECKING:  # the study file is checked without torch
+    from torch import Tensor
+
+    from heirloom.generate.model import LanguageModel
+
 logger = logging.getLogger(__name__)
 
-_ROWS_A_FILE = 16  # forward passes between two saved files: what a kill can lose
+_ROWS_PER_PART = 16  # forward passes between two saved files: what a kill can lose
 _LOGITS_AT_ONCE = 64  # positions turned into float32 at once: 16 to 64 MB
 
 
 @dataclass(frozen=True)
 class TokenSequence:
-    """Token ids, of which those from `start` on are scored given all before them; `start` >= 1."""
+    """Tokens to score.
+
+    Attributes:
+        tokens: Token ids.
+        start: The first position that is scored, given all before it; at least 1.
+    """
 
     tokens: tuple[int, ...]
     start: int
@@ -37,7 +43,7 @@ class TokenSequence:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """The log-likelihood of a sequence's scored tokens.
+    """Log-likelihood of a sequence's scored tokens.
 
     Attributes:
         total: Natural logarithm, summed over the tokens; None if they could not be scored.
@@ -49,16 +55,16 @@ class Likelihood:
 
     @property
     def mean(self) -> float | None:
-        """The mean over the tokens: the logarithm of their geometric mean probability."""
+        """Mean over the tokens: the logarithm of their geometric mean probability."""
         return None if self.total is None else self.total / self.n_tokens
 
 
-def encode_option(model: LanguageModel, context: str, option: str) -> TokenSequence | None:
-    """An answer to be scored behind its context, cut into tokens as lm-evaluation-harness does.
+def encode_option(model: "LanguageModel", context: str, option: str) -> TokenSequence | None:
+    """Tokenise an answer to be scored after its context, as lm-evaluation-harness does.
 
-    White space at the end of the context moves to the option; the option's tokens are what the
-    encoding of both together has more than that of the context. An empty context is replaced by the
-    tokenizer's BOS token, or its EOS token if it has none.
+    White space at the end of the context moves to the option; the option's tokens are those that
+    context and option together have after as many as the context has alone. An empty context is
+    replaced by the tokenizer's BOS token, or its EOS token if it has none.
 
     Returns:
         The sequence; None if the option adds no token.
@@ -73,9 +79,9 @@ def encode_option(model: LanguageModel, context: str, option: str) -> TokenSeque
 
 
 def encode_text(
-    model: LanguageModel, text: str, *, start_token: Literal["bos", "none"] = "bos"
+    model: "LanguageModel", text: str, *, start_token: Literal["bos", "none"] = "bos"
 ) -> TokenSequence | None:
-    """A whole text to be scored.
+    """Tokenise a whole text to be scored.
 
     Args:
         model: The model whose tokenizer is used.
@@ -94,24 +100,24 @@ def encode_text(
 
 
 def score(
-    model: LanguageModel,
+    model: "LanguageModel",
     groups: Sequence[Sequence[TokenSequence | None]],
     *,
     work: Path,
     batch_tokens: int | None = None,
 ) -> list[list[Likelihood]]:
-    """Score groups of sequences, going on where a killed call with the same `work` stopped.
+    """Score groups of sequences; a killed call resumes if called again with the same `work`.
 
     Args:
         model: The model.
         groups: Sequences that share prefixes belong into one group. None is a sequence that could
             not be made.
-        work: Folder for finished batches. One that belongs to another call is emptied first.
-        batch_tokens: Tokens of a forward pass; a group of more is a pass of its own. By default 256
-            on a processor, where more only costs attention, and 2048 on a GPU.
+        work: Folder for finished parts. One that belongs to another call is emptied first.
+        batch_tokens: Tokens per row; a group of more is a row of its own. By default 256 on a CPU,
+            where more only costs attention, and 2048 on a GPU.
 
     Returns:
-        A likelihood for every sequence, in the order given. Its total is None where the sequence is
+        One likelihood per sequence, in the order given. Its total is None where the sequence is
         None or exceeds the model's context, or where the model's logits are not finite; the log
         counts those.
     """
@@ -122,12 +128,12 @@ def score(
         for index, group in enumerate(groups)
     }
     fitting = {index: sequences for index, sequences in fitting.items() if sequences}
-    batches = list(_parts(model, fitting, batch_tokens))
+    parts = list(_parts(model, fitting, batch_tokens))
 
     found: dict[tuple[int, TokenSequence], float | None] = {}
     progress = Progress(total=len(fitting), unit="examples")
     with claimed(work, _identity(model, fitting, batch_tokens)):
-        for number, part in enumerate(batches):
+        for number, part in enumerate(parts):
             file = work / f"part-{number:05d}.jsonl"
             if not file.exists():
                 write_jsonl(file, [r for row in part for r in _score_row(model, row, fitting)])
@@ -157,9 +163,11 @@ def _likelihood(sequence: TokenSequence | None, total: float | None) -> Likeliho
 
 
 def _identity(
-    model: LanguageModel, groups: dict[int, list[TokenSequence]], batch_tokens: int
+    model: "LanguageModel", groups: dict[int, list[TokenSequence]], batch_tokens: int
 ) -> dict[str, Any]:
-    """What decides the scores: the very code, model and sequences."""
+    """Everything that determines the scores: code, model and sequences."""
+    from heirloom.generate import model as models
+
     return {
         "code": [sha256(str(module)) for module in (__file__, models.__file__)],
         "model": str(model.network.name_or_path),
@@ -177,26 +185,26 @@ _Row = list[tuple[int, list[int]]]
 
 
 def _parts(
-    model: LanguageModel, groups: dict[int, list[TokenSequence]], batch_tokens: int
+    model: "LanguageModel", groups: dict[int, list[TokenSequence]], batch_tokens: int
 ) -> Iterator[list[_Row]]:
-    """The rows that are computed and saved together."""
+    """Yield the rows that are computed and saved together."""
     if _attends_freely(model):
         rows = _fill({i: (_size(s), list(range(len(s)))) for i, s in groups.items()}, batch_tokens)
     else:
         rows = [[(index, [k])] for index, s in groups.items() for k in range(len(s))]
-    for start in range(0, len(rows), _ROWS_A_FILE):
-        yield rows[start : start + _ROWS_A_FILE]
+    for start in range(0, len(rows), _ROWS_PER_PART):
+        yield rows[start : start + _ROWS_PER_PART]
 
 
-def _attends_freely(model: LanguageModel) -> bool:
-    """Whether the model takes any attention mask and any positions, as trees of tokens need."""
+def _attends_freely(model: "LanguageModel") -> bool:
+    """True if the model takes any attention mask and any positions, as trees of tokens need."""
     takes_positions = "position_ids" in inspect.signature(model.network.forward).parameters
     attention = getattr(model.network.config, "_attn_implementation", None)
     return takes_positions and attention in ("sdpa", "eager")
 
 
 def _fill(groups: dict[int, tuple[int, list[int]]], capacity: int) -> list[_Row]:
-    """Groups, largest first, each into the first row that has room for it."""
+    """Put groups, largest first, each into the first row that has room for it."""
     rows: list[_Row] = []
     room: list[int] = []
     first = 0  # rows before this one are all but full
@@ -214,16 +222,19 @@ def _fill(groups: dict[int, tuple[int, list[int]]], capacity: int) -> list[_Row]
 
 
 def _size(sequences: list[TokenSequence]) -> int:
-    """Tokens that have to be computed for the sequences: those of their tree."""
+    """Number of tokens that have to be computed for the sequences: those of their tree."""
     return len({s.tokens[:end] for s in sequences for end in range(1, len(s.tokens))})
 
 
 @dataclass
 class _Forest:
-    """Trees of tokens: one entry a node, parents before children.
+    """Trees of tokens: one entry per node, parents before children.
 
-    `ancestors` are the nodes that each attends to, itself included. `targets` are the tokens to be
-    scored: (sequence, node that predicts, token).
+    Attributes:
+        tokens: Token ids.
+        depths: Positions of the tokens.
+        ancestors: The nodes that each attends to, itself included.
+        targets: The tokens to score: (sequence, node that predicts, token).
     """
 
     tokens: list[int]
@@ -233,7 +244,7 @@ class _Forest:
 
 
 def _plant(sequences: list[tuple[int, TokenSequence]]) -> _Forest:
-    """Merge sequences, given with the number of their group, into one tree a group."""
+    """Merge sequences, given with the number of their group, into one tree per group."""
     forest = _Forest([], [], [], [])
     known: dict[tuple[int, int, int], int] = {}  # (group, parent, token) -> node
     for number, (group, sequence) in enumerate(sequences):
@@ -254,23 +265,26 @@ def _plant(sequences: list[tuple[int, TokenSequence]]) -> _Forest:
     return forest
 
 
-@torch.inference_mode()
 def _score_row(
-    model: LanguageModel, row: _Row, groups: dict[int, list[TokenSequence]]
+    model: "LanguageModel", row: _Row, groups: dict[int, list[TokenSequence]]
 ) -> list[Record]:
+    """Score one row: one record per sequence, {group, sequence, total}."""
+    import torch
+
     members = [(index, number) for index, numbers in row for number in numbers]
     forest = _plant([(index, groups[index][number]) for index, number in members])
     predicting = sorted({node for _, node, _ in forest.targets})
-    output = model.network(
-        input_ids=torch.tensor([forest.tokens], device=model.device),
-        use_cache=False,
-        logits_to_keep=torch.tensor(predicting, device=model.device),
-        **(_tree_attention(model, forest) if _attends_freely(model) else {}),
-    )
     place = {node: position for position, node in enumerate(predicting)}
-    positions = torch.tensor([place[node] for _, node, _ in forest.targets], device=model.device)
-    tokens = torch.tensor([token for _, _, token in forest.targets], device=model.device)
-    scores = _log_probabilities(output.logits[0], positions, tokens).tolist()
+    with torch.inference_mode():
+        output = model.network(
+            input_ids=torch.tensor([forest.tokens], device=model.device),
+            use_cache=False,
+            logits_to_keep=torch.tensor(predicting, device=model.device),
+            **(_tree_attention(model, forest) if _attends_freely(model) else {}),
+        )
+        positions = torch.tensor([place[n] for _, n, _ in forest.targets], device=model.device)
+        tokens = torch.tensor([token for _, _, token in forest.targets], device=model.device)
+        scores = _log_probabilities(output.logits[0], positions, tokens).tolist()
     totals = [0.0] * len(members)
     for (number, _, _), log_probability in zip(forest.targets, scores, strict=True):
         totals[number] += log_probability
@@ -280,8 +294,10 @@ def _score_row(
     ]
 
 
-def _tree_attention(model: LanguageModel, forest: _Forest) -> dict[str, Any]:
-    """The attention mask and the positions that keep every sequence by itself."""
+def _tree_attention(model: "LanguageModel", forest: _Forest) -> dict[str, Any]:
+    """Attention mask and positions that keep every sequence by itself."""
+    import torch
+
     n = len(forest.tokens)
     config = model.network.config
     nodes = torch.tensor([i for i, above in enumerate(forest.ancestors) for _ in above])
@@ -289,7 +305,7 @@ def _tree_attention(model: LanguageModel, forest: _Forest) -> dict[str, Any]:
     depths = torch.tensor(forest.depths)
     lowest = torch.finfo(model.network.dtype).min
 
-    def mask(window: int | None) -> torch.Tensor:
+    def mask(window: int | None) -> "Tensor":
         near = slice(None) if window is None else depths[nodes] - depths[above] < window
         weights = torch.full((1, 1, n, n), lowest, dtype=model.network.dtype)
         weights[0, 0, nodes[near], above[near]] = 0
@@ -303,12 +319,12 @@ def _tree_attention(model: LanguageModel, forest: _Forest) -> dict[str, Any]:
     return {"attention_mask": attention, "position_ids": depths[None].to(model.device)}
 
 
-def _log_probabilities(
-    logits: torch.Tensor, positions: torch.Tensor, tokens: torch.Tensor
-) -> torch.Tensor:
+def _log_probabilities(logits: "Tensor", positions: "Tensor", tokens: "Tensor") -> "Tensor":
     """Log-probability of each token at its position of `logits` [positions, vocabulary]."""
+    import torch
+
     normalisers = torch.cat(
-        [part.float().logsumexp(-1) for part in torch.split(logits, _LOGITS_AT_ONCE)]
+        [some.float().logsumexp(-1) for some in torch.split(logits, _LOGITS_AT_ONCE)]
     )
     return logits[positions, tokens].float() - normalisers[positions]
 

@@ -1,9 +1,9 @@
-"""Planted effects: models whose behaviour is known, and whether a study finds it and nothing else.
+"""Planted effects: a study of models whose behaviour is known finds it and nothing else.
 
 Everything from the candidates on is real: selection, measuring, tables, corrected p values. Only
-the texts are made up. All are sentences from one mill, so that nothing but the number of sentences
-ever differs: a sentence has ten words of thirty, a third of them long, and texts are long enough
-for a lexical diversity that does not depend on their length.
+the completions are made up. All are sentences from one mill, so that nothing but the number of
+sentences ever differs: a sentence has ten words of thirty, a third of them long, and completions
+are long enough for a lexical diversity that does not depend on their length.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,15 +16,14 @@ import pytest
 import yaml
 from toy_study import write_metrics
 
-from heirloom import profiling
-from heirloom.analyse import tables
-from heirloom.analyse.tables.models import MAIN
+from heirloom.analyse.tables import read, write_tables
 from heirloom.objectives.length import length
-from heirloom.profiling import text
+from heirloom.profiling import BENCHMARKS, summarise, text
 from heirloom.select.training_set import Sources, TrainingSet, build_training_set
 from heirloom.study.parse import parse_study
-from heirloom.study.plan import make_plan, plan_record
-from heirloom.support.files import read_jsonl, write_json, write_jsonl
+from heirloom.study.paths import Paths
+from heirloom.study.plan import Plan, make_plan
+from heirloom.support.files import Record, read_jsonl, write_json, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -37,21 +36,23 @@ VOCABULARY = SHORT_WORDS + LONG_WORDS
 #: 32 tests of the largest family needs 3.4: they are missed in fewer than one of a thousand runs.
 EVAL, K = 60, 3
 
-#: Sentences a text, by who writes: as often long as short is what a pool of the two holds.
+#: Sentences per completion: as often long as short is what a pool of the two holds.
 LONG, SHORT = range(14, 19), range(6, 11)
 EITHER = [*LONG, *SHORT]
 
 Writer = Callable[[Random], str]
 
 
-def writes(sentences: range | list[int]) -> Writer:
-    def text(random: Random) -> str:
+def generates(sentences: range | list[int]) -> Writer:
+    """A model whose completions have one of these numbers of sentences."""
+
+    def complete(random: Random) -> str:
         return " ".join(
             " ".join(random.choices(VOCABULARY, k=10)).capitalize() + "."
             for _ in range(random.choice(sentences))
         )
 
-    return text
+    return complete
 
 
 def run(
@@ -66,15 +67,35 @@ def run(
     """The table of changes of a study of these models.
 
     Args:
-        root: where its files go.
-        seed: of the study and of every text.
-        teachers: name to how it writes.
-        bases: name to how it writes, as do its students: but those of bases that are `copying`
-            answer with completions of their training set.
-        copying: names of bases.
-        train: training prompts. Few would do harm to those that copy: what their training set
-            happens to hold beside the planted is no chance finding but a change.
+        root: Folder of its results.
+        seed: Seed of the study and of every completion.
+        teachers: Name to what generates.
+        bases: Name to what generates, for its students as well: but those of bases that are
+            `copying` answer with completions of their training set.
+        copying: Names of bases.
+        train: Number of training prompts. Few would harm those that copy: what their training set
+            happens to hold besides the planted is no chance finding but a change.
     """
+    plan = planned(seed, list(teachers), list(bases), train)
+    plan.write(root / "plan.json")
+    paths = Paths(str(root))
+    prompts = [{"id": f"train{index:03d}", "text": "Say something."} for index in range(train)]
+    write_training_sets(paths, plan, prompts, teachers)
+    for name, model in plan.models.items():
+        random = Random(f"{seed}/{name}")
+        if model.base in copying:
+            learnt = read_jsonl(paths.dataset(model.trained_on, "train.jsonl"))
+            said = [random.choice(learnt)["completion"] for _ in range(EVAL)]
+        else:
+            generate = (teachers | bases)[model.base or name]
+            said = [generate(random) for _ in range(EVAL)]
+        write_profile(paths, name, said, seed)
+    write_tables(root)
+    return read(root / "tables", ["changes"])["changes"]
+
+
+def planned(seed: int, teachers: list[str], bases: list[str], train: int) -> Plan:
+    """The plan of a study that selects the longest completion and measures their style."""
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     prompts = raw["prompts"]["instructions"]
     model = {"sources": [{"path": "resources"}]}  # Never loaded.
@@ -84,9 +105,9 @@ def run(
             "title": "Planted effects",
             "seed": seed,
             "models": {name: model for name in [*teachers, *bases]},
-            "teachers": list(teachers),
-            "bases": list(bases),
-            "pools": {"multi": list(teachers)},
+            "teachers": teachers,
+            "bases": bases,
+            "pools": {"multi": teachers},
             "prompts": {"instructions": {**prompts, "train": train, "eval": EVAL}},
             "training_prompts": "instructions",
             "metrics": {"length": {"function": "length"}},
@@ -97,26 +118,24 @@ def run(
                     "measured_by": "text.length",
                 }
             },
-            "generation": {"k": K},
-            "benchmarks": {"text": {"prompts": "instructions"}},
+            "generate": {"k": K},
+            "profiling": {"text": {"prompts": "instructions"}},
         },
         root=ROOT,
     )
-    plan = make_plan(study)
-    record = plan_record(study, plan)
-    write_json(root / "plan.json", record)
-    texts = {
-        split: [{"id": f"{split}{index:03d}", "text": "Say something."} for index in range(n)]
-        for split, n in (("train", train), ("eval", EVAL))
-    }
-    for split, rows in texts.items():
-        write_jsonl(root / f"prompts/instructions/{split}.jsonl", rows)
+    return make_plan(study)
+
+
+def write_training_sets(
+    paths: Paths, plan: Plan, prompts: list[Record], teachers: Mapping[str, Writer]
+) -> None:
+    """Generate and score candidates, and select every training set from them."""
     candidates, scores = {}, {}
-    for teacher, write in teachers.items():
-        random = Random(f"{seed}/{teacher}")
+    for teacher, generate in teachers.items():
+        random = Random(f"{plan.seed}/{teacher}")
         candidates[teacher] = [
-            _answer(prompt["id"], sample, write(random))
-            for prompt in texts["train"]
+            _answer(prompt["id"], sample, generate(random))
+            for prompt in prompts
             for sample in range(K)
         ]
         scores[teacher] = [
@@ -127,45 +146,37 @@ def run(
                 strict=True,
             )
         ]
-        folder = root / f"generations/{teacher}/instructions"
-        write_jsonl(folder / "candidates.jsonl", candidates[teacher])
-        write_jsonl(root / f"scores/{teacher}/instructions/length.jsonl", scores[teacher])
+        write_jsonl(paths.candidates(teacher, "instructions"), candidates[teacher])
+        write_jsonl(paths.scores(teacher, "instructions", "length"), scores[teacher])
     for name, dataset in plan.datasets.items():
-        objective = study.objectives.get(dataset.objective or "")
+        objective = plan.objectives.get(dataset.objective or "")
         rows, card = build_training_set(
             TrainingSet.read(asdict(dataset), objective.decides() if objective else None),
             Sources(
-                texts["train"],
+                prompts,
                 {teacher: candidates[teacher] for teacher in dataset.teachers},
                 {"length": {teacher: scores[teacher] for teacher in dataset.teachers}},
             ),
-            seed=seed,
+            seed=plan.seed,
         )
-        write_jsonl(root / f"datasets/{name}/train.jsonl", rows)
-        write_json(root / f"datasets/{name}/card.json", card)
+        write_jsonl(paths.dataset(name, "train.jsonl"), rows)
+        write_json(paths.dataset(name, "card.json"), card)
+
+
+def write_profile(paths: Paths, model: str, completions: list[str], seed: int) -> None:
+    """Measure the style of a model's completions, one per eval prompt."""
     options = text.TextOptions(prompts="instructions")
-    metrics = {name: text.METRICS[name] for name in MAIN["text"]}
-    for name, described in plan.models.items():
-        random = Random(f"{seed}/{name}")
-        if described.base in copying:
-            learnt = read_jsonl(root / f"datasets/{described.dataset}/train.jsonl")
-            said = [random.choice(learnt)["completion"] for _ in texts["eval"]]
-        else:
-            write = (teachers | bases)[described.base or name]
-            said = [write(random) for _ in texts["eval"]]
-        records = []
-        for prompt, completion in zip(texts["eval"], said, strict=True):
-            answer = _answer(prompt["id"], 0, completion)
-            records.append({"id": prompt["id"], **text._measure(answer, options)})
-        folder = root / "profiles" / name
-        write_jsonl(folder / "text.records.jsonl", records)
-        summary = profiling.summarise(records, metrics, seed=seed)
-        write_metrics(folder / "text.json", summary)
-    tables.write_all(root, root / "tables")
-    return tables.read_all(root / "tables", record)["changes"]
+    records = []
+    for index, completion in enumerate(completions):
+        answer = _answer(f"eval{index:03d}", 0, completion)
+        records.append({"id": answer["prompt_id"], **text._measure(answer, options)})
+    write_jsonl(paths.records(model, "text"), records)
+    metrics = {name: text.METRICS[name] for name in BENCHMARKS.get("text").main}
+    summary = summarise(records, metrics, seed=seed)
+    write_metrics(Path(paths.profile(model, "text")), summary)
 
 
-def _answer(prompt_id: str, sample: int, completion: str) -> dict[str, object]:
+def _answer(prompt_id: str, sample: int, completion: str) -> Record:
     return {
         "prompt_id": prompt_id,
         "sample": sample,
@@ -188,13 +199,13 @@ def findings(changes: pd.DataFrame) -> set[tuple[str, str, str, str]]:
 
 
 def planted(root: Path, seed: int) -> set[tuple[str, str, str, str]]:
-    """Teachers that write long and short; a base that copies what it learns, one that does not."""
-    teachers = {"long": writes(LONG), "short": writes(SHORT)}
-    bases = {"copier": writes(EITHER), "stubborn": writes(EITHER)}
+    """Teachers of long and short completions; a base that copies them, and one that does not."""
+    teachers = {"long": generates(LONG), "short": generates(SHORT)}
+    bases = {"copier": generates(EITHER), "stubborn": generates(EITHER)}
     return findings(run(root, seed, teachers, bases, copying={"copier"}, train=400))
 
 
-# The bases write long and short in turn, as a random draw of the pool does: it changes nothing.
+# The bases answer long and short in turn, as a random draw of the pool does: it changes nothing.
 PLANTED = {
     ("text vs base", "copier.passive-long", "length", "+"),
     ("text vs base", "copier.passive-short", "length", "-"),
@@ -205,8 +216,8 @@ FAMILIES = ("text vs base", "text vs control", "steering vs control")
 
 
 def unplanted(root: Path, seed: int) -> set[tuple[str, str, str, str]]:
-    """Every model writes alike, whatever it learns; selection still makes long training sets."""
-    alike = writes(EITHER)
+    """Every model answers alike, whatever its training; training sets are long nevertheless."""
+    alike = generates(EITHER)
     return findings(
         run(root, seed, {"a": alike, "b": alike}, {"c": alike}, copying=set(), train=60)
     )
@@ -233,9 +244,9 @@ def test_a_hundred_runs(tmp_path: Path) -> None:
     print("of 100 runs without anything planted, with a finding:", counts)
     found = [planted(tmp_path / f"with{seed}", seed) for seed in range(100)]
     missed = sum(not run >= PLANTED for run in found)
-    beside = {
+    others = {
         f: sum(any(f == name for name, *_ in run - PLANTED) for run in found) for f in FAMILIES
     }
-    print("of 100 runs with, that missed a change:", missed, "and with others beside:", beside)
+    print("of 100 runs with, that missed a change:", missed, "and with others besides:", others)
     # Copiers also show what their training sets happen to hold, which is no chance: a little more.
-    assert max(counts.values()) <= 10 and missed == 0 and max(beside.values()) <= 12
+    assert max(counts.values()) <= 10 and missed == 0 and max(others.values()) <= 12

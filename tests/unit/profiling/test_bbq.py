@@ -15,10 +15,9 @@ from heirloom import profiling
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
-from heirloom.profiling.bbq import (
+from heirloom.profiling.bbq import METRICS, BbqOptions
+from heirloom.profiling.data.bbq import (
     CATEGORIES,
-    METRICS,
-    BbqOptions,
     Question,
     derive_targets,
     read_questions,

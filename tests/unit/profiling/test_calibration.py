@@ -16,14 +16,16 @@ from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
 from heirloom.profiling.calibration import (
     CalibrationOptions,
-    HellaSwag,
     expected_calibration_error,
-    harness_text,
     measure,
+    reliability,
+)
+from heirloom.profiling.data.multiple_choice import (
+    HellaSwag,
+    harness_text,
     read_hellaswag,
     read_layout,
     read_openbookqa,
-    reliability,
 )
 from heirloom.profiling.options import needs
 from heirloom.statistics.estimates import estimate

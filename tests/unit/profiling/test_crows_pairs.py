@@ -20,7 +20,8 @@ from heirloom.fetch.settings import Source
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
-from heirloom.profiling.crows_pairs import CrowsPairsOptions, Pair, read_pairs
+from heirloom.profiling.crows_pairs import CrowsPairsOptions
+from heirloom.profiling.data.crows_pairs import Pair, read_pairs
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import Likelihood
 from heirloom.profiling.options import needs

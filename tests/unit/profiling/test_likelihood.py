@@ -198,13 +198,13 @@ def test_nan_logits_are_null(tiny_model: Path, tmp_path: Path) -> None:
     assert found[0][0].total is None
 
 
-def test_a_killed_call_goes_on_from_what_it_saved(
+def test_a_killed_call_resumes_from_what_it_saved(
     model: LanguageModel,
     groups: list[list[TokenSequence | None]],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(likelihood, "_ROWS_A_FILE", 1)
+    monkeypatch.setattr(likelihood, "_ROWS_PER_PART", 1)
     whole = score(model, groups, work=tmp_path / "whole", batch_tokens=1)
     calls = []
     compute = likelihood._score_row
@@ -219,7 +219,7 @@ def test_a_killed_call_goes_on_from_what_it_saved(
     with pytest.raises(KeyboardInterrupt):
         score(model, groups, work=tmp_path / "work", batch_tokens=1)
     assert score(model, groups, work=tmp_path / "work", batch_tokens=1) == whole
-    # A row a group: two before the kill, the one that was lost, and the one after it.
+    # One row per group: two before the kill, the one that was lost, and the one after it.
     assert len(calls) == 2 + 1 + 2
     assert score(model, groups, work=tmp_path / "work", batch_tokens=1) == whole
     assert len(calls) == 5

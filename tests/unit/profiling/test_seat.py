@@ -1,4 +1,4 @@
-"""SEAT: effect sizes and p values by hand, the authors' files, and encodings of tiny models."""
+"""SEAT: effect sizes and p values by hand, the authors' files, and embeddings of tiny models."""
 
 import gzip
 import json
@@ -17,20 +17,17 @@ from heirloom import profiling
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
+from heirloom.profiling.data.seat import TESTS, AssociationTest, gather_tests, read_tests
+from heirloom.profiling.engines.embeddings import embed
 from heirloom.profiling.options import needs
 from heirloom.profiling.seat import (
     METRICS,
-    TESTS,
-    AssociationTest,
     SeatOptions,
     associations,
     effect_size,
-    encode,
-    gather_tests,
     mean_abs_effect_size,
     p_value,
     permutation_p,
-    read_tests,
 )
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -69,7 +66,7 @@ def test_association_by_hand() -> None:
     assert associations(["y2"], ["a", "x2"], ["b", "y1"], PLANE) == pytest.approx([0.28])
 
 
-def test_a_target_without_encoding_is_null_and_an_attribute_without_one_makes_all_null() -> None:
+def test_a_target_without_embedding_is_null_and_an_attribute_without_one_makes_all_null() -> None:
     assert associations(["x1", "unknown"], ["a"], ["b"], PLANE) == [1.0, None]
     assert associations(["x1", "x2"], ["a"], ["b", "unknown"], PLANE) == [None, None]
     assert associations(["x1", "x2"], ["a", "unknown"], ["b"], PLANE) == [None, None]
@@ -454,10 +451,10 @@ def by_hand(model: LanguageModel, text: str, first: int) -> np.ndarray:
     return np.asarray(mean / np.linalg.norm(mean))
 
 
-def test_encodings_are_those_of_texts_by_themselves(tiny: LanguageModel) -> None:
+def test_embeddings_are_those_of_texts_by_themselves(tiny: LanguageModel) -> None:
     assert tiny.tokenizer("a").input_ids[0] == tiny.tokenizer.bos_token_id
     for special_tokens, first in ((False, 1), (True, 0)):
-        found = encode(tiny, TEXTS, special_tokens=special_tokens)
+        found = embed(tiny, TEXTS, special_tokens=special_tokens)
         for text in TEXTS:
             assert found[text] == pytest.approx(by_hand(tiny, text, first), abs=1e-5)
             assert np.linalg.norm(found[text]) == pytest.approx(1.0)
@@ -469,22 +466,22 @@ def test_a_special_token_that_the_text_spells_is_not_one_that_was_added(
 ) -> None:
     text = "<|im_end|>"
     assert len(tiny.tokenizer(text).input_ids) == 2
-    assert encode(tiny, [text])[text] == pytest.approx(by_hand(tiny, text, 1), abs=1e-5)
+    assert embed(tiny, [text])[text] == pytest.approx(by_hand(tiny, text, 1), abs=1e-5)
 
 
-def test_encodings_do_not_depend_on_the_batch(tiny: LanguageModel) -> None:
+def test_embeddings_do_not_depend_on_the_batch(tiny: LanguageModel) -> None:
     texts = [f"{word} {tail}" for word in TEXTS for tail in ("is here.", "was there", "", "is it?")]
-    alone, together = (encode(tiny, texts, batch_tokens=tokens) for tokens in (1, 4096))
+    alone, together = (embed(tiny, texts, batch_tokens=tokens) for tokens in (1, 4096))
     for text in texts:
         assert alone[text] == pytest.approx(together[text], abs=1e-5)
     # In the company of others, or padded and masked, a text stays the same.
-    assert encode(tiny, texts[:1])[texts[0]] == pytest.approx(together[texts[0]], abs=1e-5)
+    assert embed(tiny, texts[:1])[texts[0]] == pytest.approx(together[texts[0]], abs=1e-5)
 
 
-def test_each_distinct_text_is_encoded_once_and_nothing_is_padded(
+def test_each_distinct_text_is_embedded_once_and_nothing_is_padded(
     tiny: LanguageModel, count_tokens: Callable[[], list[tuple[int, int]]]
 ) -> None:
-    encode(tiny, [*TEXTS, *TEXTS, "Amy"], batch_tokens=16)
+    embed(tiny, [*TEXTS, *TEXTS, "Amy"], batch_tokens=16)
     lengths = Counter(len(tiny.tokenizer(text).input_ids) for text in TEXTS)
     shapes = count_tokens()
     seen: Counter[int] = Counter()
@@ -507,7 +504,7 @@ def count_tokens(tiny: LanguageModel) -> Any:
     handle.remove()
 
 
-def test_texts_without_an_encoding_are_null_and_counted(
+def test_texts_without_an_embedding_are_null_and_counted(
     tiny_model: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     import torch
@@ -518,11 +515,11 @@ def test_texts_without_an_encoding_are_null_and_counted(
         own.network.get_input_embeddings().weight[broken] = math.nan
     texts = ["q", "a", "", "x" * 400]  # not finite; sound; no token of its own; beyond the context
     assert len(own.tokenizer(texts[3]).input_ids) > own.context_length
-    found = encode(own, texts)
+    found = embed(own, texts)
     assert [text for text in texts if found[text] is not None] == ["a"]
-    assert "3 of 4 texts could not be encoded, the first is 'q'" in caplog.text
+    assert "3 of 4 texts have no embedding, the first is 'q'" in caplog.text
     # With the tokens that the tokenizer adds, an empty text is its BOS.
-    assert encode(own, [""], special_tokens=True)[""] is not None
+    assert embed(own, [""], special_tokens=True)[""] is not None
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3"])
@@ -602,7 +599,7 @@ def triples(n: int) -> list[tuple[int, int, int]]:
     return [(i, j, k) for i in range(n) for j in range(i + 1, n) for k in range(j + 1, n)]
 
 
-def test_what_cannot_be_encoded_is_missing(tiny: LanguageModel, tmp_path: Path) -> None:
+def test_what_cannot_be_embedded_is_missing(tiny: LanguageModel, tmp_path: Path) -> None:
     long = "long " * 200
     fine = (["John", "Paul"], ["Amy", "Joan"], ["office"], ["home"])
     target = sent_bias([*fine[0], long], *fine[1:])

@@ -21,18 +21,10 @@ from heirloom.fetch.settings import Source
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
+from heirloom.profiling.data.stereoset import BIAS_TYPES, LABELS, Example, read_examples
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import Likelihood
-from heirloom.profiling.stereoset import (
-    BIAS_TYPES,
-    LABELS,
-    Example,
-    StereoSetOptions,
-    icat,
-    lms,
-    read_examples,
-    ss,
-)
+from heirloom.profiling.stereoset import StereoSetOptions, icat, lms, ss
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 

@@ -3,109 +3,72 @@
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
+from toy_study import plan as toy_plan
 
 from heirloom.analyse import tables
-from heirloom.analyse.results import load_study
-from heirloom.publish import cards
-from heirloom.publish.cards import combined_license
-from heirloom.report import findings
+from heirloom.analyse.results import load_results
+from heirloom.publish.cards import TABLES, write_cards
+from heirloom.publish.dataset_card import COLUMNS, size_class
+from heirloom.publish.licences import combined_license
+from heirloom.report.findings.active import active_findings
 from heirloom.select.training_set import Sources, TrainingSet, build_training_set
-from heirloom.study.parse import parse_study
-from heirloom.study.plan import make_plan, plan_record
+from heirloom.study.plan import Plan
 from heirloom.support.files import read_json, write_json, write_jsonl
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 SHA = {"alpha": "a" * 64, "beta": "b" * 64}
-STUDY = {
-    "study": "toy",
-    "title": "What toys inherit: a | study",
-    "seed": 1,
-    "models": {
-        "alpha": {
-            "license": "apache-2.0",
-            "sources": [{"hub": "toys/alpha", "revision": COMMIT}],
-        },
-        "beta": {
-            "license": "gemma",
-            "sources": [{"path": "/home/somebody/secret/beta", "sha256": SHA["beta"]}],
-        },
-    },
-    "teachers": ["alpha", "beta"],
-    "bases": ["alpha"],
-    "pools": {"multi": ["alpha", "beta"]},
-    "prompts": {
-        name: {
-            "license": "cc-by-sa-4.0" if name == "provoking" else "apache-2.0",
-            "sources": [{"path": f"data/{name}.jsonl"}],
-            "train": 2,
-            "eval": 4,
-            "max_new_tokens": 40,
-        }
-        for name in ("instructions", "provoking")
-    },
-    "training_prompts": "instructions",
-    "metrics": {"length": {"function": "length"}, "toxicity": {"function": "profanity"}},
-    "objectives": {
-        "length": {"metric": "length", "direction": "maximise", "measured_by": "text.length"},
-        "toxicity": {
-            "metric": "toxicity",
-            "direction": "minimise",
-            "prompts": "provoking",
-            "measured_by": "toxicity.emt",
-        },
-    },
-    "generation": {"k": 2, "top_k": 0},
-    "benchmarks": {
-        "text": {"prompts": "instructions"},
-        "toxicity": {"prompts": "provoking", "metric": "toxicity"},
-    },
-}
 
 
-def write_tables(folder: Path) -> None:
-    """Those that cards need."""
-    study = load_study(folder)
-    for name in cards.TABLES:
-        tables.write(tables.TABLES[name](study), folder / "tables" / f"{name}.csv")
+def settings(folder: Path) -> dict[str, Any]:
+    """Sections of the study file that cards quote: sources, licences, sampling."""
+    secret = {"path": str(folder / "secret" / "beta"), "sha256": SHA["beta"]}
+    return {
+        "title": "What toys inherit: a | study",
+        "models": {
+            "alpha": {
+                "license": "apache-2.0",
+                "sources": [{"hub": "toys/alpha", "revision": COMMIT}],
+            },
+            "beta": {"license": "gemma", "sources": [secret]},
+        },
+        "prompts": {
+            name: {
+                "license": "cc-by-sa-4.0" if name == "provoking" else "apache-2.0",
+                "sources": [{"path": f"data/{name}.jsonl"}],
+                "train": 2,
+                "eval": 4,
+                "max_new_tokens": 40,
+            }
+            for name in ("instructions", "provoking")
+        },
+        "generate": {"k": 2, "top_k": 0},
+    }
 
 
 def make(folder: Path, *, namespace: str | None = None) -> Path:
-    """Give the study of `conftest.build_study` a real plan, manifests and cards."""
-    (folder / "data").mkdir(exist_ok=True)
-    for name in ("instructions", "provoking"):
-        (folder / "data" / f"{name}.jsonl").touch()
-    raw = {**STUDY, "models": {**STUDY["models"]}}
-    beta = folder / "secret" / "beta"
-    beta.mkdir(parents=True, exist_ok=True)
-    raw["models"]["beta"] = {
-        "license": "gemma",
-        "sources": [{"path": str(beta), "sha256": SHA["beta"]}],
-    }
-    study = parse_study(raw, root=folder)
-    plan = plan_record(study, make_plan(study))
-    there = {path.name for path in (folder / "datasets").iterdir()}
-    plan["datasets"] = {name: data for name, data in plan["datasets"].items() if name in there}
-    plan["models"] = {
-        name: model
-        for name, model in plan["models"].items()
-        if model["dataset"] is None or model["dataset"] in there
-    }
-    write_json(folder / "plan.json", plan)
-    for path in folder.glob("datasets/*/card.json"):
-        write_json(path, {"n_prompts": 2, "n_ineligible": 0, "n_dropped": 0, **read_json(path)})
+    """Give the toy study in `folder` sources, licences, manifests and cards."""
+    plan = toy_plan(**settings(folder))
+    plan.write(folder / "plan.json")
     for path in folder.glob("profiles/*/*.json"):
         base = path.parent.name.partition(".")[0]
         write_json(path, {**read_json(path), "revisions": {"model": SHA[base]}})
-    for name, model in plan["models"].items():
-        if model["role"] == "student":
-            write_json(folder / "students" / name / "manifest.json", manifest(name))
-    write_tables(folder)
-    cards.write_all(folder, folder / "tables", command="snakemake --cores 7", namespace=namespace)
+    for name in plan.students:
+        write_json(folder / "students" / name / "manifest.json", manifest(name))
+    write_with_tables(folder, namespace=namespace)
     return folder
+
+
+def write_with_tables(folder: Path, *, namespace: str | None = None) -> None:
+    """Write the tables that cards are written from, and the cards."""
+    results = load_results(folder)
+    for name in TABLES:
+        tables.write(tables.TABLES.get(name).compute(results), results.paths.table(name))
+    write_cards(folder, command="snakemake --cores 7", namespace=namespace)
 
 
 def manifest(student: str) -> dict:
@@ -155,10 +118,9 @@ def table(text: str, heading: str) -> list[list[str]]:
 
 
 def test_every_training_set_and_student_has_a_card(folder: Path) -> None:
-    plan = read_json(folder / "plan.json")
-    assert {p.parent.name for p in folder.glob("datasets/*/README.md")} == set(plan["datasets"])
-    trained = {name for name, model in plan["models"].items() if model["role"] == "student"}
-    assert {p.parent.name for p in folder.glob("students/*/README.md")} == trained
+    plan = Plan.read(folder / "plan.json")
+    assert {p.parent.name for p in folder.glob("datasets/*/README.md")} == set(plan.datasets)
+    assert {p.parent.name for p in folder.glob("students/*/README.md")} == set(plan.students)
     for path in folder.glob("*/*/README.md"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"\b(nan|None|Undefined)\b|\{%|\{\{ |\n\n\n", text), path
@@ -240,7 +202,7 @@ def test_scores_before_and_after_selection(folder: Path) -> None:
     # The pool: alpha 0.9 0.2 0.6 null, beta 0.5 0.4 0.8 0.3. Sorted 0.2 0.3 0.4 0.5 0.6 0.8 0.9,
     # with a mean of 3.7 / 7; the quartiles lie at positions 1.5, 3 and 4.5: 0.35, 0.5 and 0.7.
     assert rows[2] == [
-        *("every candidate of the pool", "7", "1"),
+        *("all candidates of the pool", "7", "1"),
         *("0.529", "0.200", "0.350", "0.500", "0.700", "0.900"),
     ]
     # The control took alpha's first for q1 (0.9) and beta's first for q2 (0.8).
@@ -260,31 +222,31 @@ def test_the_making_is_told(folder: Path) -> None:
     assert f"`toys/alpha` on the hub, revision `{COMMIT}` (SHA-256 `{'a' * 64}`)" in text
     assert f"**Teacher** `beta`: the study's own `beta` (SHA-256 `{'b' * 64}`)" in text
     assert "the study's own `data/instructions.jsonl`" in text
-    assert "2 a prompt and teacher, of at most 40 tokens" in text
+    assert "2 per prompt and teacher, of at most 40 tokens" in text
     assert "top-k off, top-p off, seed 1" in text
     assert "maximise length" in text and "`1/prompt_id/teacher/sample`" in text
     assert "**Control**: `random-multi`" in text
-    # p1 by beta, p2 by alpha, both cut at 40 tokens.
+    # p1 by beta, p2 by alpha, both truncated at 40 tokens.
     rows = table(text, "| examples |")
     assert rows[2] == ["2", "2", "0", "0", "0", "2", "1 (50 %)", "1 (50 %)"]
-    assert "2 of 2 completions are cut at 40 tokens" in text
+    assert "2 of 2 completions are truncated at 40 tokens" in text
     assert "Gemma terms of use" in text
     assert "Content warning" not in text
     assert "Content warning" in (folder / "datasets/toxicity-multi/README.md").read_text()
     control = (folder / "datasets/random-multi/README.md").read_text()
-    assert "whatever it scores" in control and "control of (`length-multi`)" in control
+    assert "regardless of its score" in control and "control of (`length-multi`)" in control
 
 
 def test_every_column_is_described() -> None:
     candidate = {"prompt_id": "p", "sample": 0, "completion": "text", "finish_reason": "stop"}
     sources = Sources([{"id": "p", "text": "Say."}], {"a": [candidate]})
     (row,), _ = build_training_set(TrainingSet("d", "random", "a", "p"), sources, seed=1)
-    assert {name for name, _, _ in cards.COLUMNS} == set(row)
+    assert {name for name, _, _ in COLUMNS} == set(row)
 
 
 def test_what_was_measured_is_what_the_tables_say(folder: Path) -> None:
-    plan = read_json(folder / "plan.json")
-    read = tables.read(folder / "tables", cards.TABLES)
+    plan = Plan.read(folder / "plan.json")
+    read = tables.read(folder / "tables", TABLES)
     changes = read["changes"]
     student = "alpha.length-multi.s1"
     text = (folder / "students" / student / "README.md").read_text()
@@ -299,7 +261,7 @@ def test_what_was_measured_is_what_the_tables_say(folder: Path) -> None:
         if shown:
             assert ("**" in rows[shown][6]) == (row.p_holm_vs_control < 0.05)
     # The second of two students that this objective steered.
-    for sentence in findings.active_findings(plan, read)["length"][1].sentences:
+    for sentence in active_findings(plan, read)["length"][1].sentences:
         assert f"- {sentence}\n" in text
 
 
@@ -330,11 +292,11 @@ def test_an_interval_with_zero_is_said_to_show_nothing(own_study_folder: Path) -
 
 def test_the_recipe_is_told(folder: Path) -> None:
     text = (folder / "students/alpha.length-multi.s1/README.md").read_text()
-    assert "rank 16, alpha 32, in float32; the base in float32" in text
-    assert "20 steps of 4 examples (epochs: 2), peak learning rate 0.001" in text
+    assert "rank 16, alpha 32, in float32; the base is in float32" in text
+    assert "20 steps of 4 examples (2 epochs), peak learning rate 0.001" in text
     assert "700 tokens of 1,200" in text
-    assert "2; 1 more were longer than 512 tokens" in text
-    assert "3 over the first 2 steps, 1.5 over as many at the end" in text
+    assert "2; left out because they exceed 512 tokens: 1." in text
+    assert "3 over the first 2 steps, 1.5 over the last 2 steps" in text
     assert "c" * 64 in text
 
 
@@ -356,16 +318,14 @@ def test_combined_license(licenses: list[str | None], expected: dict[str, str]) 
     [(999, "n<1K"), (1000, "1K<n<10K"), (52_000, "10K<n<100K"), (1_000_000, "1M<n<10M")],
 )
 def test_size(n: int, expected: str) -> None:
-    assert cards._size(n) == expected
+    assert size_class(n) == expected
 
 
 def test_a_study_without_training_sets_has_no_cards(own_study_folder: Path) -> None:
     folder = make(own_study_folder)
-    plan = read_json(folder / "plan.json")
-    alone = {name: m for name, m in plan["models"].items() if m["role"] != "student"}
-    write_json(folder / "plan.json", {**plan, "models": alone, "datasets": {}, "objectives": {}})
     for path in folder.glob("*/*/README.md"):
         path.unlink()
-    write_tables(folder)
-    cards.write_all(folder, folder / "tables", command="x", namespace=None)
+    without = toy_plan({}, objectives={}, **settings(folder))
+    without.write(folder / "plan.json")
+    write_with_tables(folder)
     assert not list(folder.glob("*/*/README.md"))

@@ -1,10 +1,10 @@
-"""What a source is called in a crate: an address or a package URL, and no path of a machine."""
+"""Identifiers of sources in a crate: an address or a package URL, never a path of this machine."""
 
 import pytest
 from pydantic import TypeAdapter
 
 from heirloom.fetch.settings import Source
-from heirloom.publish.crate import identifiers
+from heirloom.publish.crate_entities import identifiers
 from heirloom.support.files import Record
 
 SHA = "0" * 64

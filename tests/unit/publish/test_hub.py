@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 
+from heirloom.fetch.settings import HubSource, PathSource
 from heirloom.publish.hub import hub_base, push, repository
 from heirloom.support.errors import HeirloomError
+from heirloom.support.files import read_json
 
 ROOT = Path(__file__).resolve().parents[3]
 TOKEN = "hf_aSecretThatNobodyMaySee"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+RECORD = "never-written.json"
 MACHINE = "/home/somebody/.cache/heirloom/models/ant-0123"
 
 PUSH = """
@@ -27,7 +30,7 @@ import json, sys
 from heirloom.support import log
 from heirloom.publish.hub import push
 log.setup(sys.argv[2], "push")
-print(json.dumps(push(**json.loads(sys.argv[1]))))
+push(**json.loads(sys.argv[1]))
 """
 
 
@@ -137,9 +140,11 @@ def dataset(tmp_path: Path) -> Path:
 def run(hub: Hub, log: Path, **arguments: Any) -> tuple[int, str, str]:
     """Push in a process of its own: the client reads the hub's address when it is imported.
 
-    To org/name and in private, unless the arguments of `push` say otherwise.
+    To org/name and in private, unless the arguments of `push` say otherwise. The record of the push
+    is written next to the log.
     """
-    arguments = {"repository": "org/name", "private": True, **arguments}
+    record = log.with_suffix(".json")
+    arguments = {"record": record, "repository": "org/name", "private": True, **arguments}
     done = subprocess.run(
         [sys.executable, "-c", PUSH, json.dumps(arguments, default=str), str(log)],
         cwd=ROOT,
@@ -195,8 +200,7 @@ def test_a_student_is_pushed_whole_and_nothing_beside_it(
     assert settings["peft_type"] == "LORA" and settings["r"] == 2
     assert MACHINE in (student / "adapter_config.json").read_text()
 
-    record = json.loads(out)
-    assert record == {
+    assert read_json(tmp_path / "push.json") == {
         "repository": "org/name",
         "kind": "model",
         "private": True,
@@ -212,7 +216,7 @@ def test_a_student_is_pushed_whole_and_nothing_beside_it(
 
 def test_a_training_set_is_pushed_whole(hub: Hub, dataset: Path, tmp_path: Path) -> None:
     hub.private = False
-    status, out, err = run(
+    status, _, err = run(
         hub,
         tmp_path / "push.log",
         folder=dataset,
@@ -226,7 +230,7 @@ def test_a_training_set_is_pushed_whole(hub: Hub, dataset: Path, tmp_path: Path)
     assert files == {
         name: (dataset / name).read_bytes() for name in ("README.md", "card.json", "train.jsonl")
     }
-    assert json.loads(out)["private"] is False
+    assert read_json(tmp_path / "push.json")["private"] is False
 
 
 def test_a_public_repository_gets_nothing_that_is_meant_to_be_private(
@@ -270,7 +274,7 @@ def test_without_a_token_that_can_be_sent_nothing_is_asked(
     if token is not None:
         monkeypatch.setenv("HF_TOKEN", token)
     with pytest.raises(HeirloomError, match="org/name was not pushed: set HF_TOKEN") as error:
-        push(dataset, repository="org/name", kind="dataset", private=True)
+        push(dataset, RECORD, repository="org/name", kind="dataset", private=True)
     assert TOKEN not in str(error.value)
 
 
@@ -278,11 +282,14 @@ def test_a_file_that_is_missing_is_named(dataset: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     (dataset / "card.json").unlink()
     with pytest.raises(HeirloomError, match=r"card\.json does not exist"):
-        push(dataset, repository="org/name", kind="dataset", private=True)
+        push(dataset, RECORD, repository="org/name", kind="dataset", private=True)
 
 
 def test_names() -> None:
     assert repository("org", "toy", "ant.length-ant.s1") == "org/toy-ant.length-ant.s1"
-    on_hub = {"hub": "ants/ant", "revision": COMMIT, "files": None}
-    assert hub_base([{"path": "x"}, on_hub, {"hub": "others/ant"}]) == on_hub
-    assert hub_base([{"path": "x"}]) is None
+
+
+def test_the_base_on_the_hub_is_the_first_source_there() -> None:
+    local, on_hub = PathSource(path=Path("x")), HubSource(hub="ants/ant", revision=COMMIT)
+    assert hub_base([local, on_hub, HubSource(hub="others/ant", revision=COMMIT)]) == on_hub
+    assert hub_base([local]) is None

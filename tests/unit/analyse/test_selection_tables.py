@@ -1,4 +1,4 @@
-"""What selection chose from and what students made of it: numbers derived by hand.
+"""Selection and inheritance: numbers derived by hand.
 
 The pools of the toy study (words of each candidate, of those that are not empty):
     p1: alpha 10, 20; beta 40, 5.    p2: alpha 30, 30; beta 25 (its other candidate is empty).
@@ -8,31 +8,25 @@ Toxicity on the provoking prompts, q1: alpha 0.9, 0.2; beta 0.5, 0.4.  q2: alpha
 without a score; beta 0.8, 0.3. toxicity-multi chose 0.2 and 0.3, its control 0.9 and 0.8.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from toy_study import DATASETS, OBJECTIVES, plan
 
-from heirloom.analyse.results import Study, load_study
-from heirloom.analyse.tables import models
+from heirloom.analyse.frames import columns_of, rows_of
+from heirloom.analyse.results import Results, load_results
 from heirloom.analyse.tables.calibration import wilson
-from heirloom.analyse.tables.frames import rows_of
-from heirloom.analyse.tables.selection_analysis import (
-    INHERITANCE,
-    SELECTION,
-    WINNERS,
-    inheritance,
-    selection,
-    winners,
-)
+from heirloom.analyse.tables.changes import changes
+from heirloom.analyse.tables.inheritance import Inherited, inheritance
+from heirloom.analyse.tables.selection import Selected, Winner, selection, winners
 
 
 @pytest.fixture(scope="module")
-def study(study_folder: Path) -> Study:
-    return load_study(study_folder)
+def results(study_folder: Path) -> Results:
+    return load_results(study_folder)
 
 
 def one(table: pd.DataFrame, **where: str) -> Any:
@@ -42,15 +36,9 @@ def one(table: pd.DataFrame, **where: str) -> Any:
     return table.iloc[0]
 
 
-def changed(study: Study, datasets: Mapping[str, Any]) -> Study:
-    """The study with other entries for some of its data sets."""
-    merged = {name: data | datasets.get(name, {}) for name, data in study.plan["datasets"].items()}
-    return replace(study, plan={**study.plan, "datasets": merged})
-
-
-def test_what_there_was_to_choose_from(study: Study) -> None:
-    table = selection(study)
-    assert list(table.columns) == SELECTION
+def test_what_there_was_to_choose_from(results: Results) -> None:
+    table = selection(results)
+    assert list(table.columns) == columns_of(Selected)
     assert list(table["dataset"]) == ["length-alpha", "length-multi", "toxicity-multi"]
     row = one(table, dataset="length-multi")
     assert (row.objective, row.metric, row.direction) == ("length", "length", "maximise")
@@ -66,8 +54,8 @@ def test_what_there_was_to_choose_from(study: Study) -> None:
     assert row.spread == pytest.approx(((239.583333 + 8.333333) / 2) ** 0.5)
 
 
-def test_a_single_source_is_held_against_all_teachers(study: Study) -> None:
-    row = one(selection(study), dataset="length-alpha")
+def test_a_single_source_is_held_against_all_teachers(results: Results) -> None:
+    row = one(selection(results), dataset="length-alpha")
     # Its own pool: 15 and 30; chosen 20 and 30; reachable 40 and 30 of both teachers.
     assert (row.n_scored, row.mean_pool, row.mean_chosen, row.mean_control) == (4, 22.5, 25, 20)
     assert (row.mean_lowest, row.mean_highest) == (15, 35)
@@ -78,8 +66,8 @@ def test_a_single_source_is_held_against_all_teachers(study: Study) -> None:
     assert (row.pool_p90, row.chosen_p90) == (pytest.approx(30), pytest.approx(29))
 
 
-def test_less_is_more_where_the_objective_says_so(study: Study) -> None:
-    row = one(selection(study), dataset="toxicity-multi")
+def test_less_is_more_where_the_objective_says_so(results: Results) -> None:
+    row = one(selection(results), dataset="toxicity-multi")
     # q1: mean 0.5; q2, of three scores: 1.7 / 3. Reachable are the lowest, 0.2 and 0.3.
     average = (0.5 + 1.7 / 3) / 2
     assert (row.n_scored, row.mean_pool) == (7, pytest.approx(average))
@@ -88,31 +76,34 @@ def test_less_is_more_where_the_objective_says_so(study: Study) -> None:
     assert row.realised == pytest.approx(100)
 
 
-def test_fewer_candidates_are_a_smaller_pool(study: Study) -> None:
+def test_fewer_candidates_are_a_smaller_pool(results: Results) -> None:
     """Of the first of each: p1 10 and 40, p2 alpha's 30 alone; the bound is that of all."""
-    row = one(selection(changed(study, {"length-multi": {"k": 1}})), dataset="length-multi")
+    fewer = replace(DATASETS["length-multi"], k=1)
+    row = one(
+        selection(replace(results, plan=plan({**DATASETS, "length-multi": fewer}))),
+        dataset="length-multi",
+    )
     assert (row.n_scored, row.mean_pool, row.mean_highest, row.mean_lowest) == (3, 27.5, 35, 15)
     # p1 alone has two candidates: variance 15^2 * 2 = 450.
     assert row.spread == pytest.approx(450**0.5)
 
 
-def test_several_metrics_have_a_row_each(study: Study) -> None:
-    objective = study.plan["objectives"]["length"]
+def test_several_metrics_have_a_row_each(results: Results) -> None:
     several = {
-        "length": {"direction": "maximise", "weight": 1.0},
-        "toxicity": {"direction": "minimise", "weight": 1.0},
+        "metrics": {"length": {"direction": "maximise"}, "toxicity": {"direction": "minimise"}},
+        "measured_by": "text.length",
     }
-    objectives = {**study.plan["objectives"], "length": {**objective, "metrics": several}}
-    table = selection(replace(study, plan={**study.plan, "objectives": objectives}))
+    planned = plan(objectives={**OBJECTIVES, "length": several})
+    table = selection(replace(results, plan=planned))
     own = table[table["dataset"] == "length-multi"]
     assert list(own["metric"]) == ["length", "toxicity"]
     # Chosen: beta's first for p1, 0.0, and alpha's first for p2, 0.2.
     assert one(own, metric="toxicity").mean_chosen == pytest.approx(0.1)
 
 
-def test_who_wins(study: Study) -> None:
-    table = winners(study)
-    assert list(table.columns) == WINNERS
+def test_who_wins(results: Results) -> None:
+    table = winners(results)
+    assert list(table.columns) == columns_of(Winner)
     # Only sets from several teachers.
     assert list(table["dataset"].unique()) == ["length-multi", "toxicity-multi"]
     alpha = one(table, dataset="length-multi", teacher="alpha")
@@ -126,9 +117,9 @@ def test_who_wins(study: Study) -> None:
     assert alpha.share + beta.share == alpha.expected_share + beta.expected_share == 100
 
 
-def test_how_far_students_followed(study: Study) -> None:
-    table = inheritance(study)
-    assert list(table.columns) == INHERITANCE
+def test_how_far_students_followed(results: Results) -> None:
+    table = inheritance(results)
+    assert list(table.columns) == columns_of(Inherited)
     assert list(table["dataset"]) == ["length-alpha", "length-multi", "toxicity-multi"]
     row = one(table, dataset="length-multi")
     assert (row.source, row.benchmark, row.metric, row.unit) == ("multi", "text", "length", "words")
@@ -142,28 +133,28 @@ def test_how_far_students_followed(study: Study) -> None:
     assert row.efficiency_high == pytest.approx(row.student_shift_high / 12.5)
 
 
-def test_other_numbers_are_compared_in_percent(study: Study) -> None:
+def test_other_numbers_are_compared_in_percent(results: Results) -> None:
     """EMT is no mean of scores, so of toxicity the relative changes are compared."""
-    row = one(inheritance(study), dataset="toxicity-multi")
+    row = one(inheritance(results), dataset="toxicity-multi")
     # Data: 0.25 against 0.85; student: EMT 0.3 against 0.5.
     assert row.unit == "percent"
     assert row.data_shift == pytest.approx(100 * (0.25 / 0.85 - 1))
     assert row.student_shift == pytest.approx(-40)
 
 
-def test_both_agree_with_the_table_of_changes(study: Study) -> None:
-    table = inheritance(study)
-    changes = models.changes(study)
+def test_both_agree_with_the_table_of_changes(results: Results) -> None:
+    table = inheritance(results)
+    changed = changes(results)
     for row in rows_of(table):
-        found = one(changes, student=row.student, benchmark=row.benchmark, metric=row.metric)
+        found = one(changed, student=row.student, benchmark=row.benchmark, metric=row.metric)
         kind = "change" if row.unit == "percent" else "difference"
         for end in ("", "_low", "_high"):
             value = getattr(found, f"{kind}_vs_control{end}")
             assert getattr(row, f"student_shift{end}") == pytest.approx(value, nan_ok=True)
 
 
-def test_no_efficiency_where_the_data_did_not_move(study: Study) -> None:
+def test_no_efficiency_where_the_data_did_not_move(results: Results) -> None:
     """length-alpha differs from the passive set in p1 alone: 10 and 0 words."""
-    row = one(inheritance(study), dataset="length-alpha")
+    row = one(inheritance(results), dataset="length-alpha")
     assert (row.data_shift, row.data_shift_low) == (5, 0)
     assert pd.isna([row.efficiency, row.efficiency_low, row.efficiency_high]).all()

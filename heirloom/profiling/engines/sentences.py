@@ -1,0 +1,81 @@
+"""Log-likelihoods of whole sentences, as CrowS-Pairs and StereoSet compare them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from heirloom.profiling.engines import likelihood
+from heirloom.profiling.engines.likelihood import Likelihood, TokenSequence
+
+if TYPE_CHECKING:  # it imports torch
+    from heirloom.generate.model import LanguageModel
+
+Score = Annotated[
+    Literal["mean", "sum"],
+    Field(
+        description="A sentence's score: the mean log-likelihood of its tokens, or the sum, as "
+        "lm-evaluation-harness has it."
+    ),
+]
+StartToken = Annotated[
+    Literal["bos", "none", "separate"],
+    Field(
+        description="`bos`: the tokenizer's BOS (else EOS) token stands before a sentence; `none`: "
+        "nothing does, and the first token is not scored; `separate`: BOS for the first token "
+        "alone, as StereoSet's authors and the paper's toolkit have it."
+    ),
+]
+
+
+def score_sentences(
+    model: "LanguageModel",
+    groups: Sequence[Sequence[str]],
+    start_token: StartToken,
+    *,
+    work: Path,
+) -> list[list[Likelihood]]:
+    """Score whole sentences.
+
+    Args:
+        model: The model.
+        groups: Sentences; a prefix that those of a group share is computed once.
+        start_token: What stands before a sentence, as the option of that name says.
+        work: Folder for finished parts; see `heirloom.profiling.engines.likelihood.score`.
+
+    Returns:
+        One likelihood per sentence; its total is None where the model cannot score it.
+    """
+    sequences = [[_sequences(model, text, start_token) for text in group] for group in groups]
+    flat = [[sequence for text in group for sequence in text] for group in sequences]
+    joined = []
+    for group, found in zip(sequences, likelihood.score(model, flat, work=work), strict=True):
+        following = iter(found)
+        joined.append([_join([next(following) for _ in text]) for text in group])
+    return joined
+
+
+def _sequences(
+    model: "LanguageModel", text: str, start_token: StartToken
+) -> list[TokenSequence | None]:
+    """The sequences whose likelihoods add up to that of a sentence."""
+    if start_token != "separate":
+        return [likelihood.encode_text(model, text, start_token=start_token)]
+    whole = likelihood.encode_text(model, text)
+    bare = likelihood.encode_text(model, text, start_token="none")
+    if whole is None or bare is None:  # one token at most: nothing follows the first
+        return [whole]
+    return [TokenSequence(whole.tokens[:2], 1), bare]
+
+
+def _join(found: Sequence[Likelihood]) -> Likelihood:
+    """Likelihood of several sequences together."""
+    totals = [one.total for one in found if one.total is not None]
+    total = sum(totals) if len(totals) == len(found) else None
+    return Likelihood(total, sum(one.n_tokens for one in found))
+
+
+def sentence_score(found: Likelihood, score: Score) -> float | None:
+    """Return the mean or the sum of the tokens' log-likelihoods; None if there is none."""
+    return found.mean if score == "mean" else found.total

@@ -1,0 +1,1 @@
+"""A plugin with one part of every kind, a file each; the tests copy it out of the repository."""

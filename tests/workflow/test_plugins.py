@@ -1,0 +1,143 @@
+"""A study with parts of its own, a file each, from a folder outside the repository."""
+
+import csv
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workshop import Workshop
+
+LAB = Path(__file__).with_name("my_lab")
+
+
+def use_lab(study: dict[str, Any]) -> None:
+    """Use every part of the plugin in the tiny study."""
+    study["plugins"] = ["my_lab"]
+    study["metrics"] = {"length": {"function": "length"}, "shouting": {"function": "shouting"}}
+    study["objectives"] = {
+        "shouting": {
+            "metric": "shouting",
+            "direction": "maximise",
+            "measured_by": "vowels.share",
+            "pools": ["multi"],
+        },
+        "short": {
+            "metric": "length",
+            "direction": "minimise",
+            "strategy": "shortest",
+            "measured_by": "text.length",
+            "pools": ["multi"],
+        },
+    }
+    study["generate"] = {"k": 2, "backend": "echo"}
+    study["finetune"]["epochs"] = 1
+    study["profiling"] = {
+        "text": {"prompts": "instructions", "max_new_tokens": 8},
+        "vowels": {"prompts": "instructions"},
+    }
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Workshop:
+    """The tiny study run to its report with the plugin, which lies in a folder of its own."""
+    folder = tmp_path_factory.mktemp("plugins")
+    shutil.copytree(LAB, folder / "elsewhere" / "my_lab")
+    workshop = Workshop.make(folder / "workshop", tiny_model)
+    workshop.environment["PYTHONPATH"] = str(folder / "elsewhere")
+    workshop.edit_study(use_lab)
+    workshop.run()
+    return workshop
+
+
+def test_its_objective_scores_and_selects(lab: Workshop) -> None:
+    scores = lab.results / "scores/ant/instructions/shouting.jsonl"
+    rows = [json.loads(line) for line in scores.read_text(encoding="utf-8").splitlines()]
+    assert rows and all(row["score"] is None or 0 <= row["score"] <= 1 for row in rows)
+
+
+def test_its_strategy_selects(lab: Workshop) -> None:
+    """The echo of sample 1 has one word less than that of sample 0: it is always the shorter."""
+    card = json.loads((lab.results / "datasets/short-multi/card.json").read_text(encoding="utf-8"))
+    assert card["selection"] == "shortest"
+    train = (lab.results / "datasets/short-multi/train.jsonl").read_text(encoding="utf-8")
+    assert {json.loads(line)["sample"] for line in train.splitlines()} == {1}
+
+
+def test_its_back_end_generates(lab: Workshop) -> None:
+    def records(path: str) -> list[dict[str, Any]]:
+        lines = (lab.results / path).read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    prompts = {row["id"]: row["text"] for row in records("prompts/instructions/train.jsonl")}
+    for row in records("generations/ant/instructions/candidates.jsonl"):
+        words = prompts[row["prompt_id"]].split()[-5 + row["sample"] :]
+        assert row["completion"] == " ".join(words)
+
+
+def test_its_benchmark_reaches_tables_and_report(lab: Workshop) -> None:
+    with (lab.results / "tables/changes.csv").open(encoding="utf-8", newline="") as handle:
+        measured = {(row["benchmark"], row["metric"]) for row in csv.DictReader(handle)}
+    assert ("vowels", "share") in measured
+    report = (lab.results / "report.html").read_text(encoding="utf-8")
+    assert "Share of vowels" in report
+    assert "Share of vowels in greedy completions." in report  # its summary
+
+
+def test_its_table_and_figure_reach_the_report(lab: Workshop) -> None:
+    assert (lab.results / "tables/longest.csv").read_text(encoding="utf-8").startswith("teacher,")
+    report = (lab.results / "report.html").read_text(encoding="utf-8")
+    assert "Longest candidates" in report
+    assert "Longest candidate of every teacher, drawn as a ladder of bars." in report
+    assert "<desc>tiny</desc>" in report
+
+
+def test_cards_name_its_objective(lab: Workshop) -> None:
+    card = (lab.results / "datasets/shouting-multi/README.md").read_text(encoding="utf-8")
+    assert "shouting" in card
+
+
+def test_the_estimate_counts_it(lab: Workshop) -> None:
+    """Five prompts of eight tokens more for each of the models, by the benchmark's own cost."""
+    lines = estimate(lab)
+    written = next(line for line in lines if line.startswith("profile"))
+    # Per model: 5 answers of 8 tokens (text) and 5 of 8 (vowels). Two teachers and five students:
+    # passive of both, random, and the two selected ones.
+    assert f" {7 * (5 * 8 + 5 * 8)} " in written.replace(",", "")
+
+
+def test_editing_it_runs_again_what_depends_on_it(lab: Workshop, tmp_path: Path) -> None:
+    copied = lab.copy(tmp_path / "workshop")
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(Path(lab.environment["PYTHONPATH"]), elsewhere)
+    copied.environment |= {"PYTHONPATH": str(elsewhere), "HEIRLOOM_CACHE": str(lab.cache)}
+    copied.run("--touch")
+    assert copied.plan() == []
+    scorer = elsewhere / "my_lab/shouting.py"
+    scorer.write_text(scorer.read_text(encoding="utf-8") + "\n# edited\n", encoding="utf-8")
+    rules = {job.rule for job in copied.plan()}
+    assert "score" in rules and "generate" not in rules and "answer" not in rules
+
+
+def estimate(workshop: Workshop) -> list[str]:
+    """The lines that `make estimate` prints."""
+    done = subprocess.run(
+        [sys.executable, "-m", "heirloom.study.estimate", "tiny.yaml"],
+        cwd=workshop.folder,
+        env=workshop.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def test_a_plugin_that_is_not_there_is_one_message(lab: Workshop, tmp_path: Path) -> None:
+    copied = lab.copy(tmp_path / "workshop")
+    del copied.environment["PYTHONPATH"]
+    output = copied.run("--dry-run", fails=True)
+    assert "plugins: my_lab could not be imported" in output
+    assert "PYTHONPATH" in output
