@@ -130,8 +130,8 @@ def _side_effects(plan: Plan, changes: pd.DataFrame) -> list[str]:
     return [
         f"Side effects: of {count(len(tested), 'comparison')} with the control on other main "
         f"metrics, {shown} {'is' if shown == 1 else 'are'} significant after Holm's correction; "
-        f"without it, {alone} {'has' if alone == 1 else 'have'} an interval that excludes zero, "
-        f"and about {0.05 * len(tested):.1f} would by chance."
+        f"without correction, {alone} {'has' if alone == 1 else 'have'} an interval that excludes "
+        f"zero, and about {0.05 * len(tested):.1f} would by chance."
     ]
 
 

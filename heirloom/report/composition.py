@@ -1,4 +1,4 @@
-"""What a study consists of, as the report tells it."""
+"""Composition of a study: its bases, teachers, prompt sets and training sets."""
 
 import pandas as pd
 

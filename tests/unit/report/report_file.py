@@ -4,9 +4,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from heirloom.analyse.tables import read_text, write
+from heirloom.analyse.tables import read_text, write, write_tables
 from heirloom.analyse.tables.studies import studies, study_settings
-from heirloom.analyse.write import write_tables
 from heirloom.report.figures import write_figures
 from heirloom.report.page import write_page
 from heirloom.study.config import study_type

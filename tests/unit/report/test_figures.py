@@ -6,8 +6,7 @@ from report_file import changed
 from toy_study import DATASETS, STUDY, plan
 
 from heirloom.analyse.frames import rows_of
-from heirloom.analyse.tables import table_names
-from heirloom.analyse.write import write_tables
+from heirloom.analyse.tables import table_names, write_tables
 from heirloom.report.figures import FIGURES, figure_names, write_figures
 from heirloom.report.figures.objectives import figure1
 from heirloom.report.figures.passive import figure2
