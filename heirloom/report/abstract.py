@@ -22,8 +22,6 @@ from heirloom.report.names import student_label
 from heirloom.report.wording import count, effect_text, listed
 from heirloom.study.plan import Plan
 
-_KINDS = {"passive": "passive (a teacher's first completion)", "random": "random (the controls)"}
-
 
 def abstract(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
     """Return the heading and the paragraphs of each part."""
@@ -39,12 +37,11 @@ def _done(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> str:
     if len(tables["candidates"]):
         sentences.append(_sampled(plan, tables["candidates"]))
     if plan.datasets:
-        kinds = [
-            f"{n} {_KINDS.get(name, f'selected for an objective ({name})')}"
-            for name, n in selections(plan).items()
-        ]
-        sets = count(len(plan.datasets), "training set")
-        sentences.append(f"{sets} were made from them: {listed(kinds)}.")
+        n = len(plan.datasets)
+        sentences.append(
+            f"{count(n, 'training set')} {'was' if n == 1 else 'were'} made from them: "
+            f"{listed(selections(plan))}."
+        )
     if plan.students:
         seeds = {model.seed for model in plan.students.values()}
         trained = bases(plan)
@@ -80,7 +77,7 @@ def _profiled(plan: Plan) -> str:
 def _found(plan: Plan, changes: pd.DataFrame) -> list[str]:
     sentences = [headline(plan, changes), *_steered(plan, changes)]
     sentences += _side_effects(plan, changes)
-    if "passive" in selections(plan):
+    if any(data.selection == "passive" for data in plan.datasets.values()):
         sentences.append(f"Passive inheritance: {passive_findings(plan, changes)[0]}")
     return sentences
 
