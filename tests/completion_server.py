@@ -1,5 +1,5 @@
-"""A real HTTP server with the API of an endpoint: it writes texts of its own or those of another
-server that it passes requests on to, and it has faults on demand."""
+"""A real HTTP server with the API of an endpoint: it writes texts of its own, or passes requests on
+to another server, and it has faults on demand."""
 
 import hashlib
 import json
@@ -10,18 +10,19 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
+
+from loopback import Handler, LoopbackServer, running
 
 WORDS = ["red", "blue", "green", "old", "new", "small", "large", "quick", "slow", "calm"]
 STOP = "###"
-Fault = Callable[["Handler"], None]
+Fault = Callable[[Handler], None]
 
 
-class CompletionServer(ThreadingHTTPServer):
-    """Answers on this machine, on a free port unless one is given.
+class CompletionServer(LoopbackServer):
+    """Answers as an endpoint does.
 
     Attributes:
         faults: What happens instead of an answer, once each, in order.
@@ -31,74 +32,45 @@ class CompletionServer(ThreadingHTTPServer):
         answered: The bodies that got an answer.
     """
 
-    daemon_threads = True
-
     def __init__(self, upstream: str | None = None, key: str | None = None, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), Handler)
+        super().__init__(port)
         self.upstream, self.key = upstream, key
         self.faults: deque[Fault] = deque()
         self.dies_after: int | None = None
         self.asked: list[tuple[str, dict[str, str], Any]] = []
         self.answered: list[Any] = []
         self.lock = threading.Lock()
+        self.url = f"{self.address}/v1"
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Clients that gave up are expected."""
-
-
-class Handler(BaseHTTPRequestHandler):
-    """One request."""
-
-    server: CompletionServer
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Print nothing."""
-
-    def do_GET(self) -> None:
-        self.send(200, {"data": [{"id": "writer", "owned_by": "tests", "max_model_len": 256}]})
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        server = self.server
-        with server.lock:
-            server.asked.append((self.path, dict(self.headers), body))
-            dead = server.dies_after is not None and len(server.answered) >= server.dies_after
-            fault = drop if dead else server.faults.popleft() if server.faults else None
+    def answer(self, handler: Handler, body: bytes) -> None:
+        if handler.command == "GET":
+            model = {"id": "writer", "owned_by": "tests", "max_model_len": 256}
+            handler.send(200, {"data": [model]})
+            return
+        asked = json.loads(body)
+        with self.lock:
+            self.asked.append((handler.path, dict(handler.headers), asked))
+            dead = self.dies_after is not None and len(self.answered) >= self.dies_after
+            fault = Handler.drop if dead else self.faults.popleft() if self.faults else None
             if fault is None:
-                server.answered.append(body)
+                self.answered.append(asked)
         if fault is not None:
-            fault(self)
-        elif server.key and self.headers.get("Authorization") != f"Bearer {server.key}":
-            refuse_key(self)
-        elif server.upstream:
-            self.pass_on(body)
+            fault(handler)
+        elif self.key and handler.headers.get("Authorization") != f"Bearer {self.key}":
+            refuse_key(handler)
+        elif self.upstream:
+            handler.send(*self.pass_on(handler.path, body))
         else:
-            self.send(200, completion(self.path, body))
+            handler.send(200, completion(handler.path, asked))
 
-    def pass_on(self, body: Any) -> None:
-        request = urllib.request.Request(
-            self.server.upstream + self.path.removeprefix("/v1"),
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
-        )
+    def pass_on(self, path: str, body: bytes) -> tuple[int, Any]:
+        url = f"{self.upstream}{path.removeprefix('/v1')}"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
-                self.send(200, json.loads(response.read()))
+                return 200, response.read()
         except urllib.error.HTTPError as error:
-            self.send(error.code, json.loads(error.read()))
-
-    def send(self, status: int, content: Any, **headers: str) -> None:
-        raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(raw)), **headers}.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(raw)
+            return error.code, error.read()
 
 
 def completion(path: str, body: Any) -> Any:
@@ -122,10 +94,7 @@ def completion(path: str, body: Any) -> Any:
     }
 
 
-def drop(handler: Handler) -> None:
-    """Close the connection without a word."""
-    handler.close_connection = True
-    handler.connection.close()
+drop = Handler.drop
 
 
 def status(code: int, **headers: str) -> Fault:
@@ -162,18 +131,11 @@ def refuse_key(handler: Handler) -> None:
     handler.send(401, {"error": {"message": f"Incorrect API key provided: {given}"}})
 
 
-@contextmanager
-def serving(upstream: str | None = None, key: str | None = None) -> Iterator[CompletionServer]:
+def serving(
+    upstream: str | None = None, key: str | None = None
+) -> AbstractContextManager[CompletionServer]:
     """A running server, which ends with the block."""
-    server = CompletionServer(upstream, key)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    return running(CompletionServer(upstream, key))
 
 
 if __name__ == "__main__":  # in the place of `vllm serve FOLDER --port PORT ...`

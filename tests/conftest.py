@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tiny import tiny_network
 
 if TYPE_CHECKING:
     from heirloom.generate.model import LanguageModel
@@ -29,9 +30,8 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a random llama with 300 tokens and a context of 256. Never change it."""
-    import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
     folder = tmp_path_factory.mktemp("models") / "tiny"
     lines = (ROOT / "resources/prompts/instructions.jsonl").read_text(encoding="utf-8").splitlines()
@@ -56,39 +56,33 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fast.chat_template = CHAT_TEMPLATE
     fast.save_pretrained(folder)
 
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=300,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        max_position_embeddings=256,
-        # Wider than usual: an all but uniform distribution would hide what the context changes.
-        initializer_range=0.2,
+    tiny_network(
         tie_word_embeddings=False,
         bos_token_id=fast.bos_token_id,
         eos_token_id=fast.eos_token_id,
         pad_token_id=fast.pad_token_id,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    ).save_pretrained(folder)
     return folder
 
 
 @pytest.fixture(scope="session")
 def load_tiny(tiny_model: Path) -> Callable[..., "LanguageModel"]:
-    """Load the tiny model in float32, with 30 end tokens, so that its texts end at many steps."""
-    from heirloom.generate.model import load_model
+    """Load the tiny model in float32, with 30 end tokens, so that its texts end at many steps.
+
+    Without its weights where the back end reads them itself.
+    """
+    from heirloom.generate.backends import BACKENDS
+    from heirloom.generate.model import Engine, load_model, load_shape
     from heirloom.generate.templates import PromptTemplate
 
-    def load(**options: Any) -> "LanguageModel":
-        model = load_model(
+    def load(backend: str, weights: Any = "model") -> "LanguageModel":
+        make = load_shape if BACKENDS.get(backend).loads_weights else load_model
+        model = make(
             tiny_model,
             name="tiny",
             prompt_template=PromptTemplate(),
             dtype="float32",
-            **options,
+            engine=Engine(backend, weights),
         )
         model.network.generation_config.eos_token_id = [3, *range(270, 299)]
         return model
@@ -100,18 +94,17 @@ def load_tiny(tiny_model: Path) -> Callable[..., "LanguageModel"]:
 def study_data() -> Callable[[str], Path]:
     """Where a data set or the artefact of a model of the default study is, by name."""
     import yaml
-    from pydantic import TypeAdapter
 
     from heirloom.fetch.cache import cache_root
     from heirloom.fetch.downloads import fetch
-    from heirloom.fetch.settings import Source
+    from heirloom.fetch.settings import read_sources
     from heirloom.support.errors import HeirloomError
 
     study = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
 
     def fetched(name: str) -> Path:
         described = {**study["data"], **study["models"]}[name]["sources"]
-        sources = TypeAdapter(list[Source]).validate_python(described)
+        sources = read_sources(described)
         try:
             return fetch(sources, name=name, cache=cache_root())
         except HeirloomError as error:

@@ -8,12 +8,14 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, sha256, write_json
 
 logger = logging.getLogger(__name__)
 
+CacheKind = Literal["artefacts", "models", "graphs", "generations", "answers"]
 MANIFEST = "manifest.json"
 # Errors that no other source would get around: the cache itself cannot be written.
 CACHE_ERRORS = frozenset(
@@ -29,6 +31,17 @@ def cache_root() -> Path:
     if chosen:
         return Path(chosen).expanduser().absolute()
     return platformdirs.user_cache_path("heirloom", appauthor=False)
+
+
+def cache_path(kind: CacheKind, *name: str, root: str | Path | None = None) -> Path:
+    """Path of an entry of the cache, or of the folder for one kind of them.
+
+    Args:
+        kind: Kind of the entry.
+        name: Name of the entry, which stands for everything that determines it.
+        root: Folder of the cache; left out: `cache_root()`.
+    """
+    return Path(root or cache_root(), kind, *name)
 
 
 def content_sha256(path: Path) -> str:

@@ -20,7 +20,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from heirloom.fetch.cache import CACHE_ERRORS, build_once, content_sha256, read_manifest
+from heirloom.fetch.cache import (
+    CACHE_ERRORS,
+    build_once,
+    cache_path,
+    content_sha256,
+    read_manifest,
+)
 from heirloom.fetch.settings import HubSource, PathSource, Source, UrlSource, WheelSource, describe
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -98,7 +104,7 @@ def _location(source: Source, *, name: str, cache: Path) -> Path:
     if key is None:
         identity = json.dumps(source.model_dump(mode="json"), sort_keys=True)
         key = hashlib.sha256(identity.encode()).hexdigest()
-    return cache / "artefacts" / f"{name}-{key[:12]}"
+    return cache_path("artefacts", f"{name}-{key[:12]}", root=cache)
 
 
 def _local(source: Source, *, name: str, cache: Path) -> Path | None:

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from heirloom.fetch.cache import build_once
+from heirloom.fetch.cache import build_once, cache_path
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, sha256
 
@@ -55,7 +55,7 @@ def prepare_model(
         return artefact
     _check_magic(artefact)
     checksum = sha256(artefact)
-    location = Path(cache) / "models" / f"{name}-{checksum[:12]}-{_SHORT[dtype]}"
+    location = cache_path("models", f"{name}-{checksum[:12]}-{_SHORT[dtype]}", root=cache)
 
     def build(folder: Path) -> Record:
         logger.info("%s: converting %s to %s safetensors, once", name, artefact, dtype)

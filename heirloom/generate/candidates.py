@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from heirloom.fetch.cache import cache_root
+from heirloom.fetch.cache import cache_path
 from heirloom.generate.completions import generate, identity, open_model
 from heirloom.generate.endpoint import RemoteModel
 from heirloom.generate.model import LanguageModel
@@ -105,7 +105,7 @@ def generate_shard(teacher: Teacher, prompts: PromptFile, output: Path, *, shard
             deciding,
         ]
     )
-    work = cache_root() / "generations" / name
+    work = cache_path("generations", name)
     candidates = generate(
         model, prompts.read(), request, work=work, shard=number - 1, shards=shards
     )

@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from heirloom.fetch.cache import cache_root
+from heirloom.fetch.cache import cache_path
 from heirloom.generate.answer_store import (
     Key,
     ask,
@@ -43,7 +43,7 @@ class RemoteModel:
     Attributes:
         name: Its name in the study.
         endpoint: Address and name of the model there.
-        prompt_template: Form in which it is shown an instruction; `"chat"` leaves that to the server.
+        prompt_template: Form in which it is shown an instruction; `"chat"` is left to the server.
         kept: Folder in which every answer is kept, for all studies.
         adapter_sha256: None: a student is never behind an endpoint.
     """
@@ -87,7 +87,7 @@ def remote_model(
     if "endpoint" not in described:
         return None
     endpoint = Endpoint(**described["endpoint"])
-    return RemoteModel(name, endpoint, prompt_template, cache_root() / "answers")
+    return RemoteModel(name, endpoint, prompt_template, cache_path("answers"))
 
 
 def generate(

@@ -72,7 +72,7 @@ def _cell(row: Row, column: str) -> str:
                 ", ".join(row.values) if isinstance(row.values, dict) else "none, it is no object"
             )
             raise HeirloomError(
-                f"{row.where}: no column {column!r} (it has: {known}). Set `columns` of this "
+                f"{row.where}: no column {column!r} (there are: {known}). Set `columns` of this "
                 "prompt set in the study file."
             )
         value = value[part]

@@ -12,6 +12,7 @@ from heirloom.analyse.comparisons import steers
 from heirloom.analyse.effects import effect
 from heirloom.analyse.frames import rows_of, unique
 from heirloom.analyse.main_metrics import main_metrics
+from heirloom.finetune.methods import METHODS
 from heirloom.profiling.labels import benchmark_label, full_label
 from heirloom.report.composition import bases, pool_sizes, selections, teachers
 from heirloom.report.findings.active import headline
@@ -20,7 +21,7 @@ from heirloom.report.findings.limits import foremost
 from heirloom.report.findings.significance import significant, steered_rows
 from heirloom.report.names import student_label
 from heirloom.report.wording import count, effect_text, listed
-from heirloom.study.plan import Plan
+from heirloom.study.plan import UNNAMED_METHOD, Plan
 
 
 def abstract(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
@@ -45,9 +46,11 @@ def _done(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> str:
     if plan.students:
         seeds = {model.seed for model in plan.students.values()}
         trained = bases(plan)
+        methods = unique(model.method or UNNAMED_METHOD for model in plan.students.values())
+        ways = listed([METHODS.get(name).label for name in methods])
         sentences.append(
             f"{listed(trained)} {'was' if len(trained) == 1 else 'were'} finetuned on each of them "
-            f"with LoRA, with {count(len(seeds), 'seed')} each."
+            f"with {ways}, with {count(len(seeds), 'seed')} each."
         )
     return " ".join([*sentences, _profiled(plan)])
 

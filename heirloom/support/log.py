@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 
 from heirloom.support.errors import HeirloomError
-from heirloom.support.processes import end_with_parent
 
 _INTERVAL = 10.0  # seconds between two progress lines
 
@@ -20,10 +19,6 @@ def setup(path: str | Path, label: str) -> None:
     """Send log records to `path` and to stderr, each line there starting with `label`.
 
     An uncaught `HeirloomError` is shown as its message alone, anything else with its traceback.
-
-    The job ends when Snakemake, killed, can no longer take its result. Finished alone, it would be
-    thrown away by the next run, with the work folder that holds its parts or checkpoints; ended
-    now, it leaves them to that run.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     to_file = logging.FileHandler(path, mode="w", encoding="utf-8")
@@ -44,7 +39,6 @@ def setup(path: str | Path, label: str) -> None:
             logging.critical("This job failed:", exc_info=(kind, error, traceback))
 
     sys.excepthook = log_uncaught
-    end_with_parent()
 
 
 class Progress:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from heirloom.fetch.cache import cache_root
+from heirloom.fetch.cache import cache_path
 from heirloom.generate.decoders import openvino_trace
 from heirloom.generate.decoders.openvino_runtime import (
     UnconvertibleError,
@@ -67,7 +67,7 @@ def compile_network(network: Any, precision: str) -> Any:
                 "KV_CACHE_PRECISION": {"float32": "f32", "bfloat16": "bf16", "int8": "f16"}[
                     precision
                 ],
-                "DYNAMIC_QUANTIZATIONGROUP_SIZE": GROUP if precision == "int8" else 0,
+                "DYNAMIC_QUANTIZATION_GROUP_SIZE": GROUP if precision == "int8" else 0,
                 # Kernels kept for sizes that come up again: of all sizes they would never end.
                 "CPU_RUNTIME_CACHE_CAPACITY": 256,
             },
@@ -81,7 +81,7 @@ def compile_network(network: Any, precision: str) -> Any:
 def _graph(network: Any) -> tuple[Any, list[int]]:
     """Return a model's graph without its weights, kept or traced, and each layer's window."""
     openvino = import_openvino()
-    folder = cache_root() / "graphs" / _structure(network)
+    folder = cache_path("graphs", _structure(network))
     file = folder / "graph.xml"
     if file.exists():
         model = openvino.Core().read_model(file)

@@ -2,25 +2,23 @@
 
 import errno
 import hashlib
-import http.server
 import json
 import os
 import shutil
-import ssl
 import subprocess
 import sys
-import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from loopback import Handler, LoopbackServer, running
 from pydantic import TypeAdapter, ValidationError
 
 from heirloom.fetch.cache import cache_root, content_sha256
 from heirloom.fetch.downloads import fetch, kept_wheels
-from heirloom.fetch.notes import locate, write_note
+from heirloom.fetch.notes import Note, locate, write_note
 from heirloom.fetch.settings import (
     Artefact,
     HubSource,
@@ -38,63 +36,36 @@ SHA = hashlib.sha256(DATA).hexdigest()
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
-class Server:
-    """A web server on the loopback: path -> bytes, "cut" (dies half-way) or "slow"."""
+class Server(LoopbackServer):
+    """A web server: path -> bytes, "cut" (dies half-way) or "slow"."""
 
     def __init__(self, *, certificate: Path | None = None) -> None:
+        super().__init__(certificate=certificate)
         self.pages: dict[str, bytes] = {}
         self.behaviour: dict[str, str] = {}
         self.requests: list[tuple[str, str]] = []
-        server = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_HEAD(self) -> None:
-                self.answer()
-
-            def do_GET(self) -> None:
-                self.answer()
-
-            def answer(self) -> None:
-                path = self.path.split("?")[0]
-                server.requests.append((self.command, path))
-                body = server.pages.get(path)
-                if body is None:
-                    self.send_response(404, "Not Found")
-                    self.send_header("X-Error-Code", "EntryNotFound")  # as the hub says it
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
-                behaviour = server.behaviour.get(path)
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-                self.send_header("X-Repo-Commit", COMMIT)
-                self.end_headers()
-                if self.command == "HEAD":
-                    return
-                if behaviour == "slow":
-                    time.sleep(1)
-                self.wfile.write(body[: len(body) // 2] if behaviour == "cut" else body)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        scheme = "http"
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
-            scheme = "https"
-        self.address = f"{scheme}://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+    def answer(self, handler: Handler, body: bytes) -> None:
+        path = handler.path.split("?")[0]
+        self.requests.append((handler.command, path))
+        page = self.pages.get(path)
+        if page is None:
+            handler.send(404, b"", X_Error_Code="EntryNotFound")  # as the hub says it
+            return
+        behaviour = self.behaviour.get(path) if handler.command == "GET" else None
+        if behaviour == "slow":
+            time.sleep(1)
+        handler.send(
+            200,
+            page[: len(page) // 2] if behaviour == "cut" else page,
+            Content_Length=str(len(page)),
+            ETag=f'"{hashlib.sha256(page).hexdigest()}"',
+            X_Repo_Commit=COMMIT,
+        )
+        handler.close_connection = True
 
     def gets(self, path: str) -> int:
         return self.requests.count(("GET", path))
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.http.server_close()
 
 
 @pytest.fixture(scope="session")
@@ -131,17 +102,15 @@ def https(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", trusted)
     monkeypatch.setenv("SSL_CERT_FILE", trusted)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server = Server(certificate=certificate)
-    yield server
-    server.close()
+    with running(Server(certificate=certificate)) as server:
+        yield server
 
 
 @pytest.fixture
 def loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server = Server()
-    yield server
-    server.close()
+    with running(Server()) as server:
+        yield server
 
 
 @pytest.fixture
@@ -150,7 +119,7 @@ def cache(tmp_path: Path) -> Path:
 
 
 def leftovers(cache: Path) -> list[Path]:
-    """What a failed download must not leave: anything but lock files."""
+    """Files that a failed download must not leave: all but locks."""
     return [path for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"]
 
 
@@ -591,7 +560,7 @@ def test_note_of_a_cached_artefact_reads_the_same_in_another_cache(
         monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / cache))
         folder = tmp_path / cache / "models" / "m"
         folder.mkdir(parents=True)
-        write_note(tmp_path / f"{cache}.json", name="m", location=folder, checksum="0" * 64)
+        write_note(tmp_path / f"{cache}.json", Note("m", folder, "0" * 64))
         assert locate(tmp_path / f"{cache}.json") == folder
     assert (tmp_path / "one.json").read_text() == (tmp_path / "two.json").read_text()
 
@@ -601,6 +570,6 @@ def test_note_of_a_lost_artefact_says_what_to_do(
 ) -> None:
     monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / "cache"))
     note = tmp_path / "m.json"
-    write_note(note, name="m", location=tmp_path / "cache" / "gone", checksum="0" * 64)
+    write_note(note, Note("m", tmp_path / "cache" / "gone", "0" * 64))
     with pytest.raises(HeirloomError, match=r"gone is gone, which .*m\.json refers to"):
         locate(note)

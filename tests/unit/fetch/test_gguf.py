@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny import tiny_network
 
 from heirloom.fetch.gguf import prepare_model
 from heirloom.support.errors import HeirloomError
@@ -17,21 +18,15 @@ TOKENS = ["<|endoftext|>", *CHARACTERS, "Ġ", "he", "ll", "hell", "hello"]
 
 
 def tiny_llama() -> Any:
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    torch.manual_seed(0)
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(TOKENS),
-            hidden_size=WIDTH,
-            intermediate_size=HIDDEN,
-            num_hidden_layers=LAYERS,
-            num_attention_heads=HEADS,
-            num_key_value_heads=KV_HEADS,
-            max_position_embeddings=128,
-            tie_word_embeddings=False,
-        )
+    return tiny_network(
+        vocab_size=len(TOKENS),
+        hidden_size=WIDTH,
+        intermediate_size=HIDDEN,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=HEADS,
+        num_key_value_heads=KV_HEADS,
+        head_dim=WIDTH // HEADS,
+        max_position_embeddings=128,
     )
 
 
@@ -135,7 +130,7 @@ def test_a_truncated_gguf(gguf_file: Path, tmp_path: Path, share: float) -> None
     whole = gguf_file.read_bytes()
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(HeirloomError, match=r"cut\.gguf .*could not be read as a GGUF.*cut short"):
+    with pytest.raises(HeirloomError, match=r"cut\.gguf .*could not be read as a GGUF.*truncated"):
         prepare_model(cut, name="cut", cache=tmp_path)
     models = tmp_path / "models"
     assert [path.name for path in models.iterdir() if path.suffix != ".lock"] == []

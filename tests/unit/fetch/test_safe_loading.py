@@ -12,9 +12,9 @@ import pytest
 from pydantic import ValidationError
 
 from heirloom.fetch.gguf import prepare_model
-from heirloom.fetch.notes import trusts_code, write_note
-from heirloom.finetune.launch import finetune
-from heirloom.finetune.trainer import Recipe
+from heirloom.fetch.notes import Note, trusts_code, write_note
+from heirloom.finetune.launch import Base, Folders, finetune
+from heirloom.finetune.settings import Finetune, Run
 from heirloom.generate.model import load_model
 from heirloom.generate.settings import Model
 from heirloom.generate.templates import PromptTemplate
@@ -126,20 +126,14 @@ EXAMPLES = [
 
 
 def train(base: Path, folder: Path) -> Record:
-    return finetune(
-        base,
-        EXAMPLES,
-        prompt_template=PromptTemplate(),
-        format="instruction",
-        recipe=Recipe(seed=1, epochs=1, batch_size=1, checkpoint_steps=2, dtype="float32"),
-        work=folder / "work",
-        output=folder / "adapter",
-    )
+    run = Run(Finetune(epochs=1, batch_size=1, checkpoint_steps=2), seed=1, dtype="float32")
+    folders = Folders(folder / "work", folder / "adapter")
+    return finetune(Base(base), EXAMPLES, "instruction", run, folders)
 
 
 @pytest.fixture(scope="module")
 def interrupted(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a finetuning leaves that was killed before its last checkpoint."""
+    """Files of a finetuning that was killed before its last checkpoint."""
     folder = tmp_path_factory.mktemp("interrupted")
     train(tiny_model, folder)
     shutil.rmtree(folder / "work/checkpoint-4")
@@ -270,6 +264,6 @@ def test_the_note_of_a_model_says_whether_its_code_is_trusted(
     tmp_path: Path, trusted: bool
 ) -> None:
     note = tmp_path / "own.json"
-    write_note(note, name="own", location=tmp_path, checksum="0" * 64, trust_remote_code=trusted)
+    write_note(note, Note("own", tmp_path, "0" * 64, trusted))
     assert trusts_code(note) is trusted
     assert ("trust_remote_code" in read_json(note)) is trusted

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import requests
 from completion_server import drop, says, serving, status
-from heirloom.generate.backends.endpoint import RemoteModel
 
 from heirloom.generate import client as endpoints
 from heirloom.generate.completions import generate
-from heirloom.generate.model import load_model
+from heirloom.generate.endpoint import RemoteModel
+from heirloom.generate.model import Engine, load_model
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
@@ -85,7 +85,7 @@ def test_transformers_server_writes_what_the_model_writes_here(
         name="tiny",
         prompt_template=shown,
         dtype="float32",
-        backend="transformers",
+        engine=Engine("transformers"),
     )
     expected = generate(here, PROMPTS, request, work=tmp_path / "work")
     assert len({record["completion"] for record in expected}) > 1
@@ -105,7 +105,7 @@ def test_transformers_server_samples_by_our_seeds_through_faults(
         proxy.faults.extend([status(429, Retry_After="0"), status(500), says(b"<html>"), drop])
         proxy.dies_after = 7
         model = served((proxy.url, folder), tmp_path / "kept", PromptTemplate())
-        with pytest.raises(HeirloomError, match="7 of 12 missing texts are kept now"):
+        with pytest.raises(HeirloomError, match="7 of 12 missing completions are kept now"):
             write(model, request)
         proxy.dies_after = None
         assert write(model, request) == unbroken

@@ -24,16 +24,15 @@ from completion_server import (
     serving,
     status,
 )
-from heirloom.generate.backends.endpoint import RemoteModel, open_model
 from pydantic import ValidationError
 
 from heirloom.generate import client as endpoints
-from heirloom.generate.client import Client, EndpointError, note
-from heirloom.generate.completions import generate
+from heirloom.generate.client import Client, EndpointError, describe_endpoint
+from heirloom.generate.completions import generate, open_model
+from heirloom.generate.endpoint import RemoteModel
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
-from heirloom.study.parse import parse_study
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_json
 
@@ -161,8 +160,9 @@ def test_a_fault_that_passes_changes_nothing(
 ) -> None:
     unbroken = write(model_at(server.url, tmp_path / "unbroken"))
     server.faults.extend([fault] * 3)
-    assert write(model_at(server.url, tmp_path / "broken", timeout=0.5)) == unbroken
-    # More where the machine is so busy that a good answer takes half a second.
+    # Short where it is what ends the fault: on a busy machine a good answer may take half a second.
+    timeout = 0.5 if fault in (hang, drip) else 5
+    assert write(model_at(server.url, tmp_path / "broken", timeout=timeout)) == unbroken
     assert len(server.asked) >= 2 * 12 + 3
     assert len(server.answered) == 2 * 12
 
@@ -194,7 +194,9 @@ def test_one_that_dies_for_good_loses_nothing(
         write(model)
     message = str(caught.value)
     assert f"the endpoint {server.url} (model writer) gave no answer in 3 attempt(s)" in message
-    assert "5 of 12 missing texts are kept now" in message and str(tmp_path / "kept") in message
+    assert (
+        "5 of 12 missing completions are kept now" in message and str(tmp_path / "kept") in message
+    )
     assert "run the same command again" in message and "\n" not in message
 
     server.dies_after = None
@@ -327,7 +329,7 @@ def test_the_key_goes_to_the_server_and_nowhere_else(
         server.faults.append(says(_choice(message={"content": f"I was told {SECRET}."})))
         server.faults.append(status(500, X_Echo=SECRET))
         server.faults.append(lambda h: h.send(500, h.headers["Authorization"].encode()))
-        write_json(tmp_path / "note.json", note("writer", model.endpoint))
+        write_json(tmp_path / "note.json", describe_endpoint("writer", model.endpoint))
         write_json(tmp_path / "records.json", write(model))
         assert all(h["Authorization"] == f"Bearer {SECRET}" for _, h, _ in server.asked)
         server.key = "another"
@@ -352,14 +354,14 @@ def test_a_key_is_needed_only_where_something_is_asked(
         records = write(model)
     monkeypatch.delenv("HEIRLOOM_TEST_KEY")
     assert write(model) == records
-    assert note("writer", model.endpoint)["served"] is None
+    assert describe_endpoint("writer", model.endpoint)["served"] is None
     with pytest.raises(EndpointError, match="environment variable HEIRLOOM_TEST_KEY is not set"):
         write(model, request_of(seed=9))
 
 
 def test_the_note_says_what_the_server_says(server: CompletionServer, tmp_path: Path) -> None:
     endpoint = Endpoint(url=f"{server.url}/", model="writer")
-    written = note("writer", endpoint)
+    written = describe_endpoint("writer", endpoint)
     assert written["served"] == {"id": "writer", "owned_by": "tests", "max_model_len": 256}
     assert written["endpoint"]["url"] == server.url
     write_json(tmp_path / "note.json", written)
@@ -379,6 +381,8 @@ def test_the_note_says_what_the_server_says(server: CompletionServer, tmp_path: 
     ],
 )
 def test_settings_that_would_give_a_key_away(settings: Any, problem: str, root: Path) -> None:
+    from heirloom.study.parse import parse_study
+
     settings = {"url": "https://host/v1", "model": "m", **settings}
     with pytest.raises(ValidationError, match=problem):
         Endpoint(**settings)

@@ -135,23 +135,9 @@ def test_a_damaged_tokenizer(tiny_model: Path, tmp_path: Path) -> None:
 # Students
 
 
-@pytest.fixture(scope="session")
-def adapter(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An adapter of random weights, none of them zero, on every linear layer but the head."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    torch.manual_seed(0)
-    network = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(tiny_model),
-        LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False),
-    )
-    folder = tmp_path_factory.mktemp("adapter")
-    network.save_pretrained(folder)
-    return folder
-
-
-def test_a_merged_adapter_computes_what_the_unmerged_does(tiny_model: Path, adapter: Path) -> None:
+def test_a_merged_adapter_computes_what_the_unmerged_does(
+    tiny_model: Path, random_adapter: Path
+) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
@@ -159,23 +145,23 @@ def test_a_merged_adapter_computes_what_the_unmerged_does(tiny_model: Path, adap
     ids = torch.arange(10, 74).reshape(2, 32)
     with torch.inference_mode():
         untrained = base(ids).logits
-        expected = PeftModel.from_pretrained(base, adapter)(ids).logits
-        merged = load(tiny_model, adapter=adapter, dtype="float32").network(ids).logits
+        expected = PeftModel.from_pretrained(base, random_adapter)(ids).logits
+        merged = load(tiny_model, adapter=random_adapter, dtype="float32").network(ids).logits
     torch.testing.assert_close(merged, expected, rtol=0, atol=2e-4)
     assert (expected - untrained).abs().max() > 0.1  # the adapter does something
 
 
-def test_a_merged_adapter_is_rounded_once(tiny_model: Path, adapter: Path) -> None:
+def test_a_merged_adapter_is_rounded_once(tiny_model: Path, random_adapter: Path) -> None:
     """bfloat16 weights of a student are its float32 weights, rounded."""
-    exact = load(tiny_model, adapter=adapter, dtype="float32").network.state_dict()
-    rounded = load(tiny_model, adapter=adapter, dtype="bfloat16").network.state_dict()
+    exact = load(tiny_model, adapter=random_adapter, dtype="float32").network.state_dict()
+    rounded = load(tiny_model, adapter=random_adapter, dtype="bfloat16").network.state_dict()
     assert exact.keys() == rounded.keys()
     assert all(torch.equal(exact[name].bfloat16(), rounded[name]) for name in exact)
     assert not any("lora" in name for name in exact)
 
 
-def test_a_damaged_adapter_is_named(tiny_model: Path, adapter: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(adapter, tmp_path / "student")
+def test_a_damaged_adapter_is_named(tiny_model: Path, random_adapter: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(random_adapter, tmp_path / "student")
     weights = folder / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(HeirloomError, match=f"'mine' could not be loaded from {folder}"):

@@ -12,7 +12,8 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from heirloom.generate.sampling import Sampling, choose_tokens, gumbel_noise, largest, sequence_key
+from heirloom.generate.request import Sampling, sequence_key
+from heirloom.generate.sampling import choose_tokens, gumbel_noise, largest
 
 # Fixed keys, so every test is deterministic: a p-value below 1e-3 was looked for once, not always.
 KEYS = torch.tensor([sequence_key(5, "prompt", sample) for sample in range(12_000)])
@@ -24,7 +25,7 @@ def logits_of(vocabulary: int, scale: float = 1.5) -> torch.Tensor:
 
 
 def warped(logits: torch.Tensor, sampling: Sampling) -> torch.Tensor:
-    """What transformers leaves of the logits, divided by the temperature."""
+    """The logits that transformers leaves, divided by the temperature."""
     warpers = LogitsProcessorList([TemperatureLogitsWarper(sampling.temperature)])
     if sampling.top_k:
         warpers.append(TopKLogitsWarper(sampling.top_k))

@@ -16,10 +16,9 @@ from toy_study import add_benchmark, plan
 from heirloom import profiling
 from heirloom.analyse.results import load_results
 from heirloom.analyse.tables.agreement import HUMAN, agreement
-from heirloom.generate import loop as generation
+from heirloom.generate import completions
 from heirloom.generate.model import LanguageModel, load_model
-from heirloom.generate.request import Prompt, Request
-from heirloom.generate.sampling import Sampling
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
 from heirloom.profiling.data.preferences import Pair
@@ -309,7 +308,7 @@ def test_generated_verdicts_are_the_models_own_words(
     request = Request(1, 8, Sampling(0.0), 17, batch_size=8)
     pair = {"input": PAIR.prompt, "output_1": PAIR.first, "output_2": PAIR.second, "label": 1}
     (own,) = run(task(tiny, tmp_path, rows=[pair]), verdict="generated")
-    written = generation.generate(tiny, asked, request, work=tmp_path / "own")
+    written = completions.generate(tiny, asked, request, work=tmp_path / "own")
     assert own["replies"] == [reply["completion"] for reply in written]
     assert all(len(record["replies"]) == 2 for record in records)
 
@@ -317,7 +316,7 @@ def test_generated_verdicts_are_the_models_own_words(
         replies = {"bar/0/given": "A", "bar/0/swapped": "B.", "bar/1/given": "A"}
         return [{"prompt_id": p.id, "completion": replies.get(p.id, "?")} for p in prompts]
 
-    monkeypatch.setattr(generation, "generate", scripted)
+    monkeypatch.setattr(completions, "generate", scripted)
     records = run(task(tiny, tmp_path), verdict="generated")
     assert [r["preference"] for r in records] == ["first", None, None]
     assert summarise(records, METRICS, seed=1)["human_agreement"]["n_missing"] == 2

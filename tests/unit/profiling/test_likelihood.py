@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny import tiny_network
 
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
@@ -65,29 +66,15 @@ def test_packed_sequences_score_as_alone(
 
 def test_a_model_with_a_sliding_window(tiny_model: Path, tmp_path: Path) -> None:
     """Gemma 3 attends to 8 tokens in one layer and to all in the other."""
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
-
-    torch.manual_seed(0)
-    config = Gemma3TextConfig(
-        vocab_size=300,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=16,
-        sliding_window=8,
-        layer_types=["sliding_attention", "full_attention"],
-        max_position_embeddings=256,
-        initializer_range=0.2,
-        pad_token_id=0,
-    )
     tiny = load_model(tiny_model, name="tiny", prompt_template=PromptTemplate(), dtype="float32")
-    network = Gemma3ForCausalLM(config).eval()
+    network = tiny_network("gemma3", layer_types=["sliding_attention", "full_attention"])
     model = LanguageModel("gemma", network, tiny.tokenizer, PromptTemplate())
     groups = [[encode_option(model, c, o) for o in options] for c, options in TEXTS]
     found = score(model, groups, work=tmp_path / "work")
-    assert max(len(s.tokens) for group in groups for s in group if s) > 2 * config.sliding_window
+    assert (
+        max(len(s.tokens) for group in groups for s in group if s)
+        > 2 * network.config.sliding_window
+    )
     for group, likelihoods in zip(groups, found, strict=True):
         for sequence, value in zip(group, likelihoods, strict=True):
             assert sequence is not None

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from heirloom.fetch.notes import write_note
-from heirloom.generate.backends.endpoint import RemoteModel
+from heirloom.fetch.notes import Note, write_note
+from heirloom.generate.completions import identity
+from heirloom.generate.endpoint import RemoteModel
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
@@ -109,7 +110,7 @@ def test_a_run(tiny: LanguageModel, assignment: Assignment, tmp_path: Path) -> N
         "model": "abc",
         "adapter": None,
         "dtype": "torch.float32",
-        "generation": tiny.decoder_identity,
+        "generation": identity(tiny),
         "data": {},
     }
     assert set(profile.versions) == {"torch", "transformers", "peft"}
@@ -125,7 +126,7 @@ def test_data_are_those_that_the_notes_locate(tiny: LanguageModel, tmp_path: Pat
         "sent_more,sent_less,stereo_antistereo,bias_type\nOld men err.,Young men err.,stereo,age\n",
     )
     note = tmp_path / "pairs.json"
-    write_note(note, name="pairs", location=data, checksum="123")
+    write_note(note, Note("pairs", data, "123"))
     options = BENCHMARKS.get("crows_pairs").options.model_validate({"data": "pairs"})
     profile, records = run(
         Assignment("crows_pairs", options.model_dump(mode="json"), None, None, None, None),

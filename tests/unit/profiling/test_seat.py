@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from tiny import tiny_network
 
 from heirloom import profiling
 from heirloom.generate.model import LanguageModel, load_model
@@ -528,24 +529,10 @@ def test_the_last_hidden_state_is_what_the_output_layer_sees(
 ) -> None:
     """The final norm is in it: the output layer turns it into the logits."""
     import torch
-    from transformers import Gemma3ForCausalLM, Gemma3TextConfig
 
     network = tiny.network
     if family == "gemma3":
-        torch.manual_seed(0)
-        config = Gemma3TextConfig(
-            vocab_size=300,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=16,
-            max_position_embeddings=64,
-            sliding_window=8,
-            initializer_range=0.2,
-        )
-        network = Gemma3ForCausalLM(config).eval()
+        network = tiny_network("gemma3")
         # Its norms are 1 + weight with weight 0: without this, leaving one out would show less.
         torch.nn.init.normal_(network.model.norm.weight)
     ids = torch.tensor([tiny.tokenizer("This is a rose.").input_ids])

@@ -2,17 +2,16 @@
 
 import base64
 import hashlib
-import http.server
 import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from loopback import Handler, LoopbackServer, running
 
 from heirloom.fetch.settings import HubSource, PathSource
 from heirloom.publish.hub import hub_base, push, repository
@@ -34,42 +33,22 @@ push(**json.loads(sys.argv[1]))
 """
 
 
-class Hub:
+class Hub(LoopbackServer):
     """As much of the hub as a push asks: create, look, announce, validate, commit."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.private = True
         self.refuse: int | None = None
         self.tokens: set[str | None] = set()
         self.created: list[dict[str, Any]] = []
         self.validated: list[dict[str, Any]] = []
         self.commits: list[tuple[str, dict[str, bytes]]] = []
-        hub = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.answer(b"")
-
-            def do_POST(self) -> None:
-                self.answer(self.rfile.read(int(self.headers["Content-Length"] or 0)))
-
-            def answer(self, body: bytes) -> None:
-                path = self.path.split("?")[0]
-                hub.tokens.add(self.headers["Authorization"])
-                status, found = hub.reply(self.command, path, body)
-                content = json.dumps(found).encode()
-                self.send_response(status)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.address = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, args=(0.02,), daemon=True).start()
+    def answer(self, handler: Handler, body: bytes) -> None:
+        self.tokens.add(handler.headers["Authorization"])
+        status, found = self.reply(handler.command, handler.path.split("?")[0], body)
+        handler.send(status, found, Content_Type="application/json")
 
     def reply(self, command: str, path: str, body: bytes) -> tuple[int, Any]:
         if self.refuse:
@@ -105,10 +84,8 @@ class Hub:
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    found = Hub()
-    yield found
-    found.http.shutdown()
-    found.http.server_close()
+    with running(Hub()) as found:
+        yield found
 
 
 @pytest.fixture

@@ -86,6 +86,13 @@ def test_labels_name_only_what_differs():
     two = trained(("x", 1), ("y", 2))
     assert student_label("y.length-multi.s2", two) == "y.length-multi.s2"
     assert student_label("y.length-multi", two) == "y.length-multi"
+    methods = {
+        name: Model(name, "student", "x", "length-multi", 1, method=method)
+        for name, method in (("x.length-multi.s1", "lora"), ("x.length-multi.full.s1", "full"))
+    }
+    both = changed(plan(), models=methods)
+    assert student_label("x.length-multi.full.s1", both) == "length-multi.full"
+    assert student_label("x.length-multi", both) == "length-multi.lora"
 
 
 def test_objectives_that_read_alike_are_told_apart():

@@ -134,9 +134,7 @@ def test_a_base_that_is_no_teacher() -> None:
 
 def test_two_seeds() -> None:
     """A student's control has its own seed."""
-    once, twice = (
-        make_plan(small(finetune={"seeds": seeds})).students for seeds in ([1], [1, 7])
-    )
+    once, twice = (make_plan(small(finetune={"seeds": seeds})).students for seeds in ([1], [1, 7]))
     assert len(twice) == 2 * len(once)
     assert set(once) < set(twice)
     assert twice["smollm2.length-multi.s7"] == Model(

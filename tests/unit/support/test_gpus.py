@@ -37,7 +37,7 @@ class Job:
         )
 
     def gpus(self) -> list[str]:
-        """What it claimed; waits until it has."""
+        """GPUs that it claimed; waits until it has."""
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip().split(",")
 

@@ -5,7 +5,7 @@ $HEIRLOOM_VLLM says how to start it.
 """
 
 import os
-import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,13 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import completion_server
 import pytest
+from tiny import tiny_network
 
-from heirloom.generate import client as endpoints
-from heirloom.generate.backends import vllm as vllm_server
-from heirloom.generate.completions import generate
-from heirloom.generate.model import LanguageModel, load_model
+from heirloom.generate.backends import vllm
+from heirloom.generate.completions import generate, require
+from heirloom.generate.model import Engine, LanguageModel, load_model, load_shape
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.errors import HeirloomError
@@ -31,19 +30,8 @@ TOO_LONG = Prompt("long", "word " * 400)
 SAMPLED = Request(2, 12, Sampling(1.0, 20, 0.9), seed=1)
 
 
-@pytest.fixture
-def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Started as vLLM would be, with a process of its own beside it; the file with its group."""
-    group = tmp_path / "group"
-    server = shlex.join([sys.executable, completion_server.__file__])
-    script = f'sleep 600 & echo $$ > {group}; exec {server} "$@"'
-    monkeypatch.setenv(vllm_server.COMMAND, shlex.join(["sh", "-c", script, "sh"]))
-    monkeypatch.setattr(endpoints, "_FIRST_DELAY", 0.02)
-    return group
-
-
 def gone(group: Path) -> bool:
-    """Whether every process of the group has ended, within ten seconds."""
+    """True if every process of the group ends within ten seconds."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:
@@ -54,18 +42,13 @@ def gone(group: Path) -> bool:
     return False
 
 
-def test_a_server_is_there_while_texts_are_missing(
-    stand_in: Path, load_tiny: Callable[..., LanguageModel], tmp_path: Path
+def test_a_server_is_there_while_completions_are_missing(
+    vllm_stand_in: Path, load_tiny: Callable[..., LanguageModel], tmp_path: Path
 ) -> None:
-    model = load_tiny(backend="vllm", writes_only=True)
+    model = load_tiny("vllm")
     assert model.device.type == "meta"  # no weights here
     records = generate(model, [*PROMPTS, TOO_LONG], SAMPLED, work=tmp_path / "work")
-    assert gone(stand_in)
-    assert [(r["prompt_id"], r["sample"]) for r in records] == [
-        (p.id, s) for p in [*PROMPTS, TOO_LONG] for s in (0, 1)
-    ]
-    assert [r["finish_reason"] for r in records] == ["stop"] * 8 + ["too_long"] * 2
-    assert len({r["completion"] for r in records[:8]}) == 8
+    assert gone(vllm_stand_in)
 
     arguments = (tmp_path / "work/vllm-1-of-1.log").read_text()
     assert arguments.startswith(str(model.network.name_or_path))
@@ -73,30 +56,24 @@ def test_a_server_is_there_while_texts_are_missing(
     longest = max(len(model.encode_prompt(p.text, "instruction")) for p in PROMPTS)
     assert f"--max-model-len {longest + 12} " in arguments  # TOO_LONG is not sent
 
-    stand_in.unlink()
+    vllm_stand_in.unlink()
     again = generate(model, [*PROMPTS, TOO_LONG], SAMPLED, work=tmp_path / "work")
-    assert again == records and not stand_in.exists()  # nothing was missing, nothing started
-    shares = [
-        generate(model, [*PROMPTS, TOO_LONG], SAMPLED, work=tmp_path / "work", shard=n, shards=2)
-        for n in (0, 1)
-    ]
-    assert len(shares[0]) == 6 and not stand_in.exists()  # nor for another number of shards
-    assert all(record in records for share in shares for record in share)
+    assert again == records and not vllm_stand_in.exists()  # nothing was missing, nothing started
 
 
 def test_a_server_that_dies_leaves_what_it_wrote(
-    stand_in: Path,
+    vllm_stand_in: Path,
     load_tiny: Callable[..., LanguageModel],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    model = load_tiny(backend="vllm", writes_only=True)
+    model = load_tiny("vllm")
     unbroken = generate(model, PROMPTS, SAMPLED, work=tmp_path / "unbroken")
     monkeypatch.setenv("DIES_AFTER", "3")
-    with pytest.raises(HeirloomError, match="3 of 8 missing texts are kept now") as caught:
+    with pytest.raises(HeirloomError, match="3 of 8 missing completions are kept now") as caught:
         generate(model, PROMPTS, SAMPLED, work=tmp_path / "work")
-    assert f"What vLLM says is in {tmp_path / 'work/vllm-1-of-1.log'}" in str(caught.value)
-    assert gone(stand_in)
+    assert f"vLLM's own messages are in {tmp_path / 'work/vllm-1-of-1.log'}" in str(caught.value)
+    assert gone(vllm_stand_in)
     monkeypatch.setenv("DIES_AFTER", "5")  # exactly those that are missing
     assert generate(model, PROMPTS, SAMPLED, work=tmp_path / "work") == unbroken
 
@@ -104,58 +81,48 @@ def test_a_server_that_dies_leaves_what_it_wrote(
 def test_one_that_does_not_start_says_why(
     load_tiny: Callable[..., LanguageModel], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(vllm_server.COMMAND, "sh -c 'echo no such device >&2; exit 3'")
-    model = load_tiny(backend="vllm")
+    monkeypatch.setenv(vllm.COMMAND, "sh -c 'echo no such device >&2; exit 3'")
+    model = load_tiny("vllm")
     with pytest.raises(HeirloomError, match="ended before it was ready to serve tiny") as caught:
         generate(model, PROMPTS, SAMPLED, work=tmp_path / "work")
     assert "no such device" in str(caught.value)
 
 
-def test_without_vllm_the_back_end_is_refused(
-    load_tiny: Callable[..., LanguageModel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(vllm_server.COMMAND, "/nowhere/vllm serve")
+def test_without_vllm_the_back_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(vllm.COMMAND, "/nowhere/vllm serve")
     with pytest.raises(HeirloomError, match=r"no command /nowhere/vllm.*\$HEIRLOOM_VLLM"):
-        load_tiny(backend="vllm")
+        require(Engine("vllm"))
 
 
-def test_a_killed_job_takes_its_server_along(stand_in: Path, tmp_path: Path, root: Path) -> None:
+def test_a_killed_job_takes_its_server_along(
+    vllm_stand_in: Path, tmp_path: Path, root: Path
+) -> None:
     job = f"""
 import time, types
 from pathlib import Path
-from heirloom.generate.backends import vllm as vllm_server
+from heirloom.generate.backends import vllm
 model = types.SimpleNamespace(name="tiny", network=types.SimpleNamespace(dtype="torch.float32"))
-with vllm_server._serving(Path("folder"), model, 64, Path({str(tmp_path)!r}, "log")):
+with vllm._serving(Path("folder"), model, 64, Path({str(tmp_path)!r}, "log")):
     print("ready", flush=True)
     time.sleep(600)
 """
     process = subprocess.Popen([sys.executable, "-c", job], stdout=subprocess.PIPE, cwd=root)
     assert process.stdout is not None and process.stdout.readline() == b"ready\n"
-    server = int(stand_in.read_text())
     process.send_signal(signal.SIGKILL)
     process.wait()
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{server}/cmdline").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    ended = not Path(f"/proc/{server}/cmdline").exists()
-    os.killpg(server, signal.SIGKILL)  # the stand-in does not end what it started, as vLLM does
-    assert ended
+    assert gone(vllm_stand_in)  # with the process that it started
 
 
 @pytest.fixture(scope="module")
 def wide_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tiny model with heads as wide as vLLM's kernels for processors need them."""
-    import shutil
-
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig
 
     folder = tmp_path_factory.mktemp("models") / "wide"
     shutil.copytree(tiny_model, folder)
-    config = LlamaConfig.from_pretrained(tiny_model)
-    config.hidden_size, config.head_dim = 128, 64
-    torch.manual_seed(0)
-    LlamaForCausalLM(config).save_pretrained(folder)
+    settings = AutoConfig.from_pretrained(tiny_model).to_dict()
+    changes = {**settings, "hidden_size": 128, "head_dim": 64}
+    tiny_network(**changes).save_pretrained(folder)
     return folder
 
 
@@ -172,23 +139,21 @@ def adapter(wide_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.skipif(
-    vllm_server.COMMAND not in os.environ, reason=f"${vllm_server.COMMAND} names no vLLM"
-)
+@pytest.mark.skipif(vllm.COMMAND not in os.environ, reason=f"${vllm.COMMAND} names no vLLM")
 def test_vllm_itself(wide_model: Path, adapter: Path, tmp_path: Path) -> None:
     """A student's greedy texts are those of transformers; a base's sampled ones the same twice."""
 
     def written(
-        backend: Any, sampling: Sampling, name: str, student: Path | None = None
+        backend: str, sampling: Sampling, name: str, student: Path | None = None
     ) -> list[Record]:
-        model = load_model(
+        load: Any = load_model if student or backend != "vllm" else load_shape
+        model = load(
             wide_model,
             name="wide",
             prompt_template=PromptTemplate(stop=("er",)),
-            adapter=student,
             dtype="float32",
-            backend=backend,
-            writes_only=student is None,
+            engine=Engine(backend),
+            **({"adapter": student} if student else {}),
         )
         request = Request(2, 24, sampling, seed=1)
         return generate(model, [*PROMPTS, TOO_LONG], request, work=tmp_path / name)
