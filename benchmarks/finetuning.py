@@ -1,4 +1,4 @@
-"""Rate of finetuning against TRL, in one run.
+"""How fast students learn, beside TRL, in one run.
 
 SmolLM2-135M-Instruct learns 40 answers of its own, of at most 128 tokens, by the recipe of the
 default study (LoRA of rank 16 on every linear layer, one epoch in steps of 2, loss on the
@@ -26,8 +26,9 @@ from transformers import AutoModelForCausalLM, set_seed
 from benchmarks.generation import product_rate, timed
 from benchmarks.smollm2 import default_study, fetch_model
 from heirloom.finetune.examples import encode_example
-from heirloom.finetune.packing import IGNORED
-from heirloom.finetune.trainer import Recipe, Row, make_trainer
+from heirloom.finetune.packing import IGNORED, Row
+from heirloom.finetune.settings import Run
+from heirloom.finetune.trainer import Job, make_trainer
 from heirloom.generate.completions import generate
 from heirloom.generate.model import load_model
 from heirloom.generate.request import Prompt, Request, Sampling
@@ -55,8 +56,7 @@ def main() -> None:
     _, folder = fetch_model(study)
     rows = write_examples(study, folder)
     train, held_out = rows[:TRAIN], rows[TRAIN:]
-    settings = study.finetuning.model_dump(exclude={"seeds"})
-    recipe = Recipe(**settings, seed=1, dtype="float32")
+    recipe = Run(study.finetuning, seed=1, dtype="float32")
 
     contestants: dict[str, Callable[[Path], Result]] = {
         "heirloom": partial(heirloom, folder, train, held_out, recipe)
@@ -113,17 +113,17 @@ def write_examples(study: Study, folder: Path) -> list[Row]:
 
 
 def heirloom(
-    folder: Path, train: list[Row], held_out: list[Row], recipe: Recipe, work: Path
+    folder: Path, train: list[Row], held_out: list[Row], recipe: Run, work: Path
 ) -> Result:
     """Train with the library."""
-    return run(make_trainer(folder, train, recipe, work), folder, held_out, work)
+    return run(make_trainer(Job(str(folder), train, recipe), work), folder, held_out, work)
 
 
 def trl(
     folder: Path,
     train: list[Row],
     held_out: list[Row],
-    recipe: Recipe,
+    recipe: Run,
     checkpointing: bool,
     work: Path,
 ) -> Result:
@@ -140,32 +140,33 @@ def trl(
         }
         for row in train
     ]
+    settings = recipe.settings
     set_seed(recipe.seed)
     trainer = SFTTrainer(
         AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True),
         args=SFTConfig(
             output_dir=str(work),
             seed=recipe.seed,
-            num_train_epochs=recipe.epochs,
-            learning_rate=recipe.learning_rate,
+            num_train_epochs=settings.epochs,
+            learning_rate=settings.learning_rate,
             lr_scheduler_type="linear",
-            per_device_train_batch_size=recipe.batch_size,
-            max_length=recipe.max_length,
+            per_device_train_batch_size=settings.batch_size,
+            max_length=settings.max_length,
             completion_only_loss=True,
             gradient_checkpointing=checkpointing,
             bf16=False,  # slower, where `dtype: auto` takes float32
             use_cpu=True,
             dataloader_pin_memory=False,
             logging_steps=1,
-            save_steps=recipe.checkpoint_steps,
+            save_steps=settings.checkpoint_steps,
             report_to=[],
             disable_tqdm=True,
         ),
         train_dataset=Dataset.from_list(data),
         processing_class=AutoTokenizer.from_pretrained(folder),
         peft_config=LoraConfig(
-            r=recipe.lora_rank,
-            lora_alpha=recipe.lora_alpha,
+            r=settings.lora_rank,
+            lora_alpha=settings.lora_alpha,
             target_modules="all-linear",
             task_type="CAUSAL_LM",
         ),

@@ -1,4 +1,4 @@
-"""Check that everything runs on this machine's GPU: `make gpu-check`.
+"""Whether everything runs on this machine's GPU: `make gpu-check`.
 
 A study in small, in bfloat16: a teacher writes candidates, their log-likelihoods are computed, a
 student learns the longest ones and is loaded again. Each stage is checked and says its tokens/s
@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from heirloom.support.errors import HeirloomError
@@ -66,8 +65,8 @@ def check(folder: Path, work: Path) -> None:
     Raises:
         HeirloomError: something is not as it must be.
     """
-    from heirloom.finetune.launch import finetune
-    from heirloom.finetune.trainer import Recipe
+    from heirloom.finetune.launch import Base, Folders, finetune
+    from heirloom.finetune.settings import Finetune, Run
     from heirloom.generate.completions import generate
     from heirloom.generate.model import Engine, load_model, load_tokenizer
     from heirloom.generate.request import Prompt, Request, Sampling
@@ -114,18 +113,11 @@ def check(folder: Path, work: Path) -> None:
         for p in prompts
     ]
     examples = [{**row, "prompt": PROMPTS[int(row["prompt_id"])]} for row in longest]
-    recipe = Recipe(seed=1, epochs=4, learning_rate=2e-3, checkpoint_steps=4, dtype="bfloat16")
+    settings = Finetune(epochs=4, learning_rate=2e-3, checkpoint_steps=4)
+    run, folders = Run(settings, seed=1, dtype="bfloat16"), Folders(work / "work", work / "student")
     with stage("finetuning") as tokens:
-        manifest = finetune(
-            folder,
-            examples,
-            prompt_template=template,
-            format="instruction",
-            recipe=recipe,
-            work=work / "work",
-            output=work / "student",
-        )
-        tokens.append(int(recipe.epochs * manifest["n_tokens"]))
+        manifest = finetune(Base(folder, template), examples, "instruction", run, folders)
+        tokens.append(int(settings.epochs * manifest["n_tokens"]))
     losses = manifest["losses"]
     half = len(losses) // 2
     require(sum(losses[half:]) < sum(losses[:half]), "the student did not learn")

@@ -30,7 +30,7 @@ rule finetune:
     resources:
         **model_resources(lambda w: SIZES.finetune(w.student)),
     params:
-        recipe=lambda w: JOBS.finetuning(w.student),
+        run=lambda w: JOBS.run(w.student),
         template=lambda w: JOBS.template(w.student),
         format=lambda w: JOBS.student_format(w.student),
         work=PATHS.work("finetune", "{student}"),

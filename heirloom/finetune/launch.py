@@ -1,101 +1,141 @@
-"""Finetune a base on a training set, in this process or in several."""
+"""Finetune a base on a training set, in this process or in several.
+
+`python -m heirloom.finetune.launch WORK OUTPUT`, started by `accelerate launch`, is one of several.
+"""
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from heirloom.finetune import packing
-from heirloom.finetune import trainer as training
+from heirloom.fetch.notes import locate, trusts_code
+from heirloom.finetune import fused_lora, loss, packing, trainer
 from heirloom.finetune.examples import encode_example
-from heirloom.finetune.methods import fused_lora as lora
-from heirloom.finetune.packing import IGNORED
-from heirloom.finetune.trainer import JOB, RESULT, Recipe, train
+from heirloom.finetune.methods import METHODS
+from heirloom.finetune.packing import IGNORED, Row
+from heirloom.finetune.settings import Run
+from heirloom.finetune.trainer import Job, train
 from heirloom.generate.model import load_tokenizer
 from heirloom.generate.templates import PromptTemplate
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json, sha256, write_json
-from heirloom.support.processes import bound_process
+from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_json
+from heirloom.support.processes import bound_process, end_with_parent
 from heirloom.support.work_folder import claimed
 
 logger = logging.getLogger(__name__)
 
+_JOB, _RESULT = "job.json", "result.json"  # in the work folder of several processes
+_HOME = Path(__file__).resolve().parents[2]  # folder of the package `heirloom`
+
+
+@dataclass(frozen=True)
+class Base:
+    """A model to finetune.
+
+    Attributes:
+        folder: Its folder.
+        prompt_template: Form in which it is shown an instruction.
+        trust_remote_code: Python code in the folder may run.
+        sha256: Checksum of its files, for the manifest.
+    """
+
+    folder: Path
+    prompt_template: PromptTemplate = field(default_factory=PromptTemplate)
+    trust_remote_code: bool = False
+    sha256: str = ""
+
+    @classmethod
+    def read(cls, note: Path, template: Record) -> "Base":
+        """Find the model of a note; `template` holds the fields of its `PromptTemplate`."""
+        checksum = read_json(note)["sha256"]
+        return cls(locate(note), PromptTemplate(**template), trusts_code(note), checksum)
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The machine's share in a run; it changes numbers by rounding alone.
+
+    Attributes:
+        processes: Number of processes that share the work, each with a GPU of its own where there
+            are GPUs.
+        launch: A configuration file of `accelerate launch`, for another way to share it than DDP,
+            such as FSDP.
+    """
+
+    processes: int = 1
+    launch: Path | None = None
+
+
+ALONE = Hardware()
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Folders that a run writes to.
+
+    Attributes:
+        work: Checkpoints. A folder that belongs to another run, training set or number of processes
+            is emptied.
+        output: The student.
+    """
+
+    work: Path
+    output: Path
+
 
 def finetune(
-    base: str | Path,
+    base: Base,
     examples: Sequence[Record],
-    *,
-    prompt_template: PromptTemplate,
     format: Format,
-    recipe: Recipe,
-    work: Path,
-    output: Path,
-    processes: int = 1,
-    launch: Path | None = None,
-    trust_remote_code: bool = False,
+    run: Run,
+    folders: Folders,
+    hardware: Hardware = ALONE,
 ) -> Record:
-    """Train an adapter, going on from the last checkpoint in `work` if a run was killed.
+    """Train a student, resuming from the last checkpoint if a run was killed.
 
     Args:
-        base: Folder of the base model.
+        base: The base model.
         examples: Rows of a training set: prompt, completion, finish_reason.
-        prompt_template: How the base is shown an instruction.
-        format: How the prompts are written.
-        recipe: Hyperparameters.
-        work: Folder for checkpoints. One that belongs to another recipe, training set or number of
-            processes is emptied.
-        output: Folder for the adapter (PEFT format).
-        processes: How many share the work, each with a GPU of its own where there are GPUs.
-        launch: A configuration file of `accelerate launch`, to share it in another way than DDP,
-            such as FSDP.
-        trust_remote_code: Whether Python code in `base` may run.
+        format: Format of the prompts.
+        run: Hyperparameters, seed and training method.
+        folders: Where to write.
+        hardware: Processes that share the work.
 
     Returns:
-        The manifest: recipe, counts of examples and tokens, and the loss of every logged step.
+        The manifest: recipe, counts of examples and tokens, and the loss of every step.
 
     Raises:
-        HeirloomError: no example fits `max_length`, the loss stopped being a number, or the machine
-            cannot do what the recipe asks for.
+        HeirloomError: No example fits `max_length`, the loss stopped being a number, or the machine
+            cannot do what the run asks for.
     """
-    if recipe.batch_size % processes:
+    settings = run.settings
+    if settings.batch_size % hardware.processes:
         raise HeirloomError(
-            f"finetuning.batch_size, {recipe.batch_size}, cannot be shared by {processes} "
+            f"finetune.batch_size, {settings.batch_size}, cannot be shared by {hardware.processes} "
             "processes: make it a multiple of that, or ask for fewer GPUs in the profile."
         )
-    tokenizer = load_tokenizer(base, trust_remote_code=trust_remote_code)
-    encoded = [encode_example(tokenizer, prompt_template, e, format) for e in examples]
-    rows = [row for row in encoded if len(row["input_ids"]) <= recipe.max_length]
-    if len(rows) < len(encoded):
-        logger.warning(
-            "%d of %d examples are longer than %d tokens and left out (finetuning.max_length)",
-            *(len(encoded) - len(rows), len(encoded), recipe.max_length),
-        )
-    if not rows:
-        raise HeirloomError(
-            f"no training example is left to finetune {base} on: {len(encoded)} are longer than "
-            f"finetuning.max_length, {recipe.max_length} tokens. Raise it, or lower max_new_tokens."
-        )
-
-    job = {
-        "recipe": asdict(recipe),
-        "rows": rows,
-        "base": str(base),
-        "trust_remote_code": trust_remote_code,
+    tokenizer = load_tokenizer(base.folder, trust_remote_code=base.trust_remote_code)
+    encoded = [encode_example(tokenizer, base.prompt_template, e, format) for e in examples]
+    rows = _fitting(encoded, settings.max_length, base)
+    job = Job(str(base.folder), rows, run, base.trust_remote_code)
+    sources = [Path(str(module.__file__)) for module in (trainer, packing, loss, fused_lora)]
+    identity = {
+        "code": [sha256(path) for path in (*sources, METHODS.source(run.method))],
+        "hardware": [hardware.processes, hardware.launch and hardware.launch.read_text()],
+        **job.record(),
     }
-    code = [sha256(str(module.__file__)) for module in (training, packing, lora)]
-    hardware = [processes, launch and launch.read_text()]
-    with claimed(work, {"code": code, "hardware": hardware, **job}):
-        if processes == 1 and launch is None:
-            result = train(base, rows, recipe, work, output, trust_remote_code=trust_remote_code)
+    with claimed(folders.work, identity):
+        if hardware == ALONE:
+            result = train(job, folders.work, folders.output)
         else:
-            write_json(work / JOB, job)
-            result = _train_in_processes(processes, launch, work, output)
+            result = _train_in_processes(job, folders, hardware)
     return {
-        "recipe": asdict(recipe),
+        "recipe": run.recipe,
         "n_examples": len(rows),
         "n_too_long": len(encoded) - len(rows),
         "n_tokens": sum(len(row["input_ids"]) for row in rows),
@@ -104,15 +144,66 @@ def finetune(
     }
 
 
-def _train_in_processes(processes: int, launch: Path | None, work: Path, output: Path) -> Record:
-    """Let `accelerate launch` run `heirloom.finetune.trainer` on the job in `work`."""
-    (work / RESULT).unlink(missing_ok=True)
-    options = ["--num_processes", str(processes), "--main_process_port", "0"]  # 0: a free one
+def finetune_student(
+    manifest: Path,
+    base: Base,
+    training_set: Path,
+    format: Format,
+    run: Run,
+    *,
+    work: Path,
+    hardware: Hardware,
+) -> None:
+    """Train a student on a file, and write its manifest next to its weights, last.
+
+    Args:
+        manifest: The file to write, in the student's folder, which has the student's name.
+        base: The base model.
+        training_set: `train.jsonl`.
+        format: Format of the prompts.
+        run: Hyperparameters, seed and training method.
+        work: Folder for checkpoints, removed in the end.
+        hardware: Processes that share the work.
+
+    Raises:
+        HeirloomError: See `finetune`.
+    """
+    folders = Folders(work, manifest.parent)
+    found = finetune(base, read_jsonl(training_set), format, run, folders, hardware)
+    inputs = {"base": base.sha256, "train": sha256(training_set)}
+    write_json(manifest, {"student": manifest.parent.name, **found, "inputs": inputs})
+    shutil.rmtree(work)
+
+
+def _fitting(encoded: Sequence[Row], longest: int, base: Base) -> list[Row]:
+    """The examples of at most `longest` tokens."""
+    rows = [row for row in encoded if len(row["input_ids"]) <= longest]
+    if len(rows) < len(encoded):
+        logger.warning(
+            "%d of %d examples are longer than %d tokens and left out (finetune.max_length)",
+            *(len(encoded) - len(rows), len(encoded), longest),
+        )
+    if not rows:
+        raise HeirloomError(
+            f"no training example is left to finetune {base.folder} on: {len(encoded)} are longer "
+            f"than finetune.max_length, {longest} tokens. Raise it, or lower max_new_tokens."
+        )
+    return rows
+
+
+def _train_in_processes(job: Job, folders: Folders, hardware: Hardware) -> Record:
+    """Let `accelerate launch` run this module on the job, left in the work folder."""
+    work = folders.work
+    write_json(work / _JOB, job.record())
+    (work / _RESULT).unlink(missing_ok=True)
+    options = ["--num_processes", str(hardware.processes)]
+    options += ["--main_process_port", "0"]  # 0: a free one
     options += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
-    # Without GPUs too: it stands for DDP.
-    options += ["--config_file", str(launch)] if launch else ["--multi_gpu"]
+    # Without GPUs too: --multi_gpu stands for DDP.
+    options += ["--config_file", str(hardware.launch)] if hardware.launch else ["--multi_gpu"]
     command = [sys.executable, "-m", "accelerate.commands.launch", *options]
-    command += ["-m", "heirloom.finetune.trainer", str(work.absolute()), str(output.absolute())]
+    command += ["-m", "heirloom.finetune.launch"]
+    command += [str(work.absolute()), str(folders.output.absolute())]
     path = os.pathsep.join(filter(None, [str(_HOME), os.environ.get("PYTHONPATH")]))
     with bound_process(
         command,
@@ -126,16 +217,31 @@ def _train_in_processes(processes: int, launch: Path | None, work: Path, output:
         for line in child.stdout:
             logger.info("%s", line.rstrip())
         child.wait()
-    if not (work / RESULT).exists():
+    if not (work / _RESULT).exists():
         raise HeirloomError(
-            f"finetuning in {processes} processes failed with status {child.returncode}: what they "
-            "said is in this job's log. Run the same command again to go on from the last "
+            f"finetuning in {hardware.processes} processes failed with status {child.returncode}: "
+            "their output is in this job's log. Run the same command again to resume from the last "
             "checkpoint."
         )
-    result: Record = read_json(work / RESULT)
+    result: Record = read_json(work / _RESULT)
     if "error" in result:
         raise HeirloomError(result["error"])
     return result
 
 
-_HOME = Path(__file__).resolve().parents[2]  # where the package `heirloom` is
+def _main(work: Path, output: Path) -> int:
+    """Do the job in `work` as one of several processes, leave its result, return the status."""
+    end_with_parent()
+    first = os.environ.get("RANK", "0") == "0"
+    logging.basicConfig(level=logging.INFO if first else logging.ERROR, format="%(message)s")
+    try:
+        result = train(Job.read(read_json(work / _JOB)), work, output)
+    except HeirloomError as error:
+        result = {"error": str(error)}
+    if first:
+        write_json(work / _RESULT, result)
+    return int("error" in result)
+
+
+if __name__ == "__main__":
+    sys.exit(_main(Path(sys.argv[1]), Path(sys.argv[2])))

@@ -1,4 +1,4 @@
-"""Train on several examples in one row, none of which sees another: no padding, and no mask."""
+"""Pack several examples into one row, none of which attends to another: no padding, no mask."""
 
 from collections.abc import Sequence
 from itertools import takewhile
@@ -9,22 +9,25 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+Row = dict[str, list[int]]
+"""`input_ids` and `labels` of one example."""
+
 IGNORED = -100  # label of a token that carries no loss
 _PACKED = "heirloom_packed"
 
 
-def pack(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
-    """One row of all `rows`, end to end, as arguments of a model's `forward`.
+def pack(rows: Sequence[Row]) -> dict[str, Any]:
+    """Concatenate examples to one row, as arguments of a model's `forward`.
 
-    Tokens that they all begin with, such as a chat template's, come once, in front.
+    Their shared prefix, such as the first tokens of a chat template, is computed once, in front.
 
     Args:
-        rows: `input_ids` and `labels` of each example.
+        rows: The examples.
 
     Returns:
         `input_ids`, `position_ids`, as in each example alone, and `labels`, each of shape
-        (1, tokens); `logits_to_keep`, the places that predict a token with loss; `lengths`, the
-        tokens of the common beginning, which may be 0, and of the rest of each example.
+        (1, tokens); `logits_to_keep`, the positions that predict a token with loss; `lengths`, the
+        number of tokens of the shared prefix, which may be 0, and of the rest of each example.
     """
     shared = _shared(rows)
     ids, labels = rows[0]["input_ids"][:shared], [IGNORED] * shared
@@ -32,7 +35,7 @@ def pack(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
     for row in rows:
         ids += row["input_ids"][shared:]
         positions += range(shared, len(row["input_ids"]))
-        # What comes before a rest in the row is the end of another.
+        # The token before a rest in the row is the end of another example.
         labels += [IGNORED, *row["labels"][shared + 1 :]]
     return {
         "input_ids": torch.tensor([ids]),
@@ -46,13 +49,13 @@ def pack(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
     }
 
 
-def single(rows: Sequence[dict[str, list[int]]]) -> dict[str, Any]:
-    """What `pack` makes of one example, for a model that knows nothing about packed rows."""
+def single(rows: Sequence[Row]) -> dict[str, Any]:
+    """`pack` of one example, for a model that cannot compute packed rows."""
     return {key: v for key, v in pack(rows).items() if key not in ("position_ids", "lengths")}
 
 
-def _shared(rows: Sequence[dict[str, list[int]]]) -> int:
-    """How many tokens all `rows` begin with, short of those that predict one with loss."""
+def _shared(rows: Sequence[Row]) -> int:
+    """Length of the shared prefix of all rows, up to a token that predicts one with loss."""
     if len(rows) == 1:
         return 0
     same = takewhile(
@@ -75,21 +78,23 @@ def attend(
     sliding_window: int | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention within each example of a packed row, an attention function of transformers.
+    """Causal attention within each example of a packed row: an attention function of transformers.
 
     Args:
         module: The attention layer.
-        query: Shape (1, heads, tokens, size); likewise `key` and `value`, of fewer heads perhaps.
+        query: Shape (1, heads, tokens, size).
+        key: Likewise, of fewer heads perhaps.
+        value: As `key`.
         attention_mask: None.
-        lengths: As `pack` gives them.
-        sliding_window: How many tokens back, its own included, a token sees.
+        lengths: Number of tokens per segment, as `pack` returns them.
+        sliding_window: Number of tokens that a token attends to, its own included; None: all.
         options: For `sdpa_attention_forward`, which is used on one example at a time.
 
     Returns:
         Shape (1, tokens, heads, size).
     """
-    parts = (torch.split(tensor, list(lengths), dim=2) for tensor in (query, key, value))
-    (_, first_key, first_value), *_ = segments = list(zip(*parts, strict=True))
+    split = (torch.split(tensor, list(lengths), dim=2) for tensor in (query, key, value))
+    (_, first_key, first_value), *_ = segments = list(zip(*split, strict=True))
     outputs = []
     for number, (own_query, own_key, own_value) in enumerate(segments):
         n, before = own_query.shape[2], 0
@@ -99,7 +104,7 @@ def attend(
             before = lengths[0]
             own_key = torch.cat([first_key, own_key], dim=2)
             own_value = torch.cat([first_value, own_value], dim=2)
-        mask = None  # which the fastest kernels take for causal
+        mask = None  # the fastest kernels take None for causal
         if before or (sliding_window and n > sliding_window):
             seen = torch.ones(n, before + n, dtype=torch.bool, device=query.device).tril(before)
             if sliding_window:
@@ -110,37 +115,37 @@ def attend(
     return torch.cat(outputs, dim=1), None
 
 
-def use_packing(network: Any) -> bool:
-    """Switch `network` to `attend`, if it then computes for a packed row what it does for each.
+def use_packing(model: Any) -> bool:
+    """Switch `model` to `attend` if it then computes for a packed row the same as for each example.
 
-    Architectures that carry anything but attention from token to token (Mamba and other recurrent
+    Architectures that pass anything but attention from token to token (Mamba and other recurrent
     layers, convolutions), or attention of another kind, cannot be packed so. Nothing about a model
-    says reliably which it is, so it is asked: with two short texts of random tokens.
+    tells reliably which it is, so both ways are compared on two short rows of random tokens.
 
     Returns:
-        Whether it does; if not, `network` is as it was.
+        True if it can be packed; if not, `model` is as it was.
     """
     generator = torch.Generator().manual_seed(0)
-    texts = torch.randint(network.config.get_text_config().vocab_size, (2, 8), generator=generator)
+    texts = torch.randint(model.config.get_text_config().vocab_size, (2, 8), generator=generator)
     batch = pack([{"input_ids": ids, "labels": ids} for ids in texts.tolist()])
-    before = network.config._attn_implementation
+    before = model.config._attn_implementation
     with torch.no_grad():
-        alone = network(input_ids=texts.to(network.device), use_cache=False).logits.float()
-        network.set_attn_implementation(_PACKED)
+        alone = model(input_ids=texts.to(model.device), use_cache=False).logits.float()
+        model.set_attn_implementation(_PACKED)
         try:
-            packed = network(
-                input_ids=batch["input_ids"].to(network.device),
-                position_ids=batch["position_ids"].to(network.device),
+            packed = model(
+                input_ids=batch["input_ids"].to(model.device),
+                position_ids=batch["position_ids"].to(model.device),
                 lengths=batch["lengths"],
                 use_cache=False,
             ).logits.float()
         # Whatever an architecture raises that knows no such arguments: it cannot be packed.
         except (TypeError, ValueError, RuntimeError, AttributeError):
             packed = torch.full_like(alone, torch.inf)
-    # Rounding, in bfloat16 too, is far below; what the other text adds is far above.
+    # Differences by rounding, in bfloat16 too, are far below; those by the other text far above.
     if (packed.view_as(alone) - alone).abs().max() < 0.1 * alone.std():
         return True
-    network.set_attn_implementation(before)
+    model.set_attn_implementation(before)
     return False
 
 

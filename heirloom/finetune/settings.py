@@ -1,38 +1,56 @@
-"""Section of the study file about finetuning."""
+"""Section of the study file about finetuning, and the run of one student."""
 
-from typing import Literal, Self
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, model_validator
 
-from heirloom.support.settings import Section
+from heirloom.finetune.methods import METHODS
+from heirloom.support.files import Record
+from heirloom.support.registry import name_in
+from heirloom.support.settings import Section, distinct
+
+_Method = name_in(METHODS)
 
 
 class Finetune(Section):
-    """How a student learns its training set: LoRA (Hu et al., 2021) on the completion's tokens."""
+    """Training of a student on its training set, with loss on the completion's tokens."""
 
-    seeds: list[int] = Field([1], min_length=1, description="One student for each.")
+    seeds: list[int] = Field([1], min_length=1, description="One student per seed.")
+    methods: Annotated[list[_Method], AfterValidator(distinct)] = Field(  # type: ignore[valid-type]
+        ["lora"], min_length=1, description="Training methods: one student per method."
+    )
     epochs: float = Field(2, gt=0, description="Passes over the training set.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak; decays linearly to zero.")
-    batch_size: int = Field(4, ge=1, description="Examples a step.")
+    batch_size: int = Field(4, ge=1, description="Examples per step, of all processes together.")
     micro_batch_size: int = Field(
-        2, ge=1, description="Of those, how many at once: fewer need less memory. Divides it."
+        2,
+        ge=1,
+        description="Of those, examples that a process computes at once: fewer need less memory. "
+        "Divides it.",
     )
     lora_rank: int = Field(16, ge=1, description="Rank of the adapter (assumed).")
-    lora_alpha: int = Field(32, ge=1, description="Scale of the adapter (assumed).")
-    max_length: int = Field(
-        512, ge=16, description="Longer examples, in tokens, are left out and counted."
+    lora_alpha: int = Field(
+        32, ge=1, description="The adapter is scaled by this divided by its rank (assumed)."
     )
-    checkpoint_steps: int = Field(10, ge=1, description="A killed job loses at most these steps.")
+    max_length: int = Field(
+        512,
+        ge=16,
+        description="Longer examples, in tokens, are left out and counted: truncated, they would "
+        "lack their end.",
+    )
+    checkpoint_steps: int = Field(
+        10, ge=1, description="Steps between checkpoints; a killed job loses at most these."
+    )
     gradient_checkpointing: bool = Field(
-        False, description="Less memory for a third more time. Changes no number but by rounding."
+        False,
+        description="Recompute activations in the backward pass: less memory for a third more "
+        "time. Numbers change by rounding alone.",
     )
     quantization: Literal["none", "4bit"] = Field(
         "none",
-        description="`4bit`: the base in 4 bits while students learn (QLoRA; Dettmers et al., "
-        "2023). Needs a GPU of NVIDIA's and bitsandbytes.",
+        description="`4bit`: load the base in 4 bits for training (QLoRA; Dettmers et al., 2023, "
+        "arXiv 2305.14314). Needs an NVIDIA GPU and bitsandbytes.",
     )
 
     @model_validator(mode="after")
@@ -43,3 +61,38 @@ class Finetune(Section):
                 f"{self.micro_batch_size}"
             )
         return self
+
+
+@dataclass(frozen=True)
+class Run:
+    """The training of one student.
+
+    Attributes:
+        settings: The section `finetune`.
+        seed: Decides the adapter's initial weights and the order of the examples.
+        dtype: Number format of the base: "auto", "bfloat16" or "float32". The adapter itself is
+            always float32.
+        method: Name of the training method.
+    """
+
+    settings: Finetune
+    seed: int
+    dtype: str = "auto"
+    method: str = "lora"
+
+    @property
+    def recipe(self) -> Record:
+        """The hyperparameters, as the manifest holds them."""
+        settings = self.settings.model_dump(exclude={"seeds", "methods"})
+        return {"seed": self.seed, **settings, "dtype": self.dtype}
+
+    def record(self) -> Record:
+        """The run as JSON."""
+        return {"method": self.method, "recipe": self.recipe}
+
+    @classmethod
+    def read(cls, record: Record) -> "Run":
+        """Make a run from its `record`, whose settings were validated with the study file."""
+        settings = dict(record["recipe"])
+        seed, dtype = settings.pop("seed"), settings.pop("dtype")
+        return cls(Finetune.model_construct(**settings), seed, dtype, record["method"])

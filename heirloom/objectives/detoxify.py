@@ -44,16 +44,13 @@ def detoxify(
 
     L. Hanu and Unitary team (2020), Detoxify, https://github.com/unitaryai/detoxify. A text longer
     than the model's input is scored in windows, and its score is their maximum; `Detoxify.predict`
-    itself truncates it and scores the start. Windows go through the model in batches of similar
-    length, on the GPU if there is one.
-
-    One pass gives all attributes: the probabilities of the last texts are cached, so that another
-    attribute of the same texts costs nothing.
+    itself truncates it and scores the start. Batches hold windows of similar length, on the GPU if
+    there is one. One pass gives all attributes: those of the last texts are cached.
 
     Args:
         texts: Texts to score.
-        model_type: The published model to download, "unbiased", "original", "multilingual",
-            "unbiased-small" or "original-small". Not used with `checkpoint`.
+        model_type: The published model to download: "unbiased", "original" or "multilingual", the
+            former two also as "...-small". Not used with `checkpoint`.
         attribute: The class whose probability is the score: "toxicity", "severe_toxicity",
             "obscene", "threat", "insult", "identity_attack" or, not of the two "original" models,
             "sexual_explicit".

@@ -1,1 +1,1 @@
-"""Publishing of a study: cards, the Hugging Face hub and an RO-Crate."""
+"""Publish a study: cards, the Hugging Face hub and an RO-Crate."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from heirloom.profiling.profile import Profile
 from heirloom.publish.crate_entities import (
     BIOSCHEMAS,
     PROFILES,
@@ -163,8 +164,9 @@ class _FinishedStudy:
         found = {}
         for student in self.plan.students:
             for benchmark in self.plan.benchmarks[:1]:
-                noted = read_json(self.paths.profile(student, benchmark))["revisions"]["adapter"]
-                found[self.id(self.paths.student(student, "adapter_model.safetensors"))] = noted
+                profile = Profile.read(self.paths.profile(student, benchmark))
+                adapter = self.paths.student(student, "adapter_model.safetensors")
+                found[self.id(adapter)] = profile.revisions["adapter"]
         return found
 
     def _training_sets(self) -> dict[str, Record]:
@@ -286,10 +288,10 @@ class _FinishedStudy:
         found = set()
         for model in self.plan.models:
             for benchmark in self.plan.benchmarks:
-                profile = read_json(self.paths.profile(model, benchmark))
-                generation = profile["revisions"].get("generation") or {}
+                profile = Profile.read(self.paths.profile(model, benchmark))
+                generation = profile.revisions.get("generation") or {}
                 engines = {k: v for k, v in generation.items() if k not in ("backend", "weights")}
-                found |= set((profile["versions"] | engines).items())
+                found |= set((profile.versions | engines).items())
         noted = {name for name, _ in found}
         return sorted(
             found | {item for item in self.run["versions"].items() if item[0] not in noted}

@@ -45,9 +45,8 @@ def push(
 ) -> None:
     """Upload a training set or a student, and write a record of the upload.
 
-    The access token is read from the environment, HF_TOKEN, and written nowhere. An adapter's
-    settings name the folder of its base on this machine; in the repository they name the base on
-    the hub.
+    The access token is read from HF_TOKEN and written nowhere. An adapter's settings name the local
+    folder of its base; in the repository they name the base on the hub.
 
     Args:
         folder: Folder of the training set or student. Only `DATASET_FILES` or `STUDENT_FILES` are
@@ -56,8 +55,7 @@ def push(
             every file.
         repository: Name of the repository, from `repository`; it is created if it does not exist.
         kind: "dataset" for a training set, "model" for a student.
-        private: Whether a new repository is private. If it is True, an existing public repository
-            is refused.
+        private: Make a new repository private, and refuse an existing public one.
         base: For a student, "name" of its base, and "hub" and "revision" if it is on the hub.
 
     Raises:

@@ -18,7 +18,7 @@ Direction = Literal["maximise", "minimise"]
 class Criterion(Section):
     """One of several metrics that decide together."""
 
-    direction: Direction = Field(..., description="Which way is better.")
+    direction: Direction = Field(..., description="Better direction of its scores.")
     weight: float = Field(1, gt=0, description="Weight relative to the other metrics.")
 
 
@@ -89,7 +89,7 @@ class Criteria(Section):
     """Everything that decides among the candidates of a prompt, and among prompts."""
 
     metric: Name | None = Field(None, description="One of `metrics`, where one decides alone.")
-    direction: Direction | None = Field(None, description="Which way that one is better.")
+    direction: Direction | None = Field(None, description="Better direction of its scores.")
     metrics: dict[Name, Criterion] = Field(
         {},
         description="Instead of those two: several, of which the weighted mean of the ranks within "
@@ -133,7 +133,7 @@ class Criteria(Section):
 
     @property
     def direction_of_leading(self) -> Direction:
-        """Which way the first metric is better."""
+        """Better direction of the first metric that decides."""
         return self.criteria[self.leading].direction
 
     @property
@@ -167,22 +167,23 @@ class Objective(Criteria):
     )
     pools: Annotated[Names, Field(min_length=1)] | None = Field(
         None,
-        description="Whose candidates to choose from: pools, and bases for a set of their own "
-        "candidates. Left out: every pool, and every base that is a teacher.",
+        description="Pools to choose from, and bases for a set of their own candidates. Left out: "
+        "every pool, and every base that is a teacher.",
     )
     measured_by: str = Field(
         ...,
-        description="The profile metric that shows whether a student inherited it, "
-        "`benchmark.metric` (`text.mtld`).",
+        description="Profile metric in which a student's inheritance shows, `benchmark.metric` "
+        "(`text.mtld`).",
     )
 
     def decides(self) -> dict[str, Any]:
-        """The part that decides the choice, as JSON from which `Criteria` is read back.
+        """Everything that decides the choice, as JSON from which `Criteria` is read back.
 
         The prompts, the pools and the profile metric decide nothing about a given pool: a rule with
-        this parameter does not select again when they change.
+        this parameter does not select again when they change, nor when a default is spelled out.
         """
-        return self.model_dump(mode="json", include=set(Criteria.model_fields), exclude_unset=True)
+        own = set(Criteria.model_fields)
+        return self.model_dump(mode="json", include=own, exclude_defaults=True)
 
 
 class Ablation(Section):

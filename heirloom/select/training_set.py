@@ -36,7 +36,7 @@ class TrainingSet:
         pool: Name of the pool.
         prompts: Name of the prompt set.
         objective: Name of the objective, for a strategy that serves one.
-        criteria: What decides under that objective.
+        criteria: The part of that objective that decides.
         k: Choose among the first k samples of each teacher; None: among all.
     """
 

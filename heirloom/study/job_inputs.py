@@ -14,6 +14,8 @@ from typing import Literal
 import heirloom
 from heirloom.fetch.notes import locate
 from heirloom.fetch.settings import Artefact, HubSource, PathSource
+from heirloom.finetune.methods import METHODS
+from heirloom.finetune.settings import Run
 from heirloom.generate.backends import BACKENDS
 from heirloom.generate.settings import Model
 from heirloom.objectives import source_files
@@ -181,14 +183,10 @@ class JobInputs:
 
     # finetune
 
-    def finetuning(self, student: str) -> Record:
-        """Hyperparameters of a student, seed and number format included."""
-        study = self.plan.study
-        return {
-            **study.finetune.model_dump(exclude={"seeds", "methods"}),
-            "seed": self.plan.models[student].seed,
-            "dtype": study.dtype,
-        }
+    def run(self, student: str) -> Record:
+        """Training run of a student, as JSON."""
+        study, model = self.plan.study, self.plan.models[student]
+        return Run(study.finetune, model.seed or 0, study.dtype, model.method or "").record()
 
     def student_format(self, student: str) -> str:
         """Format of the prompts that a student is trained on."""
@@ -197,7 +195,7 @@ class JobInputs:
 
     def finetune_modules(self, student: str) -> list[str]:
         """Files that define a student, its training method included."""
-        method = METHODS.source(self.plan.models[student].method)
+        method = METHODS.source(self.plan.models[student].method or "")
         return sorted({*modules("finetune.launch"), *part_files([method])})
 
     # analyse, report and publish

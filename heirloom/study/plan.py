@@ -6,6 +6,7 @@ Names are made here and never taken apart again: rules look a training set or a 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import product
 from pathlib import Path
 from typing import Literal
 
@@ -321,13 +322,16 @@ def _models(study: Study, sets: _TrainingSets) -> dict[str, Model]:
         for dataset in sets.found.values():
             if sets.only_for.get(dataset.id, base) != base:
                 continue
-            for seed in study.finetune.seeds:
-                student = f"{base}.{dataset.id}.s{seed}"
-                control = f"{base}.{dataset.control}.s{seed}" if dataset.control else None
-                models[student] = Model(
-                    student, "student", base, dataset.id, seed, control, UNNAMED_METHOD
-                )
+            for method, seed in product(study.finetune.methods, study.finetune.seeds):
+                student = _student_id(base, dataset.id, method, seed)
+                control = dataset.control and _student_id(base, dataset.control, method, seed)
+                models[student] = Model(student, "student", base, dataset.id, seed, control, method)
     return models
+
+
+def _student_id(base: str, dataset: str, method: str, seed: int) -> str:
+    named = "" if method == UNNAMED_METHOD else f".{method}"
+    return f"{base}.{dataset}{named}.s{seed}"
 
 
 def _check_names(key: str, names: Iterable[str] | None, known: Iterable[str]) -> None:

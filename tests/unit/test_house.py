@@ -46,7 +46,9 @@ def test_the_library_is_packages_named_as_the_stages() -> None:
     )
 
 
-@pytest.mark.parametrize("stage", [s for s in STREET if s not in ("support", "statistics", "study")])
+@pytest.mark.parametrize(
+    "stage", [s for s in STREET if s not in ("support", "statistics", "study")]
+)
 def test_a_stage_has_one_name(stage: str) -> None:
     assert (ROOT / "rules" / f"{stage}.smk").exists()
     assert list((ROOT / "scripts").glob(f"{stage}*.py"))

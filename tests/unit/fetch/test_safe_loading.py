@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from heirloom.fetch.gguf import prepare_model
 from heirloom.fetch.notes import Note, trusts_code, write_note
-from heirloom.finetune.launch import finetune
-from heirloom.finetune.trainer import Recipe
+from heirloom.finetune.launch import Base, Folders, finetune
+from heirloom.finetune.settings import Finetune, Run
 from heirloom.generate.model import load_model
 from heirloom.generate.settings import Model
 from heirloom.generate.templates import PromptTemplate
@@ -126,15 +126,9 @@ EXAMPLES = [
 
 
 def train(base: Path, folder: Path) -> Record:
-    return finetune(
-        base,
-        EXAMPLES,
-        prompt_template=PromptTemplate(),
-        format="instruction",
-        recipe=Recipe(seed=1, epochs=1, batch_size=1, checkpoint_steps=2, dtype="float32"),
-        work=folder / "work",
-        output=folder / "adapter",
-    )
+    run = Run(Finetune(epochs=1, batch_size=1, checkpoint_steps=2), seed=1, dtype="float32")
+    folders = Folders(folder / "work", folder / "adapter")
+    return finetune(Base(base), EXAMPLES, "instruction", run, folders)
 
 
 @pytest.fixture(scope="module")

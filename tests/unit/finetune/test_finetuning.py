@@ -1,5 +1,6 @@
 """Finetuning: which tokens carry loss, the loss itself, and that a kill changes no weight."""
 
+import json
 import logging
 import signal
 import subprocess
@@ -12,13 +13,15 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from tiny import tiny_network
 
 from heirloom.finetune.examples import encode_example
-from heirloom.finetune.launch import finetune
-from heirloom.finetune.methods.fused_lora import cross_entropy, fuse_adapters
+from heirloom.finetune.fused_lora import fuse_adapters
+from heirloom.finetune.launch import Base, Folders, Hardware, finetune
+from heirloom.finetune.loss import completion_loss, cross_entropy
 from heirloom.finetune.packing import IGNORED, pack, use_packing
-from heirloom.finetune.trainer import Recipe, completion_loss
+from heirloom.finetune.settings import Finetune, Run
 from heirloom.generate.model import load_tokenizer
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.errors import HeirloomError
@@ -36,26 +39,24 @@ EXAMPLES = [
     for i in range(10)
 ]
 # 10 examples, 4 a step: 3 steps an epoch, 6 in all, with a checkpoint after 2, 4 and 6.
-RECIPE = Recipe(seed=1, epochs=2, batch_size=4, lora_rank=4, checkpoint_steps=2, dtype="float32")
+SETTINGS = Finetune(epochs=2, batch_size=4, lora_rank=4, checkpoint_steps=2)
+RUN = Run(SETTINGS, seed=1, dtype="float32")
+
+
+def with_settings(**changes: Any) -> Run:
+    """`RUN` with other settings, unchecked."""
+    return replace(RUN, settings=SETTINGS.model_copy(update=changes))
 
 
 def train(
     base: Path,
     folder: Path,
-    recipe: Recipe = RECIPE,
+    run: Run = RUN,
     examples: list[Record] = EXAMPLES,
     processes: int = 1,
 ) -> Record:
-    return finetune(
-        base,
-        examples,
-        prompt_template=PromptTemplate(),
-        format="instruction",
-        recipe=recipe,
-        work=folder / "work",
-        output=folder / "adapter",
-        processes=processes,
-    )
+    folders = Folders(folder / "work", folder / "adapter")
+    return finetune(Base(base), examples, "instruction", run, folders, Hardware(processes))
 
 
 def weights(folder: Path) -> bytes:
@@ -79,7 +80,7 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 
 @pytest.mark.parametrize(
-    ("finish", "template", "format", "prompt", "learnt"),
+    ("finish", "template", "format", "prompt", "trained_on"),
     [
         (
             "stop",
@@ -100,7 +101,7 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     ],
 )
 def test_loss_is_on_the_completion_and_on_its_end(
-    tiny_model: Path, finish: str, template: str, format: Any, prompt: str, learnt: str
+    tiny_model: Path, finish: str, template: str, format: Any, prompt: str, trained_on: str
 ) -> None:
     tokenizer = load_tokenizer(tiny_model)
     row = encode_example(
@@ -112,7 +113,7 @@ def test_loss_is_on_the_completion_and_on_its_end(
         tokenizer.decode([t for t, c in zip(row["input_ids"], carries, strict=True) if not c])
         == prompt
     )
-    assert tokenizer.decode([label for label in row["labels"] if label != IGNORED]) == learnt
+    assert tokenizer.decode([label for label in row["labels"] if label != IGNORED]) == trained_on
     # Where there is loss, the label is the token itself, and it is all at the end.
     assert row["labels"][carries.index(True) :] == row["input_ids"][carries.index(True) :]
     assert all(carries[carries.index(True) :])
@@ -135,7 +136,7 @@ def test_a_packed_row() -> None:
     }
 
 
-def test_a_common_beginning_comes_once() -> None:
+def test_a_shared_prefix_comes_once() -> None:
     row = packed(
         ([1, 2, 3, 4, 5], [IGNORED] * 4 + [5]), ([1, 2, 6, 7], [IGNORED, IGNORED, IGNORED, 7])
     )
@@ -161,7 +162,7 @@ def test_what_predicts_a_token_with_loss_is_not_shared() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_cross_entropy_and_its_gradient(dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(0)
-    # 130 rows: two whole parts and the rest of one.
+    # 130 rows: two whole blocks and the rest of one.
     logits = (3 * torch.randn(130, 50, generator=generator)).to(dtype)
     targets = torch.randint(50, (130,), generator=generator)
     reference = logits.float().requires_grad_()
@@ -187,13 +188,13 @@ def encoded(base: Path, rows: list[Record]) -> list[dict[str, list[int]]]:
     return [encode_example(tokenizer, PromptTemplate(), row, "instruction") for row in rows]
 
 
-def adapted(network: Any, *, fused: bool = False) -> Any:
+def adapted(model: Any, *, fused: bool = False) -> Any:
     """With an adapter of random weights, the same each time."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
     config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
-    student = get_peft_model(network, config).eval()
+    student = get_peft_model(model, config).eval()
     if fused:
         assert fuse_adapters(student) == 14  # 7 linear layers in each of two
     return student
@@ -229,10 +230,10 @@ def packed_gradients(student: Any, rows: list[dict[str, list[int]]]) -> tuple[fl
 def test_packed_and_fused_it_is_the_models_own_loss_and_gradient(tiny_model: Path) -> None:
     rows = encoded(tiny_model, EXAMPLES[:4])
     expected, gradients = own_gradients(adapted(load(tiny_model)), rows)
-    network = load(tiny_model)
-    assert use_packing(network)
+    model = load(tiny_model)
+    assert use_packing(model)
     assert pack(rows)["lengths"][0] > 3  # of the chat template
-    loss, ours = packed_gradients(adapted(network, fused=True), rows)
+    loss, ours = packed_gradients(adapted(model, fused=True), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     assert loss > 1
     assert len(ours) == len(gradients) == 28
@@ -249,9 +250,9 @@ def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path) -> None:
     rows = encoded(tiny_model, EXAMPLES[:4])
     options = {"final_logit_softcapping": 2.0, "attn_logit_softcapping": None}
     expected, gradients = own_gradients(adapted(gemma(**options)), rows)
-    network = gemma(**options)
-    assert use_packing(network)
-    loss, ours = packed_gradients(adapted(network, fused=True), rows)
+    model = gemma(**options)
+    assert use_packing(model)
+    loss, ours = packed_gradients(adapted(model, fused=True), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
 
@@ -266,9 +267,9 @@ def test_a_sliding_window_ends_in_each_example(tiny_model: Path, shared: bool) -
     assert min(len(row["input_ids"]) for row in rows) > 6
     options = {"sliding_window": 6, "attn_logit_softcapping": None}
     expected, gradients = own_gradients(adapted(gemma(**options)), rows)
-    network = gemma(**options)
-    assert use_packing(network)
-    loss, ours = packed_gradients(adapted(network), rows)
+    model = gemma(**options)
+    assert use_packing(model)
+    loss, ours = packed_gradients(adapted(model), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
     wide, _ = packed_gradients(adapted(gemma(attn_logit_softcapping=None)), rows[:1])
@@ -286,14 +287,14 @@ def mamba() -> Any:
 
 @pytest.mark.parametrize("why", ["capped attention", "a recurrent layer"])
 def test_what_cannot_be_packed_is_left_as_it_was(tiny_model: Path, why: str) -> None:
-    network = gemma(attn_logit_softcapping=5.0) if why == "capped attention" else mamba()
-    before = network.config._attn_implementation
+    model = gemma(attn_logit_softcapping=5.0) if why == "capped attention" else mamba()
+    before = model.config._attn_implementation
     tokens = torch.tensor([[5, 6, 7]])
     with torch.no_grad():
-        logits = network(tokens).logits
-        assert not use_packing(network)
-        assert network.config._attn_implementation == before
-        torch.testing.assert_close(network(tokens).logits, logits, atol=0, rtol=0)
+        logits = model(tokens).logits
+        assert not use_packing(model)
+        assert model.config._attn_implementation == before
+        torch.testing.assert_close(model(tokens).logits, logits, atol=0, rtol=0)
 
 
 def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path) -> None:
@@ -301,9 +302,9 @@ def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path) -> None:
     rows = encoded(
         tiny_model, [example("Which?", "A wren."), example("And which?", "Robins, and a swift.")]
     )
-    network = load(tiny_model)
-    assert use_packing(network)
-    student = adapted(network)
+    model = load(tiny_model)
+    assert use_packing(model)
+    student = adapted(model)
     alone = [packed_gradients(student, [row])[0] for row in rows]
     counts = [sum(label != IGNORED for label in row["labels"]) for row in rows]
     assert counts[0] != counts[1]
@@ -349,20 +350,53 @@ def test_the_adapter_is_a_peft_folder(trained: tuple[Path, Record]) -> None:
     assert all(tensor.dtype == torch.float32 for tensor in tensors(folder).values())
 
 
-def test_the_seed_decides_every_byte(
-    tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path
-) -> None:
-    same = train(tiny_model, tmp_path / "same")
-    assert same == trained[1]
-    assert weights(tmp_path / "same") == weights(trained[0])
-    train(tiny_model, tmp_path / "other", replace(RECIPE, seed=2))
-    assert weights(tmp_path / "other") != weights(trained[0])
+def test_the_recipe_of_a_manifest() -> None:
+    assert Run(Finetune(epochs=3), seed=7).recipe == {
+        "seed": 7,
+        "epochs": 3,
+        "learning_rate": 0.001,
+        "batch_size": 4,
+        "micro_batch_size": 2,
+        "lora_rank": 16,
+        "lora_alpha": 32,
+        "max_length": 512,
+        "checkpoint_steps": 10,
+        "gradient_checkpointing": False,
+        "quantization": "none",
+        "dtype": "auto",
+    }
+
+
+def test_a_run_is_read_back_from_json() -> None:
+    record = json.loads(json.dumps(RUN.record()))
+    again = Run.read(record)
+    assert again.recipe == RUN.recipe and again.record() == record
+    assert (again.seed, again.dtype, again.method) == (1, "float32", "lora")
+    # As it was written: a whole number of epochs stays one in every manifest.
+    assert str(Run.read(Run(Finetune(), 1).record()).recipe["epochs"]) == "2"
+
+
+def test_the_settings_name_methods_that_there_are() -> None:
+    assert Finetune().methods == ["lora"]
+    with pytest.raises(ValidationError, match="no training method 'lola'"):
+        Finetune(methods=["lola"])
+    with pytest.raises(ValidationError, match="lora is named twice"):
+        Finetune(methods=["lora", "lora"])
+
+
+def test_checking_the_settings_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from heirloom.finetune.settings import Finetune; Finetune(methods=['lora']);"
+        "print(*{'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules))"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, ""), ran.stderr
 
 
 def test_training_lowers_the_loss(tiny_model: Path, tmp_path: Path) -> None:
-    # One example, seen 40 times: it must be learnt, not merely nudged.
-    recipe = replace(RECIPE, epochs=40, learning_rate=1e-2, checkpoint_steps=1_000)
-    manifest = train(tiny_model, tmp_path, recipe, EXAMPLES[:1])
+    # One example, seen 40 times: it must be memorised, not merely nudged.
+    run = with_settings(epochs=40, learning_rate=1e-2, checkpoint_steps=1_000)
+    manifest = train(tiny_model, tmp_path, run, EXAMPLES[:1])
     assert manifest["losses"][-1] < 0.5 * manifest["losses"][0]
 
 
@@ -377,16 +411,16 @@ def test_examples_that_are_too_long_are_counted(
     limit = lengths[5]
     kept = sum(n <= limit for n in lengths)
     assert 0 < kept < 10
-    recipe = replace(RECIPE, epochs=1, max_length=limit)
+    run = with_settings(epochs=1, max_length=limit)
     with caplog.at_level(logging.WARNING):
-        manifest = train(tiny_model, tmp_path, recipe)
+        manifest = train(tiny_model, tmp_path, run)
     assert (manifest["n_examples"], manifest["n_too_long"]) == (kept, 10 - kept)
     assert f"{10 - kept} of 10 examples are longer than {limit} tokens" in caplog.text
 
 
 def test_no_example_left(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(HeirloomError, match=r"10 are longer than finetuning\.max_length, 5 tokens"):
-        train(tiny_model, tmp_path, replace(RECIPE, max_length=5))
+    with pytest.raises(HeirloomError, match=r"10 are longer than finetune\.max_length, 5 tokens"):
+        train(tiny_model, tmp_path, with_settings(max_length=5))
     with pytest.raises(HeirloomError, match="no training example is left"):
         train(tiny_model, tmp_path, examples=[])
     assert not (tmp_path / "adapter").exists()
@@ -394,15 +428,15 @@ def test_no_example_left(tiny_model: Path, tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_a_number(tiny_model: Path, tmp_path: Path) -> None:
     """A learning rate of 1e30 makes weights whose products overflow float32."""
-    with pytest.raises(HeirloomError, match=r"the loss is not a number.*finetuning\.learning_rate"):
-        train(tiny_model, tmp_path, replace(RECIPE, learning_rate=1e30, epochs=4))
+    with pytest.raises(HeirloomError, match=r"the loss is not a number.*finetune\.learning_rate"):
+        train(tiny_model, tmp_path, with_settings(learning_rate=1e30, epochs=4))
     assert not (tmp_path / "adapter").exists()
 
 
 def test_an_example_with_nothing_to_learn_does_no_harm(tiny_model: Path, tmp_path: Path) -> None:
-    """A cut completion of nothing carries no loss: alone in a step, 0 tokens divide 0."""
+    """A truncated completion of nothing carries no loss: alone in a step, 0 tokens divide 0."""
     examples = [example("Which bird?", "", "length"), *EXAMPLES[:2]]
-    train(tiny_model, tmp_path, replace(RECIPE, batch_size=1, epochs=1), examples)
+    train(tiny_model, tmp_path, with_settings(batch_size=1, epochs=1), examples)
     assert all(tensor.isfinite().all() for tensor in tensors(tmp_path).values())
 
 
@@ -414,21 +448,21 @@ def test_an_example_with_nothing_to_learn_does_no_harm(tiny_model: Path, tmp_pat
 def test_how_it_is_computed_changes_nothing_but_rounding(
     tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    other = train(tiny_model, tmp_path, replace(RECIPE, **change))
+    other = train(tiny_model, tmp_path, with_settings(**change))
     assert other["losses"] == pytest.approx(trained[1]["losses"], rel=1e-5)
     torch.testing.assert_close(tensors(tmp_path), tensors(trained[0]), atol=1e-5, rtol=0)
 
 
-def test_what_cannot_be_packed_learns_an_example_at_a_time(
+def test_what_cannot_be_packed_is_trained_an_example_at_a_time(
     tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("heirloom.finetune.trainer.use_packing", lambda network: False)
+    monkeypatch.setattr("heirloom.finetune.trainer.use_packing", lambda model: False)
     other = train(tiny_model, tmp_path)
     assert other["losses"] == pytest.approx(trained[1]["losses"], rel=1e-5)
 
 
 def test_in_bfloat16(tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path) -> None:
-    other = train(tiny_model, tmp_path, replace(RECIPE, dtype="bfloat16"))
+    other = train(tiny_model, tmp_path, replace(RUN, dtype="bfloat16"))
     assert other["losses"] == pytest.approx(trained[1]["losses"], rel=0.02)
     assert other["losses"] != trained[1]["losses"]
     assert all(tensor.dtype == torch.float32 for tensor in tensors(tmp_path).values())
@@ -436,8 +470,8 @@ def test_in_bfloat16(tiny_model: Path, trained: tuple[Path, Record], tmp_path: P
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_four_bits_need_a_gpu(tiny_model: Path, tmp_path: Path) -> None:
-    with pytest.raises(HeirloomError, match="quantization: 4bit needs a GPU of NVIDIA's"):
-        train(tiny_model, tmp_path, replace(RECIPE, quantization="4bit"))
+    with pytest.raises(HeirloomError, match="quantization: 4bit needs an NVIDIA GPU"):
+        train(tiny_model, tmp_path, with_settings(quantization="4bit"))
 
 
 # Several processes
@@ -449,24 +483,26 @@ def test_a_step_that_processes_cannot_share(tiny_model: Path, tmp_path: Path) ->
 
 
 def test_an_error_in_one_of_several_processes(tiny_model: Path, tmp_path: Path) -> None:
-    recipe = replace(RECIPE, learning_rate=1e30, epochs=4)
-    with pytest.raises(HeirloomError, match=r"the loss is not a number.*finetuning\.learning_rate"):
-        train(tiny_model, tmp_path, recipe, processes=2)
+    run = with_settings(learning_rate=1e30, epochs=4)
+    with pytest.raises(HeirloomError, match=r"the loss is not a number.*finetune\.learning_rate"):
+        train(tiny_model, tmp_path, run, processes=2)
 
 
-def test_two_killed_processes_go_on_to_the_weights_of_one(tiny_model: Path, tmp_path: Path) -> None:
+def test_two_killed_processes_resume_to_the_weights_of_one(
+    tiny_model: Path, tmp_path: Path
+) -> None:
     """Shared by DDP over gloo; 3 steps an epoch, the last of 2 examples, which is one for each."""
-    recipe = replace(RECIPE, epochs=20)
-    unbroken = train(tiny_model, tmp_path / "one", recipe)
+    run = with_settings(epochs=20)
+    unbroken = train(tiny_model, tmp_path / "one", run)
 
     folder = tmp_path / "two"
-    kill_at_step_4(tiny_model, folder, "replace(RECIPE, epochs=20), processes=2")
+    kill_at_step_4(tiny_model, folder, "with_settings(epochs=20), processes=2")
     deadline = time.monotonic() + 60
     while processes_of(folder) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not processes_of(folder)
 
-    resumed = train(tiny_model, folder, recipe, processes=2)
+    resumed = train(tiny_model, folder, run, processes=2)
     assert resumed["losses"] == pytest.approx(unbroken["losses"], rel=1e-4)
     assert resumed["n_steps"] == unbroken["n_steps"] == 60
     torch.testing.assert_close(tensors(folder), tensors(tmp_path / "one"), atol=1e-4, rtol=0)
@@ -480,16 +516,15 @@ def processes_of(folder: Path) -> list[str]:
     return [line for line in lines if str(folder) in line]
 
 
-# Going on after a kill
+# Resuming after a kill
 
 # Long enough that the kill comes before the end: 40 epochs of 3 steps.
-LONG = replace(RECIPE, epochs=40)
+LONG = with_settings(epochs=40)
 CHILD = """
 import sys
-from dataclasses import replace
 from pathlib import Path
 sys.path[:0] = {tests!r}
-from test_finetuning import LONG, RECIPE, train
+from test_finetuning import LONG, train, with_settings
 train(Path({base!r}), Path({folder!r}), {arguments})
 """
 
@@ -512,7 +547,7 @@ def kill_at_step_4(base: Path, folder: Path, arguments: str) -> None:
     assert not (folder / "adapter").exists()
 
 
-def test_a_killed_run_goes_on_to_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_to_the_same_weights(tiny_model: Path, tmp_path: Path) -> None:
     """To the byte: the checkpoint holds optimizer, schedule, order of examples and randomness."""
     unbroken = train(tiny_model, tmp_path / "unbroken", LONG)
 
@@ -563,13 +598,13 @@ def test_half_a_checkpoint_state_is_ignored(
 
 
 @pytest.mark.parametrize("what", ["recipe", "examples"])
-def test_another_run_does_not_go_on_from_these_checkpoints(
+def test_another_run_does_not_resume_from_these_checkpoints(
     tiny_model: Path, tmp_path: Path, what: str
 ) -> None:
-    recipe = replace(RECIPE, learning_rate=2e-3) if what == "recipe" else RECIPE
+    run = with_settings(learning_rate=2e-3) if what == "recipe" else RUN
     examples = EXAMPLES[:9] if what == "examples" else EXAMPLES
     train(tiny_model, tmp_path / "mixed")
-    mixed = train(tiny_model, tmp_path / "mixed", recipe, examples)
-    fresh = train(tiny_model, tmp_path / "fresh", recipe, examples)
+    mixed = train(tiny_model, tmp_path / "mixed", run, examples)
+    fresh = train(tiny_model, tmp_path / "fresh", run, examples)
     assert mixed == fresh
     assert weights(tmp_path / "mixed") == weights(tmp_path / "fresh")

@@ -11,10 +11,10 @@ import pytest
 import torch
 import yaml
 from pydantic import ValidationError
-from toy_study import write_metrics
+from toy_study import add_benchmark, plan
 
 from heirloom import profiling
-from heirloom.analyse.results import load_study
+from heirloom.analyse.results import load_results
 from heirloom.analyse.tables.agreement import HUMAN, agreement
 from heirloom.generate import completions
 from heirloom.generate.model import LanguageModel, load_model
@@ -25,10 +25,10 @@ from heirloom.profiling.data.preferences import Pair
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import Likelihood
 from heirloom.profiling.judge import METRICS, JudgeOptions, measure, parse_reply, questions
-from heirloom.report import figures
+from heirloom.report.figures import FIGURES
 from heirloom.study.parse import parse_study
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json, write_json, write_jsonl
+from heirloom.support.files import Record, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[3]
 SHARED = ROOT.parent / "shared" / "data" / "preferences"
@@ -400,25 +400,22 @@ def test_figure_3_from_real_labels(
     own_study_folder: Path,
     real: Callable[[str, int], Path],
 ) -> None:
-    plan = read_json(own_study_folder / "plan.json")
-    plan["benchmarks"].append("judge")
-    write_json(own_study_folder / "plan.json", plan)
     records: dict[str, list[Record]] = {}
-    for name in plan["models"]:
-        # One network; what stands before the question makes judges of it that differ.
+    for name in plan().models:
+        # The same weights; what stands before the question makes judges that differ.
         template = PromptTemplate(f"{name}: {{prompt}}\n{name[-4:]}:")
         judge = LanguageModel(name, patient.network, patient.tokenizer, template)
         records[name] = judge_real(judge, real, tmp_path / "work", 2)
-        write_metrics(own_study_folder / f"profiles/{name}/judge.json", {})
-        write_jsonl(own_study_folder / f"profiles/{name}/judge.records.jsonl", records[name])
-    table = agreement(load_study(own_study_folder))
+    add_benchmark(own_study_folder, "judge", records.__getitem__)
+    results = load_results(own_study_folder)
+    table = agreement(results)
     shares = table[table["other"] == HUMAN].set_index("judge")["agreement"]
-    assert set(shares.index) == set(plan["models"])
+    assert set(shares.index) == set(results.plan.models)
     for name, judged in records.items():
         decided = [r["preference"] == r["majority"] for r in judged if r["majority"] != "tie"]
         assert shares[name] == pytest.approx(100 * sum(decided) / len(decided))
     assert len(table[table["judge"].str.fullmatch(r"human \d")]) == 3  # PandaLM's annotators
-    drawn = figures.FIGURES["figure3"]({"agreement": table}, plan)
+    drawn = FIGURES.get("figure3").draw({"agreement": table}, results.plan)
     assert ">humans<" in drawn
     student = "alpha.length-multi.s1"
     assert f"length-multi {shares[student]:.0f} %" in drawn.partition("With humans: ")[2]

@@ -9,8 +9,8 @@ from heirloom.analyse.results import load_results
 from heirloom.analyse.tables import read, write
 from heirloom.analyse.tables.agreement import HUMAN, agreement
 from heirloom.report.figures import figure_names
-from heirloom.report.figures.agreement import figure3
-from heirloom.report.labels import student_label
+from heirloom.report.figures.judge_agreement import figure3
+from heirloom.report.names import student_label
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from heirloom.analyse.contents import figure_names
+from heirloom.report.labels import objective_label
+
 from heirloom.analyse.results import Study, load_study
 from heirloom.analyse.tables import models
 from heirloom.report.figures.candidates import figure4, figure5
-from heirloom.report.labels import objective_label
 from heirloom.support.files import Record
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -2,11 +2,11 @@ import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+from heirloom.analyse.contents import figure_names, table_names
+from heirloom.analyse.tables.frames import rows_of
 
 from heirloom.analyse import tables
-from heirloom.analyse.contents import figure_names, table_names
 from heirloom.analyse.results import load_study, students
-from heirloom.analyse.tables.frames import rows_of
 from heirloom.report import figures, labels
 from heirloom.report.figures import effects
 

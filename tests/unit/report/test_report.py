@@ -7,13 +7,13 @@ from urllib.parse import unquote
 
 import pandas as pd
 import pytest
+from heirloom.analyse.contents import table_names
+from heirloom.analyse.tables.frames import rows_of
+from heirloom.analyse.tables.models import main_of
 from report_file import CAPTIONS, COMPARISONS, write_report
 
 from heirloom.analyse import tables
-from heirloom.analyse.contents import table_names
 from heirloom.analyse.results import load_study
-from heirloom.analyse.tables.frames import rows_of
-from heirloom.analyse.tables.models import main_of
 from heirloom.report import downloads, figures, findings, labels, samples, views
 from heirloom.report import page as report
 from heirloom.report.abstract import abstract

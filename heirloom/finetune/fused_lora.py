@@ -1,6 +1,6 @@
-"""Two steps of LoRA training written as one operation each, for fewer passes over memory.
+"""Linear layers with LoRA as one operation each, for fewer passes over memory.
 
-Both compute what PEFT and torch compute, in another order: numbers differ by rounding alone.
+The result is PEFT's, computed in another order: numbers differ by rounding alone.
 """
 
 from typing import Any
@@ -13,13 +13,13 @@ from torch.nn import functional
 
 
 def fuse_adapters(model: Any) -> int:
-    """Let the adapted linear layers of a PEFT model compute base and adapter together.
+    """Make the adapted linear layers of a PEFT model compute base and adapter together.
 
     For training alone: merging or disabling the adapter afterwards has no effect on `model`.
-    Quantised layers keep PEFT's way.
+    Quantised layers keep PEFT's implementation.
 
     Returns:
-        How many layers it was done to.
+        Number of layers that were changed.
     """
     fused = [
         layer
@@ -32,7 +32,7 @@ def fuse_adapters(model: Any) -> int:
 
 
 class _Forward:
-    """What an adapted layer does instead of its own `forward`."""
+    """Replacement of an adapted layer's `forward`."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -81,45 +81,3 @@ class _AdaptedLinear(torch.autograd.Function):
         # Not gradient.t() @ low: the wide matrix is read along its rows so.
         b_gradient = (low.t() @ gradient).t().mul(ctx.scale).to(b.dtype)
         return x_gradient, None, None, a_gradient, b_gradient, None
-
-
-def cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Sum of the cross-entropies, in float32. `logits` is overwritten with their gradient.
-
-    With a vocabulary of 50,000 and more the logits are the largest tensor of a step: there is one
-    of them here, not four, and no float32 copy of all of them.
-
-    Args:
-        logits: Shape (tokens, vocabulary). Nothing else may use them afterwards.
-        targets: The right tokens, shape (tokens,).
-    """
-    total: Tensor = _CrossEntropy.apply(logits, targets)  # type: ignore[no-untyped-call]
-    return total
-
-
-class _CrossEntropy(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
-        total = torch.zeros((), device=logits.device)
-        own = logits.detach()
-        # A few rows at a time, which stay in a processor's cache.
-        parts = (torch.split(tensor, _ROWS) for tensor in (own, targets[:, None]))
-        for rows, right in zip(*parts, strict=True):
-            values = rows.float()  # `rows` themselves where they are float32
-            log_sum = values.logsumexp(1, keepdim=True)
-            total += (log_sum - values.gather(1, right)).sum()
-            values.sub_(log_sum).exp_()
-            values.scatter_add_(1, right, torch.full_like(log_sum, -1.0))
-            if values is not rows:
-                rows.copy_(values)
-        ctx.save_for_backward(logits)
-        return total
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (logits_gradient,) = ctx.saved_tensors
-        return logits_gradient.detach().mul_(gradient), None
-
-
-_ROWS = 64

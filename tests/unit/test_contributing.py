@@ -1,0 +1,79 @@
+"""Pages for contributors: examples that run, and hooks that check what `make lint` checks."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Asked of every registry in a process of its own: parts that a test registers would be in the
+# registries of all tests after it.
+NAMES = """
+from heirloom.analyse.tables import TABLES
+from heirloom.finetune.methods import METHODS
+from heirloom.generate.backends import BACKENDS
+from heirloom.objectives import SCORERS
+from heirloom.profiling import BENCHMARKS
+from heirloom.report.figures import FIGURES
+from heirloom.select.strategies import STRATEGIES
+
+parts = [SCORERS, BENCHMARKS, BACKENDS, STRATEGIES, METHODS, TABLES, FIGURES]
+print(*(name for registry in parts for name in registry.names()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ("README.md", {"shouting"}),
+        (
+            "CONTRIBUTING.md",
+            {"shouting", "vowels", "echo", "shortest", "dora", "longest", "ladder"},
+        ),
+    ],
+)
+def test_examples_register(page: str, expected: set[str], tmp_path: Path) -> None:
+    """Every Python example on the page, saved as a module of a plugin, registers its part."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    package = tmp_path / "my_lab"
+    package.mkdir()
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    for number, example in enumerate(examples):
+        (package / f"example_{number}.py").write_text(example, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", NAMES],
+        cwd=ROOT,
+        env={**os.environ, "HEIRLOOM_PLUGINS": "my_lab", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert expected <= set(done.stdout.split())
+
+
+def test_hooks_run_what_make_lint_runs() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert recipe
+    variables = {"$(BIN)": ".venv/bin", "$(CHECKS)": ".venv-checks"}
+    commands = recipe[1].replace("\t", "").splitlines()
+    for name, value in variables.items():
+        commands = [command.replace(name, value) for command in commands]
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))[
+        "repos"
+    ]
+    assert [hook["entry"] for hook in local["hooks"]] == commands
+    assert all(hook["language"] == "system" for hook in local["hooks"])
+
+
+def test_every_contract_test_is_there() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`(tests/unit/\w+/test_contract\.py)`", text))
+    assert len(named) == 7
+    assert {name for name in named if not (ROOT / name).exists()} == set()
