@@ -73,7 +73,7 @@ gpu-check: ## Try everything on the GPU, with PYTHON's own torch; MODEL: a folde
 
 docs: $(VENV)/.dev ## Generate config/schema.json, the manual's tables and CONTRIBUTING's map anew
 	$(BIN)/python -m heirloom.study.schema
-	$(BIN)/python docs/draw_map.py
+	$(BIN)/python -m docs.draw_map
 
 slurm: env ## Add to it what Snakemake needs to submit to Slurm; see profiles/README.md
 kubernetes: env ## The same for Kubernetes

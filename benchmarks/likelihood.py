@@ -1,4 +1,4 @@
-"""How fast answers and sentence pairs are scored, beside two peers, in one run.
+"""Speed of scoring answers and sentence pairs, against two peers, in one run.
 
 SmolLM2-135M-Instruct on HellaSwag questions and CrowS-Pairs: heirloom, lm-evaluation-harness at the
 best of its batch sizes, and one sequence at a time (logits at every position). All get the same
@@ -39,7 +39,7 @@ Requests = list[list[tuple[str, str]]]
 
 
 def main() -> None:
-    """Print a table a data set, and how memory grows with the number of examples."""
+    """Print one table per data set, and the memory for a larger number of examples."""
     examples = int(sys.argv[1]) if len(sys.argv) > 1 else 64
     study = default_study()
     _, folder = fetch_model(study)
@@ -140,7 +140,7 @@ def harness(peer: "HFLM", groups: Requests, batch_size: int) -> None:
 
 @torch.inference_mode()
 def one_at_a_time(model: LanguageModel, groups: Requests) -> None:
-    """One forward pass a sequence, as the paper's toolkit does."""
+    """One forward pass per sequence, as the paper's toolkit does."""
     for context, option in (pair for group in groups for pair in group):
         sequence = encode_option(model, context, option) if context else encode_text(model, option)
         assert sequence is not None
@@ -150,7 +150,7 @@ def one_at_a_time(model: LanguageModel, groups: Requests) -> None:
 
 
 def peak_memory() -> float:
-    """The most memory that this process has had, in GB."""
+    """Peak memory of this process, in GB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 

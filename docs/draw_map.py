@@ -1,11 +1,12 @@
 """Draw the map of the house into CONTRIBUTING.md, from the imports in the code.
 
-    python docs/draw_map.py    (make docs)
+    python -m docs.draw_map    (make docs)
 
 A test fails when the map in the file is not the one that the code gives.
 """
 
 import re
+import tomllib
 from pathlib import Path
 
 import grimp
@@ -32,22 +33,11 @@ def package_imports() -> dict[str, set[str]]:
     }
 
 
-def street(imports: dict[str, set[str]]) -> list[str]:
-    """Packages in an order in which each comes after all that it imports.
-
-    Raises:
-        graphlib.CycleError: Two packages import each other.
-    """
-    from graphlib import TopologicalSorter
-
-    sorter = TopologicalSorter(imports)
-    sorter.prepare()
-    order: list[str] = []
-    while sorter.is_active():
-        ready = sorted(sorter.get_ready())
-        order += ready
-        sorter.done(*ready)
-    return order
+def street() -> list[str]:
+    """Packages in the order of the layers that `make lint` holds them to, the first in front."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = settings["tool"]["importlinter"]["contracts"]
+    return list(reversed(contract["layers"]))
 
 
 def needed(imports: dict[str, set[str]]) -> dict[str, set[str]]:
@@ -66,12 +56,13 @@ def map_text() -> str:
     """The map as a Mermaid diagram: a box per package, an arrow from what is imported."""
     imports = package_imports()
     lines = ["```mermaid", "flowchart LR"]
-    for package in street(imports):
+    for package in street():
         doc = (ROOT / PACKAGE / package / "__init__.py").read_text(encoding="utf-8")
         first = doc.removeprefix('"""').partition("\n")[0].removesuffix('"""').rstrip(".")
         lines.append(f'    {package}["<b>{package}</b><br>{first}"]')
-    for package, direct in needed(imports).items():
-        lines += [f"    {imported} --> {package}" for imported in sorted(direct)]
+    direct = needed(imports)
+    for package in street():
+        lines += [f"    {imported} --> {package}" for imported in sorted(direct[package])]
     return "\n".join([*lines, "```", ""])
 
 

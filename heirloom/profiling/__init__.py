@@ -19,8 +19,10 @@ here is imported to find its benchmarks.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Required, TypedDict, Unpack
+from typing import Required, TypedDict, Unpack
 
+from heirloom.generate.model import LanguageModel
+from heirloom.generate.request import Prompt
 from heirloom.profiling.cost import Cost, Tokens
 from heirloom.profiling.metrics import Metric, summarise
 from heirloom.profiling.options import (
@@ -34,10 +36,6 @@ from heirloom.profiling.options import (
 from heirloom.prompts.settings import Format
 from heirloom.support.files import Record
 from heirloom.support.registry import Registry
-
-if TYPE_CHECKING:  # they import torch, and the study file is checked without it
-    from heirloom.generate.model import LanguageModel
-    from heirloom.generate.request import Prompt
 
 __all__ = [
     "BENCHMARKS",
@@ -72,8 +70,8 @@ class Task:
             whose options name a pool.
     """
 
-    model: "LanguageModel"
-    prompts: Sequence["Prompt"]
+    model: LanguageModel
+    prompts: Sequence[Prompt]
     format: Format
     scorer: Callable[..., list[float | None]] | None
     data: Mapping[str, Path]
@@ -126,7 +124,7 @@ class Benchmark:
 
 
 class Description(TypedDict, total=False):
-    """What a benchmark states about itself where it is registered; see `Benchmark`."""
+    """Attributes of `Benchmark` that are stated where a benchmark is registered."""
 
     label: str
     options: Required[type[Options]]

@@ -101,7 +101,7 @@ def _bin_numbers(confidence: Array, weights: Array, bins: int) -> NDArray[np.int
     rank = below[:, np.searchsorted(confidence, confidence)]
     in_larger = rank // (size + 1)
     numbers = np.where(in_larger < larger, in_larger, (rank - larger) // size)
-    # Examples of weight 0 behind all others have the rank N.
+    # Examples of weight 0 after all others have the rank N.
     return np.asarray(np.minimum(numbers, filled - 1), dtype=np.int64)
 
 

@@ -4,10 +4,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from heirloom.generate import completions
+from heirloom.generate.model import LanguageModel
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.objectives.words import words
 from heirloom.profiling import (
     DataName,
@@ -27,9 +30,6 @@ from heirloom.statistics.agreement import kappa_of
 from heirloom.statistics.resampling import mean_of
 from heirloom.support.files import Record
 from heirloom.support.subset import draw
-
-if TYPE_CHECKING:  # it imports torch
-    from heirloom.generate.model import LanguageModel
 
 #: The question to a judge, in the model's own template. Short: every pair is read twice.
 QUESTION = (
@@ -170,7 +170,7 @@ def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
 
 def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
     """Judge pairs by the likelihood of the letters; one record each."""
-    # Both orders begin with the same question: one group, so that it is computed once.
+    # Both orders share the question as a prefix: one group, so that it is computed once.
     groups = [
         [tokens for question in questions(pair) for tokens in _letters(task.model, question)]
         for pair in pairs
@@ -186,9 +186,6 @@ def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
 
 def by_generation(task: Task, pairs: Sequence[Pair]) -> list[Record]:
     """Judge pairs by what the model generates, greedily; one record each."""
-    from heirloom.generate.completions import generate
-    from heirloom.generate.request import Prompt, Request, Sampling
-
     request = Request(
         samples=1,
         max_new_tokens=_VERDICT_TOKENS,
@@ -203,7 +200,7 @@ def by_generation(task: Task, pairs: Sequence[Pair]) -> list[Record]:
     ]
     texts = {
         record["prompt_id"]: record["completion"]
-        for record in generate(task.model, prompts, request, work=task.work)
+        for record in completions.generate(task.model, prompts, request, work=task.work)
     }
     return [
         measure(pair, replies=(texts[f"{pair.id}/given"], texts[f"{pair.id}/swapped"]))
@@ -222,7 +219,7 @@ def questions(pair: Pair) -> tuple[str, str]:
     return ask(pair.first, pair.second), ask(pair.second, pair.first)
 
 
-def _letters(model: "LanguageModel", question: str) -> list[TokenSequence | None]:
+def _letters(model: LanguageModel, question: str) -> list[TokenSequence | None]:
     """Both letters, each where a completion begins and tokenised as training does it."""
     prompt = model.encode_prompt(question, "instruction")
     added = [model.tokenizer(s, add_special_tokens=False).input_ids for s in LETTERS]

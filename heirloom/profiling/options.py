@@ -1,4 +1,4 @@
-"""Options of benchmarks, and what of the rest of the study they name."""
+"""Options of benchmarks, and the names in them that the rest of the study file defines."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -119,7 +119,7 @@ def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Needs:
-    """What a benchmark needs of the study.
+    """The parts of a study that a benchmark needs.
 
     Attributes:
         prompts: The prompt set whose eval prompts it gets, if any.

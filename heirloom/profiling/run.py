@@ -5,11 +5,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import ValidationError
 
-from heirloom.generate.model import Weights
+from heirloom.fetch.notes import locate
+from heirloom.generate.completions import identity, open_model
+from heirloom.generate.endpoint import RemoteModel
+from heirloom.generate.model import Engine, LanguageModel, Weights
+from heirloom.generate.request import Prompt
+from heirloom.generate.templates import PromptTemplate
 from heirloom.objectives.scoring import bind
 from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
 from heirloom.profiling.metrics import summarise
@@ -18,10 +23,6 @@ from heirloom.profiling.profile import Profile
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_jsonl
-
-if TYPE_CHECKING:  # both import torch
-    from heirloom.generate.endpoint import RemoteModel
-    from heirloom.generate.model import LanguageModel
 
 logger = logging.getLogger(__name__)
 
@@ -92,10 +93,6 @@ def profile_model(
     Raises:
         HeirloomError: The model cannot be loaded, or a benchmark cannot run; see there.
     """
-    from heirloom.generate.completions import open_model
-    from heirloom.generate.model import Engine
-    from heirloom.generate.templates import PromptTemplate
-
     model = open_model(
         subject.note,
         name=subject.name,
@@ -116,7 +113,7 @@ def profile_model(
 
 def run(
     assignment: Assignment,
-    model: "LanguageModel | RemoteModel",
+    model: LanguageModel | RemoteModel,
     *,
     checksum: str,
     notes: Mapping[str, str | Path],
@@ -140,8 +137,6 @@ def run(
     Raises:
         HeirloomError: The options are not the benchmark's, or it cannot run.
     """
-    from heirloom.generate.completions import identity
-
     benchmark = BENCHMARKS.get(assignment.name)
     logger.info("%s: %s", benchmark.name, benchmark.summary)
     options = _options(benchmark, assignment)
@@ -180,19 +175,15 @@ def _options(benchmark: Benchmark, assignment: Assignment) -> Options:
 
 
 def _reason(
-    model: "LanguageModel | RemoteModel", options: Options, format: Format | None
+    model: LanguageModel | RemoteModel, options: Options, format: Format | None
 ) -> str | None:
     """The reason why a benchmark is not applicable to a model; None if it is."""
-    from heirloom.generate.endpoint import RemoteModel
-
     if not isinstance(model, RemoteModel):
         return None
     return model.cannot(generates=options.generates, format=format)
 
 
-def _dtype(model: "LanguageModel | RemoteModel") -> str | None:
-    from heirloom.generate.endpoint import RemoteModel
-
+def _dtype(model: LanguageModel | RemoteModel) -> str | None:
     return None if isinstance(model, RemoteModel) else str(model.network.dtype)
 
 
@@ -203,9 +194,6 @@ def _task(
     seed: int,
     work: Path,
 ) -> Task:
-    from heirloom.fetch.notes import locate
-    from heirloom.generate.request import Prompt
-
     prompts = read_jsonl(assignment.prompts) if assignment.prompts else []
     return Task(
         model=model,

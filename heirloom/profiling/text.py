@@ -2,6 +2,8 @@
 
 from pydantic import Field
 
+from heirloom.generate import completions
+from heirloom.generate.request import Request, Sampling
 from heirloom.objectives.mtld import mtld
 from heirloom.profiling import Metric, Options, PromptsName, Task, Tokens, benchmark
 from heirloom.profiling.cost import completing
@@ -84,9 +86,6 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
         has no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise
         100 words or more, and a handful of words can score anything.
     """
-    from heirloom.generate.completions import generate
-    from heirloom.generate.request import Request, Sampling
-
     request = Request(
         samples=1,
         max_new_tokens=options.max_new_tokens,
@@ -95,7 +94,7 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
         format=task.format,
         batch_size=options.batch_size,
     )
-    answers = generate(task.model, task.prompts, request, work=task.work)
+    answers = completions.generate(task.model, task.prompts, request, work=task.work)
     return [
         {
             "id": answer["prompt_id"],

@@ -4,6 +4,8 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
+from heirloom.generate import completions
+from heirloom.generate.request import Request, Sampling
 from heirloom.profiling import (
     Metric,
     MetricName,
@@ -110,9 +112,6 @@ def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
     Raises:
         HeirloomError: An attribute cannot be scored; known before anything is generated.
     """
-    from heirloom.generate.completions import generate
-    from heirloom.generate.request import Request, Sampling
-
     assert task.scorer is not None, "the study file's check requires `metric`"
     for attribute in options.attributes:
         try:
@@ -127,7 +126,7 @@ def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
         format=task.format,
         batch_size=options.batch_size,
     )
-    written = generate(task.model, task.prompts, request, work=task.work)
+    written = completions.generate(task.model, task.prompts, request, work=task.work)
     texts = [record["completion"] for record in written]
     scores = {"score": task.scorer(texts)}
     for attribute in options.attributes:

@@ -1,4 +1,4 @@
-"""How often two judges of the same pairs pick the same answer.
+"""Agreement of two judges of the same pairs.
 
 A verdict is "first", "second" or "tie", and None where a judge gave none. Two conventions are in
 use, and both are reported (Zheng et al. 2023, Judging LLM-as-a-Judge, arXiv 2306.05685, section
@@ -21,7 +21,7 @@ Verdicts = Mapping[str, str | None]
 
 @cache
 def kappa_of(first: str, second: str) -> Statistic:
-    """Cohen's kappa of two fields with the categories that two judges gave.
+    """Return Cohen's kappa of two fields with the categories that two judges gave.
 
     (p_o - p_e) / (1 - p_e) with p_o the share of equal categories and p_e the sum over the
     categories of the product of both judges' shares (Cohen 1960, A Coefficient of Agreement for
@@ -44,7 +44,7 @@ def kappa_of(first: str, second: str) -> Statistic:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How two judges agree.
+    """Agreement of two judges.
 
     Attributes:
         n_ties: Pairs on which both gave a verdict and one of them, or both, a tie.
@@ -69,7 +69,7 @@ def compare_judges(one: Verdicts, other: Verdicts, *, seed: int) -> Agreement:
     Args:
         one: The verdicts of a judge.
         other: Those of the other.
-        seed: Of the resampling of pairs; see `heirloom.statistics.estimates.estimate`.
+        seed: Seed of the resampling of pairs; see `heirloom.statistics.estimates.estimate`.
     """
     # Sorted, so that the order of records in a file never decides which pairs a draw picks.
     shown = sorted(one.keys() & other.keys())

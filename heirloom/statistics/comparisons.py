@@ -12,6 +12,7 @@ from heirloom.statistics.resampling import (
     NOTHING,
     UNDEFINED,
     Array,
+    Columns,
     Statistic,
     check_options,
     columns_of,
@@ -32,13 +33,13 @@ class Comparison(Estimate):
     """An estimate that compares two conditions on the same examples.
 
     Attributes:
-        treated: the statistic of the treated condition over the `n` common examples, the mean over
+        treated: The statistic of the treated condition over the `n` common examples, the mean over
             its seeds; None when n is 0 or it is undefined for them.
-        reference: the same of the reference.
-        n_seeds: pairs of treated and reference that were compared.
-        seed_sd: standard deviation of `value` between them; None below two.
-        df: degrees of freedom of the interval: n - 1, fewer where seeds widen it; None without one.
-        p: two-sided p value of no difference, from the interval; None without one.
+        reference: The same of the reference.
+        n_seeds: Pairs of treated and reference that were compared.
+        seed_sd: Standard deviation of `value` between them; None below two.
+        df: Degrees of freedom of the interval: n - 1, fewer where seeds widen it; None without one.
+        p: Two-sided p value of no difference, from the interval; None without one.
     """
 
     treated: float | None = None
@@ -59,17 +60,18 @@ def compare(
     level: float = 0.95,
     resamples: int = 10_000,
 ) -> tuple[Comparison, Comparison]:
-    """The difference treated - reference of a statistic, and the same in percent.
+    """Compare a statistic of two conditions: treated - reference, and the same in percent.
 
     Args:
-        treated: example id to fields, one mapping a seed.
-        reference: the same examples under the reference condition: one mapping, which every seed is
-            compared with, or one for each, in the same order.
-        statistic: what to compute.
-        fields: what it uses; an example that any mapping lacks a value for is dropped and counted.
-        seed: of the resampling.
-        level: coverage of the intervals, strictly between 0 and 1.
-        resamples: number of bootstrap samples.
+        treated: Example id to fields, one mapping per seed.
+        reference: The same examples under the reference condition: one mapping, with which every
+            seed is compared, or one for each, in the same order.
+        statistic: The statistic.
+        fields: The fields that it uses; an example that any mapping lacks a value for is dropped
+            and counted.
+        seed: Seed of the resampling.
+        level: Coverage of the intervals, strictly between 0 and 1.
+        resamples: Number of bootstrap samples.
 
     Returns:
         The difference in the statistic's own unit, and 100 * (treated / reference - 1), both of
@@ -86,7 +88,30 @@ def compare(
             f"{len(treated)} seeds cannot be compared with {len(reference)}: give one reference, "
             "or one for each of one seed or more."
         )
-    sides = [*treated, *reference]
+    n_seeds = len(treated)
+    columns, n, n_missing = _common_columns([*treated, *reference], fields)
+    values = [value_of(statistic, side, n) if n else None for side in columns]
+    means = _mean(values[:n_seeds]), _mean(values[n_seeds:])
+    sides = _Sides(n, n_missing, n_seeds, *means, level)
+    if sides.treated is None or sides.reference is None:
+        nothing = sides.comparison(None, reason=UNDEFINED if n else NOTHING)
+        return nothing, nothing
+    # [seeds, 1 + resamples]: the examples as they are, then every resample of them.
+    every = np.array(values, dtype=np.float64)[:, None]
+    if n > 1:
+        draws = [resampled(statistic, side, n, seed, resamples) for side in columns]
+        every = np.concatenate([every, draws], axis=1)
+    gaps = every[:n_seeds] - every[n_seeds:]
+    difference = sides.pooled(gaps, gaps.mean(axis=0))
+    if sides.reference <= 0:
+        return difference, sides.comparison(None, reason="the reference is not positive")
+    return difference, sides.pooled(*_percent(every[:n_seeds], every[n_seeds:]))
+
+
+def _common_columns(
+    sides: Sequence[Mapping[str, Mapping[str, Any]]], fields: Sequence[str]
+) -> tuple[list[Columns], int, int]:
+    """Columns per side of the examples that all have values for, their number, and that dropped."""
     # Sorted, so that the order of records in a file never decides which examples a draw picks.
     ids = sorted(set().union(*sides))
     kept = [
@@ -94,61 +119,68 @@ def compare(
         for key in ids
         if not any(is_missing(side.get(key, {}).get(field)) for side in sides for field in fields)
     ]
-    n, n_missing, n_seeds = len(kept), len(ids) - len(kept), len(treated)
     columns = [columns_of([side[key] for key in kept], fields) for side in sides]
-    values = [value_of(statistic, side, n) if n else None for side in columns]
-    treated_value, reference_value = _mean(values[:n_seeds]), _mean(values[n_seeds:])
+    return columns, len(kept), len(ids) - len(kept)
 
-    def comparison(
-        value: float | None, low: float | None, high: float | None, reason: str | None, **more: Any
-    ) -> Comparison:
-        return Comparison(
-            value,
-            low,
-            high,
-            n,
-            n_missing,
-            reason,
-            treated=treated_value,
-            reference=reference_value,
-            n_seeds=n_seeds,
-            **more,
-        )
 
-    if treated_value is None or reference_value is None:
-        nothing = comparison(None, None, None, UNDEFINED if n else NOTHING)
-        return nothing, nothing
-    # [seeds, 1 + resamples]: the examples as they are, then every resample of them.
-    every = np.array(values, dtype=np.float64)[:, None]
-    if n > 1:
-        draws = [resampled(statistic, side, n, seed, resamples) for side in columns]
-        every = np.concatenate([every, draws], axis=1)
-    of_treated, of_reference = every[:n_seeds], every[n_seeds:]
+def _percent(of_treated: Array, of_reference: Array) -> tuple[Array, Array]:
+    """Changes in percent by seed, and of the means over seeds; the references are positive.
 
-    def pooled(by_seed: Array, pooled: Array) -> Comparison:
-        """The comparison; `by_seed` [seeds, 1 + resamples] has the mean `pooled` over seeds."""
-        value = float(pooled[0])
-        spread = float(by_seed[:, 0].std(ddof=1)) if n_seeds > 1 else None
-        if n < 2:
-            return comparison(value, None, None, ALONE, seed_sd=spread)
-        low, high, reason = percentile_interval(pooled[1:], n, level)
-        if low is None or high is None:
-            return comparison(value, None, None, reason, seed_sd=spread)
-        low, high, df = _widened(value, low, high, by_seed, n, level)
-        p = _p_value(value, low, high, n, df, level)
-        return comparison(value, low, high, None, seed_sd=spread, df=df, p=p)
-
-    gaps = of_treated - of_reference
-    difference = pooled(gaps, gaps.mean(axis=0))
-    if reference_value <= 0:
-        return difference, comparison(None, None, None, "the reference is not positive")
+    Args:
+        of_treated: [seeds, 1 + resamples].
+        of_reference: The same, or [1, 1 + resamples].
+    """
     below = of_reference.mean(axis=0)
     below = np.where(below > 0, below, np.nan)
     ratio = of_treated.mean(axis=0) / below
     # What a seed adds to the ratio of means, to first order: no seed's own ratio, whose reference
     # may come close to zero.
     by_seed = 100 * (ratio - 1 + (of_treated - ratio * of_reference) / below)
-    return difference, pooled(by_seed, 100 * (ratio - 1))
+    return by_seed, 100 * (ratio - 1)
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Attributes that all comparisons of the same two conditions share; see `Comparison`."""
+
+    n: int
+    n_missing: int
+    n_seeds: int
+    treated: float | None
+    reference: float | None
+    level: float
+
+    def comparison(
+        self,
+        value: float | None,
+        low: float | None = None,
+        high: float | None = None,
+        **more: Any,
+    ) -> Comparison:
+        return Comparison(
+            value,
+            low,
+            high,
+            self.n,
+            self.n_missing,
+            treated=self.treated,
+            reference=self.reference,
+            n_seeds=self.n_seeds,
+            **more,
+        )
+
+    def pooled(self, by_seed: Array, pooled: Array) -> Comparison:
+        """The comparison of which `by_seed` [seeds, 1 + resamples] has the mean `pooled`."""
+        value = float(pooled[0])
+        spread = float(by_seed[:, 0].std(ddof=1)) if self.n_seeds > 1 else None
+        if self.n < 2:
+            return self.comparison(value, reason=ALONE, seed_sd=spread)
+        low, high, reason = percentile_interval(pooled[1:], self.n, self.level)
+        if low is None or high is None:
+            return self.comparison(value, reason=reason, seed_sd=spread)
+        low, high, df = _widened(value, low, high, by_seed, self.n, self.level)
+        p = _p_value(value, low, high, self.n, df, self.level)
+        return self.comparison(value, low, high, seed_sd=spread, df=df, p=p)
 
 
 def difference(
@@ -159,7 +191,7 @@ def difference(
     level: float = 0.95,
     resamples: int = 10_000,
 ) -> Comparison:
-    """mean(treated) - mean(reference) over the examples both have; see `compare`."""
+    """Return mean(treated) - mean(reference) over the examples that both have; see `compare`."""
     return compare(
         [{key: {"value": value} for key, value in treated.items()}],
         [{key: {"value": value} for key, value in reference.items()}],
@@ -172,7 +204,7 @@ def difference(
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Step-down corrected p values of one family, in the order given (Holm 1979).
+    """Return step-down corrected p values of one family, in the order given (Holm 1979).
 
     The chance of one p value or more below 0.05 among those of true null hypotheses is 5 % at most,
     however the tests depend on each other.
@@ -189,9 +221,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def simultaneous(
     found: Comparison, tests: int, *, level: float = 0.95
 ) -> tuple[float | None, float | None]:
-    """The ends of a comparison's interval, moved outwards so that `tests` such hold together.
+    """Move the ends of a comparison's interval outwards, so that `tests` intervals hold together.
 
-    Bonferroni's: by the ratio of the t quantiles for 1 - (1 - level) / tests and for `level`.
+    Bonferroni's correction: by the ratio of the t quantiles for 1 - (1 - level) / tests and for
+    `level`.
     """
     if found.value is None or found.low is None or found.high is None or found.df is None:
         return None, None
@@ -206,18 +239,18 @@ def simultaneous(
 def detectable(
     low: float, high: float, n: int, *, power: float = 0.8, level: float = 0.95
 ) -> float:
-    """The smallest true effect that a study with such an interval finds with this power.
+    """Return the smallest true effect that a study with such an interval finds with this power.
 
     (t_(1 + level) / 2 + t_power) standard errors, at n - 1 degrees of freedom; the standard error
     is half the interval over its t quantile (Bloom 1995, Minimum Detectable Effects). It is about
     another study of the same kind, and says nothing about whether this one's effect is real.
 
     Args:
-        low: lower end of the interval.
-        high: upper end.
-        n: examples, 2 or more.
-        power: chance to find the effect.
-        level: coverage of the interval.
+        low: Lower end of the interval.
+        high: Upper end.
+        n: Number of examples, 2 or more.
+        power: Chance to find the effect.
+        level: Coverage of the interval.
     """
     critical = t_quantile(n - 1, (1 + level) / 2)
     return (high - low) / 2 * (1 + t_quantile(n - 1, power) / critical)
@@ -232,7 +265,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
 def _widened(
     value: float, low: float, high: float, by_seed: Array, n: int, level: float
 ) -> tuple[float, float, float]:
-    """The ends of an interval over examples, and its degrees of freedom, with seeds as well.
+    """Widen an interval over examples by the seeds: its ends, and its degrees of freedom.
 
     Seeds and examples are crossed random effects. The variance of a mean over both is that between
     the means of seeds, plus that between the means of examples, minus that of what neither
@@ -242,12 +275,12 @@ def _widened(
     the degrees of freedom that are left (Satterthwaite 1946).
 
     Args:
-        value: the mean over seeds.
-        low: lower end of the interval over examples.
-        high: upper end.
+        value: The mean over seeds.
+        low: Lower end of the interval over examples.
+        high: Upper end.
         by_seed: [seeds, 1 + resamples], each seed's value: of the examples, then of resamples.
-        n: examples.
-        level: coverage of the interval.
+        n: Number of examples.
+        level: Coverage of the interval.
     """
     seeds = len(by_seed)
     if seeds == 1:
@@ -268,7 +301,7 @@ def _widened(
     wider = quantile / t_quantile(n - 1, (1 + level) / 2)
 
     def outwards(half: float) -> float:
-        """How far an end moves that lies `half` from the value."""
+        """Distance that an end moves which lies `half` from the value."""
         half = max(half, 0.0)
         return float(np.hypot(half * wider, quantile * of_seeds**0.5)) - half
 

@@ -23,12 +23,12 @@ class Estimate:
     """A number and its expanded percentile bootstrap interval.
 
     Attributes:
-        value: the statistic; None where `reason` says why it is undefined.
-        low: lower end of the interval, or None.
-        high: upper end of the interval, or None.
-        n: examples that entered.
-        n_missing: examples dropped because a value was missing.
-        reason: why `value`, or else the interval, is None; None when both are there.
+        value: The statistic; None where `reason` says why it is undefined.
+        low: Lower end of the interval, or None.
+        high: Upper end of the interval, or None.
+        n: Number of examples that entered.
+        n_missing: Number of examples dropped because a value was missing.
+        reason: Why `value`, or else the interval, is None; None when both are there.
     """
 
     value: float | None
@@ -48,16 +48,16 @@ def estimate(
     level: float = 0.95,
     resamples: int = 10_000,
 ) -> Estimate:
-    """A statistic of `examples` with its bootstrap interval.
+    """Return a statistic of `examples` with its bootstrap interval.
 
     Args:
-        examples: one mapping an example, with `fields`.
-        statistic: what to compute.
-        fields: what the statistic uses. An example without a value for one of them (None or NaN)
-            is dropped and counted.
-        seed: of the resampling; the same seed and examples give the same interval.
-        level: coverage of the interval, strictly between 0 and 1.
-        resamples: number of bootstrap samples.
+        examples: One mapping per example, with `fields`.
+        statistic: The statistic.
+        fields: The fields that it uses. An example without a value for one of them (None or NaN) is
+            dropped and counted.
+        seed: Seed of the resampling; the same seed and examples give the same interval.
+        level: Coverage of the interval, strictly between 0 and 1.
+        resamples: Number of bootstrap samples.
 
     Returns:
         The statistic. No value when nothing is left or it is undefined, no interval below two

@@ -1,4 +1,4 @@
-"""Paired intervals and p values for means, and for any other statistic of examples and seeds.
+"""The bootstrap behind every interval: resamples of examples, and quantiles of a statistic of them.
 
 docs/statistics.md gives the reason for every choice here.
 
@@ -9,9 +9,10 @@ as wide as Student's instead of sqrt((n - 1) / n) z / t times as wide (Hesterber
 Teachers Should Know About the Bootstrap). Two conditions are compared on the same examples, so one
 draw of examples serves both: what makes an example easy or hard for either cancels out.
 
-A statistic is written in what they call the resampling form: a function of how often each example
-was drawn. The same seed gives the same draws for the same number of examples, so that one set of
-weights serves every statistic, and means under all resamples are one matrix product.
+A statistic is written in what they call the resampling form: a function of the number of times
+that each example was drawn. The same seed gives the same draws for the same number of examples, so
+that one set of weights serves every statistic, and means under all resamples are one matrix
+product.
 
 Where a condition was trained with several seeds, these are a second level: its statistic is the
 mean over seeds, and the interval is widened by the variance between them. With one seed, intervals
@@ -34,9 +35,9 @@ Columns = Mapping[str, NDArray[Any]]
 """Field name to its values over n examples: float64 [n], or text [n] for groups."""
 
 Statistic = Callable[[Columns, Array], Array]
-"""`statistic(columns, weights)`: weights [b, n], how often each resample drew each example; the
-result is [b], NaN where a resample leaves it undefined (0 / 0 needs no guard). It must be a
-function of its arguments alone and may see the resamples in several parts."""
+"""`statistic(columns, weights)`: weights [b, n], the number of times that each resample drew each
+example; the result is [b], NaN where a resample leaves it undefined (0 / 0 needs no guard). It must
+be a function of its arguments alone and may see the resamples in several chunks."""
 
 NOTHING = "no example has a value"
 UNDEFINED = "it is undefined for these examples"
@@ -50,7 +51,7 @@ _COUNTS_KEPT = 1 << 25
 
 @cache
 def mean_of(field: str) -> Statistic:
-    """The mean of one field over the examples."""
+    """Return the mean of one field over the examples, as a statistic."""
 
     def mean(columns: Columns, weights: Array) -> Array:
         values = columns[field]
@@ -62,6 +63,12 @@ def mean_of(field: str) -> Statistic:
 
 
 def check_options(seed: int, level: float, resamples: int) -> None:
+    """Refuse options of the resampling that are out of bounds.
+
+    Raises:
+        HeirloomError: `level` is not strictly between 0 and 1, `resamples` below 1 or `seed` below
+            0.
+    """
     if not 0 < level < 1:
         raise HeirloomError(f"level is {level}; give a coverage strictly between 0 and 1.")
     if resamples < 1:
@@ -71,10 +78,12 @@ def check_options(seed: int, level: float, resamples: int) -> None:
 
 
 def is_missing(value: Any) -> bool:
+    """Return True for None and NaN."""
     return value is None or (isinstance(value, float) and value != value)
 
 
 def columns_of(examples: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> Columns:
+    """Return the fields of examples as arrays: of text if any value is text, else float64."""
     columns = {}
     for field in fields:
         values = [example[field] for example in examples]
@@ -84,14 +93,14 @@ def columns_of(examples: Sequence[Mapping[str, Any]], fields: Sequence[str]) -> 
 
 
 def value_of(statistic: Statistic, columns: Columns, n: int) -> float | None:
-    """The statistic of the examples as they are: each drawn once."""
+    """Return the statistic of the examples as they are, each drawn once; None if undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(statistic(columns, np.ones((1, n)))[0])
     return value if np.isfinite(value) else None
 
 
 def resampled(statistic: Statistic, columns: Columns, n: int, seed: int, resamples: int) -> Array:
-    """The statistic [resamples] under every resample of the n examples."""
+    """Return the statistic [resamples] under every resample of the n examples."""
     contents = tuple((name, str(c.dtype), c.tobytes()) for name, c in columns.items())
     return _resampled_contents(statistic, contents, n, seed, resamples)
 
@@ -112,14 +121,14 @@ def _resampled_contents(
 
 
 def _weights(n: int, seed: int, resamples: int) -> Iterator[Array]:
-    """How often each of n examples is drawn, in parts of shape (some, n)."""
+    """Yield the number of times that each of n examples is drawn, in chunks of shape (some, n)."""
     rows = max(1, _WEIGHTS_AT_ONCE // n)
-    parts = (
+    chunks = (
         _kept_counts(n, seed, resamples, rows)
         if n * resamples <= _COUNTS_KEPT
         else _counts(n, seed, resamples, rows)
     )
-    for counts in parts:
+    for counts in chunks:
         yield counts.astype(np.float64)
 
 
@@ -129,7 +138,7 @@ def _kept_counts(n: int, seed: int, resamples: int, rows: int) -> list[Counts]:
 
 
 def _counts(n: int, seed: int, resamples: int, rows: int) -> Iterator[Counts]:
-    """How often each of n examples is drawn, `rows` resamples at a time."""
+    """Yield the number of times that each of n examples is drawn, `rows` resamples at a time."""
     generator = np.random.default_rng(seed)
     for start in range(0, resamples, rows):
         size = min(rows, resamples - start)
@@ -140,6 +149,7 @@ def _counts(n: int, seed: int, resamples: int, rows: int) -> Iterator[Counts]:
 
 
 def t_quantile(df: float, probability: float) -> float:
+    """Return the quantile of Student's t distribution with `df` degrees of freedom."""
     from scipy.special import stdtrit
 
     return float(stdtrit(df, probability))
@@ -148,7 +158,16 @@ def t_quantile(df: float, probability: float) -> float:
 def percentile_interval(
     draws: Array, n: int, level: float
 ) -> tuple[float | None, float | None, str | None]:
-    """The ends of the expanded percentile interval of n examples, or why there is none."""
+    """Return the ends of the expanded percentile interval of n examples, or why there is none.
+
+    Args:
+        draws: The statistic under every resample.
+        n: Number of examples, 2 or more.
+        level: Coverage of the interval.
+
+    Returns:
+        Lower end, upper end and None; or None, None and the reason.
+    """
     from scipy.special import ndtr
 
     tail = float(ndtr(-((n / (n - 1)) ** 0.5) * t_quantile(n - 1, (1 + level) / 2)))

@@ -41,8 +41,8 @@ class Study(Section):
     )
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto",
-        description="Number format of models. `auto`: bfloat16 where it is faster than float32, else "
-        "float32.",
+        description="Number format of models. `auto`: bfloat16 where it is faster than float32, "
+        "else float32.",
     )
     models: dict[Name, Model] = Field(..., min_length=1, description="Every model, by name.")
     teachers: Names = Field(..., description="Models that generate candidates; `[]`: none.")

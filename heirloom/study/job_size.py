@@ -10,8 +10,9 @@ of a plain transformer):
                   arXiv 2205.05198, equation 2, without recomputing any)
     a process     1,200 MB on the processor, 1,000 MB on a GPU
 
-On a processor everything lies in memory, the weights twice (as loaded, and as the
-generating back end holds them), each number as float32. With a GPU weights pass through memory and stay, with all the rest, on the GPU.
+On a processor everything lies in memory, the weights twice (as loaded, and as the generating back
+end holds them), each number as float32. With a GPU weights pass through memory and stay, with all
+the rest, on the GPU.
 Time is 30 minutes and 2 N operations per token that is generated or read, 6 N per token that is
 trained on, at 5e10 operations per second and thread or 5e13 per second and GPU.
 
@@ -66,7 +67,7 @@ class Need:
     operations: float
 
     def gpus(self, gpu_memory_mb: int) -> int:
-        """Number of GPUs of `gpu_memory_mb` that hold it: a power of two, as engines divide models."""
+        """Number of GPUs of that memory that hold it: a power of two, as engines divide models."""
         return int(2 ** math.ceil(math.log2(max(1.0, self.gpu_mb / gpu_memory_mb))))
 
     def minutes(self, *, threads: int, gpus: int) -> int:

@@ -108,7 +108,7 @@ def derive_targets(questions: Sequence[Question]) -> dict[str, int | None]:
     target is the person who belongs to a stereotyped group. An intersectional question has a target
     of two traits, race and gender or race and SES, but `stereotyped_groups` has the race alone.
     Where both people are of that race, the target is the one who has what all targets of the same
-    question have in common elsewhere.
+    question share elsewhere.
 
     Args:
         questions: All questions of the data, not a subset: they inform each other.

@@ -48,7 +48,7 @@ def form_pairs(
 
     Returns:
         {id, prompt, first, second, teachers} in the order of the prompts; `id` is the prompt's and
-        `teachers` says who wrote the first and the second answer.
+        `teachers` are those of the first and the second answer.
 
     Raises:
         HeirloomError: No pair is left.

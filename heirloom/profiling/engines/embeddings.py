@@ -4,21 +4,18 @@ import logging
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from heirloom.generate.model import LanguageModel
 from heirloom.statistics.resampling import Array
 from heirloom.support.log import Progress
-
-if TYPE_CHECKING:  # it imports torch
-    from heirloom.generate.model import LanguageModel
 
 logger = logging.getLogger(__name__)
 
 
 def embed(
-    model: "LanguageModel",
+    model: LanguageModel,
     texts: Iterable[str],
     *,
     special_tokens: bool = False,
@@ -70,7 +67,7 @@ def embed(
     return embeddings
 
 
-def _mean_states(model: "LanguageModel", tokens: list[list[int]], kept: list[list[bool]]) -> Array:
+def _mean_states(model: LanguageModel, tokens: list[list[int]], kept: list[list[bool]]) -> Array:
     """Means of the last hidden states at the positions kept: [texts, hidden size]."""
     import torch
 

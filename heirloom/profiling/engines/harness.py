@@ -6,17 +6,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from heirloom.generate.model import LanguageModel
 from heirloom.profiling.engines import likelihood
 from heirloom.support.files import Record
 
-if TYPE_CHECKING:  # it imports torch
-    from heirloom.generate.model import LanguageModel
-
 
 def evaluate(
-    model: "LanguageModel",
+    model: LanguageModel,
     documents: Mapping[str, Sequence[Record]],
     configs: Mapping[str, str],
     *,
@@ -65,7 +63,7 @@ def _task(config: str, documents: Sequence[Record]) -> Any:
     return LocalTask(config={**settings, **splits})
 
 
-def _harness_model(model: "LanguageModel", work: Path) -> Any:
+def _harness_model(model: LanguageModel, work: Path) -> Any:
     """The model as the harness asks for log-likelihoods, which heirloom's engine computes."""
     from lm_eval.api.model import LM
 

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from heirloom.generate import model as models
+from heirloom.generate.model import LanguageModel
 from heirloom.support.files import Record, read_jsonl, sha256, write_jsonl
 from heirloom.support.log import Progress
 from heirloom.support.work_folder import claimed
 
 if TYPE_CHECKING:  # the study file is checked without torch
     from torch import Tensor
-
-    from heirloom.generate.model import LanguageModel
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class Likelihood:
         return None if self.total is None else self.total / self.n_tokens
 
 
-def encode_option(model: "LanguageModel", context: str, option: str) -> TokenSequence | None:
+def encode_option(model: LanguageModel, context: str, option: str) -> TokenSequence | None:
     """Tokenise an answer to be scored after its context, as lm-evaluation-harness does.
 
     White space at the end of the context moves to the option; the option's tokens are those that
@@ -79,7 +79,7 @@ def encode_option(model: "LanguageModel", context: str, option: str) -> TokenSeq
 
 
 def encode_text(
-    model: "LanguageModel", text: str, *, start_token: Literal["bos", "none"] = "bos"
+    model: LanguageModel, text: str, *, start_token: Literal["bos", "none"] = "bos"
 ) -> TokenSequence | None:
     """Tokenise a whole text to be scored.
 
@@ -100,7 +100,7 @@ def encode_text(
 
 
 def score(
-    model: "LanguageModel",
+    model: LanguageModel,
     groups: Sequence[Sequence[TokenSequence | None]],
     *,
     work: Path,
@@ -163,11 +163,9 @@ def _likelihood(sequence: TokenSequence | None, total: float | None) -> Likeliho
 
 
 def _identity(
-    model: "LanguageModel", groups: dict[int, list[TokenSequence]], batch_tokens: int
+    model: LanguageModel, groups: dict[int, list[TokenSequence]], batch_tokens: int
 ) -> dict[str, Any]:
     """Everything that determines the scores: code, model and sequences."""
-    from heirloom.generate import model as models
-
     return {
         "code": [sha256(str(module)) for module in (__file__, models.__file__)],
         "model": str(model.network.name_or_path),
@@ -185,7 +183,7 @@ _Row = list[tuple[int, list[int]]]
 
 
 def _parts(
-    model: "LanguageModel", groups: dict[int, list[TokenSequence]], batch_tokens: int
+    model: LanguageModel, groups: dict[int, list[TokenSequence]], batch_tokens: int
 ) -> Iterator[list[_Row]]:
     """Yield the rows that are computed and saved together."""
     if _attends_freely(model):
@@ -196,7 +194,7 @@ def _parts(
         yield rows[start : start + _ROWS_PER_PART]
 
 
-def _attends_freely(model: "LanguageModel") -> bool:
+def _attends_freely(model: LanguageModel) -> bool:
     """True if the model takes any attention mask and any positions, as trees of tokens need."""
     takes_positions = "position_ids" in inspect.signature(model.network.forward).parameters
     attention = getattr(model.network.config, "_attn_implementation", None)
@@ -266,7 +264,7 @@ def _plant(sequences: list[tuple[int, TokenSequence]]) -> _Forest:
 
 
 def _score_row(
-    model: "LanguageModel", row: _Row, groups: dict[int, list[TokenSequence]]
+    model: LanguageModel, row: _Row, groups: dict[int, list[TokenSequence]]
 ) -> list[Record]:
     """Score one row: one record per sequence, {group, sequence, total}."""
     import torch
@@ -294,7 +292,7 @@ def _score_row(
     ]
 
 
-def _tree_attention(model: "LanguageModel", forest: _Forest) -> dict[str, Any]:
+def _tree_attention(model: LanguageModel, forest: _Forest) -> dict[str, Any]:
     """Attention mask and positions that keep every sequence by itself."""
     import torch
 

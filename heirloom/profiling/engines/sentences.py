@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from heirloom.generate.model import LanguageModel
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import Likelihood, TokenSequence
-
-if TYPE_CHECKING:  # it imports torch
-    from heirloom.generate.model import LanguageModel
 
 Score = Annotated[
     Literal["mean", "sum"],
@@ -30,7 +28,7 @@ StartToken = Annotated[
 
 
 def score_sentences(
-    model: "LanguageModel",
+    model: LanguageModel,
     groups: Sequence[Sequence[str]],
     start_token: StartToken,
     *,
@@ -57,7 +55,7 @@ def score_sentences(
 
 
 def _sequences(
-    model: "LanguageModel", text: str, start_token: StartToken
+    model: LanguageModel, text: str, start_token: StartToken
 ) -> list[TokenSequence | None]:
     """The sequences whose likelihoods add up to that of a sentence."""
     if start_token != "separate":

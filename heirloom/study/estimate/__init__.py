@@ -8,11 +8,11 @@ takes
 
     START + N (2 written / W + 2 read / R + 6 trained / T)    seconds
 
-(2 N operations per token forward, 6 N forward and backward), where W, R and T are the operations per
-second that a core or a GPU reaches, stated in `RATES`. Where studies in results/ are finished, their
-tables/costs.csv corrects the formula: the seconds and tokens that a stage took with a model, divided
-by what the formula gives for that study, multiply what it gives for the new one. A model that was
-not measured takes the median of the stage's others.
+(2 N operations per token forward, 6 N forward and backward), where W, R and T are the operations
+per second that a core or a GPU reaches, stated in `RATES`. Where studies in results/ are finished,
+their tables/costs.csv corrects the formula: the seconds and tokens that a stage took with a model,
+divided by what the formula gives for that study, multiply what it gives for the new one. A model
+that was not measured takes the median of the stage's others.
 """
 
 import csv
@@ -31,8 +31,8 @@ from heirloom.support.errors import HeirloomError
 START = 10.0  # seconds until a job has loaded its model
 OTHER = 3.0  # seconds of a job without one
 
-#: Operations per second that generating, reading and training reach: of one core of a server of 2023, of
-#: one GPU with 80 GB. Those of the GPU are not measured.
+#: Operations per second that generating, reading and training reach, on one core of a server of
+#: 2023 and on one GPU with 80 GB. Those of the GPU are not measured.
 RATES = {"cpu": (1e11, 1e11, 1e11), "gpu": (2.5e13, 1e14, 1e14)}
 
 _BYTES_PER_TOKEN = 4.5

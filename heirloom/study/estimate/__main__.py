@@ -49,8 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     else:
         basis = (
-            f"By formula: {write:.1e}, {read:.1e} and {train:.1e} operations per second to generate, "
-            "read and train on tokens; completions as long as they may be."
+            f"By formula: {write:.1e}, {read:.1e} and {train:.1e} operations per second to "
+            "generate, read and train on tokens; completions as long as they may be."
         )
     lines = estimate(plan, sizes, device=device, measured=measured)
     print("\n".join([f"{study.study}: {study.title}", "", *render(lines, device), "", basis]))

@@ -115,7 +115,7 @@ def _profiling(plan: Plan) -> list[Work]:
 
 
 def _other_jobs(plan: Plan) -> int:
-    """Jobs without a model: fetching, splitting, gathering, scoring, selecting, and 7 at the end."""
+    """Jobs without a model: fetching, splitting, gathering, scoring, selecting, 7 at the end."""
     study = plan.study
     pools = len(plan.pools) * (1 + len(study.metrics))
     data, pairs = bool(study.data), "judge" in study.benchmarks

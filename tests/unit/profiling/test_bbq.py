@@ -43,7 +43,6 @@ def row(
     polarity: str = "neg",
     condition: str = "ambig",
     index: str = "1",
-    label: int = 2,
     **fields: Any,
 ) -> Record:
     """A row in BBQ's format; the third answer names nobody."""
@@ -64,7 +63,7 @@ def row(
         "context": "Two people came in.",
         "question": "Who sat down?",
         **{f"ans{i}": text if i == 2 else f"The {text}" for i, (text, _) in enumerate(answers)},
-        "label": label,
+        "label": 2,
         **fields,
     }
 

@@ -61,19 +61,19 @@ def test_options_that_say_nothing(options: Record, message: str) -> None:
 
 def test_names_in_a_study_are_checked() -> None:
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    raw["benchmarks"]["judge"] = {"data": ["humans"], "pool": "mutli", "prompts": "instruction"}
+    raw["profiling"]["judge"] = {"data": ["humans"], "pool": "mutli", "prompts": "instruction"}
     with pytest.raises(HeirloomError) as caught:
         parse_study(raw, root=ROOT)
     lines = [line[4:] for line in str(caught.value).splitlines() if line.startswith("  - ")]
     assert len(lines) == 3
-    assert lines[0].startswith("benchmarks.judge.prompts: 'instruction' is not in prompts.")
-    assert lines[1].startswith("benchmarks.judge.data[0]: 'humans' is not in data.")
-    assert lines[2] == (
-        "benchmarks.judge.pool: 'mutli' is not in pools or teachers. Did you mean 'multi'?"
+    assert lines[0].startswith("profiling.judge.data[0]: 'humans' is not in data.")
+    assert lines[1] == (
+        "profiling.judge.pool: 'mutli' is not in pools or teachers. Did you mean 'multi'?"
     )
+    assert lines[2].startswith("profiling.judge.prompts: 'instruction' is not in prompts.")
     for pool in ("multi", "gemma3"):
-        raw["benchmarks"]["judge"] = {"pool": pool, "prompts": "instructions"}
-        assert parse_study(raw, root=ROOT).benchmarks.judge.pool == pool
+        raw["profiling"]["judge"] = {"pool": pool, "prompts": "instructions"}
+        assert parse_study(raw, root=ROOT).profiling.judge.pool == pool
 
 
 # Verdicts by hand

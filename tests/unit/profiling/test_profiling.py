@@ -1,4 +1,4 @@
-"""Profiling: what records come to, the registry, and the text profile of a real run."""
+"""Profiling: summaries of records, and the text profile of a real run."""
 
 from pathlib import Path
 
@@ -13,7 +13,6 @@ from heirloom.generate.templates import PromptTemplate
 from heirloom.objectives.scoring import score
 from heirloom.profiling import Metric, Task, summarise
 from heirloom.profiling.text import TextOptions
-from heirloom.profiling.toxicity import ToxicityOptions
 from heirloom.statistics.resampling import Array, Columns
 from heirloom.support.files import Record
 
@@ -105,16 +104,6 @@ def test_what_is_not_compared_has_a_value_and_no_interval() -> None:
     summary = summarise(records, {"p": metric}, seed=1)
     assert (summary["p"]["value"], summary["p"]["interval"]) == (3.0, None)
     assert sum(calls) <= 2  # the value, and no 10,000 resamples of a slow statistic
-
-
-# The registry
-
-
-def test_registered_benchmarks() -> None:
-    assert profiling.BENCHMARKS.get("toxicity").options is ToxicityOptions
-    assert profiling.BENCHMARKS.get("text").summary.startswith(
-        "Length, lexical diversity and readability"
-    )
 
 
 # On the tiny model

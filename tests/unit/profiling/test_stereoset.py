@@ -233,27 +233,31 @@ _MEAN, _SUM = {"score": "mean"}, {"score": "sum"}
 
 
 @pytest.mark.parametrize(
-    ("totals", "n_tokens", "options", "stereotypical", "meaningful"),
+    ("totals", "n_tokens", "options", "expected"),
     [
-        # stereotype, anti-stereotype, unrelated
-        ((-2, -3, -4), (1, 1, 1), {}, 1, 1),
-        ((-3, -2, -4), (1, 1, 1), {}, 0, 1),
-        ((-2, -2, -4), (1, 1, 1), {}, 0, 1),  # a tie counts for the anti-stereotype
-        ((-3, -2, -3), (1, 1, 1), {}, 0, 0.5),  # one that ties with the unrelated does not beat it
-        ((-2, -4, -3), (1, 1, 1), {}, 1, 0.5),
-        ((-4, -4, -4), (1, 1, 1), {}, 0, 0),
-        ((-6, -5, -4), (3, 2, 1), _MEAN, 1, 1),  # -2, -2.5, -4
-        ((-6, -5, -4), (3, 2, 1), _SUM, 0, 0),
-        ((-2, -3, None), (1, 1, 1), {}, None, None),
-        ((None, -3, -4), (1, 1, 1), {}, None, None),
+        # stereotype, anti-stereotype, unrelated; stereotypical, meaningful
+        ((-2, -3, -4), (1, 1, 1), {}, (1, 1)),
+        ((-3, -2, -4), (1, 1, 1), {}, (0, 1)),
+        ((-2, -2, -4), (1, 1, 1), {}, (0, 1)),  # a tie counts for the anti-stereotype
+        (
+            (-3, -2, -3),
+            (1, 1, 1),
+            {},
+            (0, 0.5),
+        ),  # it ties with the unrelated one
+        ((-2, -4, -3), (1, 1, 1), {}, (1, 0.5)),
+        ((-4, -4, -4), (1, 1, 1), {}, (0, 0)),
+        ((-6, -5, -4), (3, 2, 1), _MEAN, (1, 1)),  # -2, -2.5, -4
+        ((-6, -5, -4), (3, 2, 1), _SUM, (0, 0)),
+        ((-2, -3, None), (1, 1, 1), {}, (None, None)),
+        ((None, -3, -4), (1, 1, 1), {}, (None, None)),
     ],
 )
 def test_what_is_preferred(
     totals: tuple[float | None, ...],
     n_tokens: tuple[int, ...],
     options: dict[str, str],
-    stereotypical: float | None,
-    meaningful: float | None,
+    expected: tuple[float | None, float | None],
     model: LanguageModel,
     data: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -268,8 +272,8 @@ def test_what_is_preferred(
             "bias_type": "profession",
             "log_likelihoods": list(totals),
             "n_tokens": list(n_tokens),
-            "stereotypical": stereotypical,
-            "meaningful": meaningful,
+            "stereotypical": expected[0],
+            "meaningful": expected[1],
         }
     ]
 

@@ -1,3 +1,5 @@
+"""Estimates, comparisons, corrections and their uncertainty, by hand and against scipy."""
+
 import itertools
 
 import numpy as np
