@@ -1,9 +1,7 @@
 """heirloom: prompts -> candidates -> training sets -> students -> profiles -> report.
 
-    snakemake --cores all                                      # the default study, config/config.yaml
-    snakemake --cores all --configfile config/my-study.yaml    # another one
-
-The study file is the only thing to edit; config/README.md explains its keys.
+snakemake --cores all                                      # the default study, config/config.yaml
+snakemake --cores all --configfile config/my-study.yaml    # another; config/README.md explains it
 """
 
 from snakemake.utils import min_version

@@ -13,13 +13,6 @@ localrules:
     costs,
 
 
-def tables(names):
-    return {
-        name: shown(PATHS.table(name), name, TABLES.get(name).title, "Tables")
-        for name in names
-    }
-
-
 rule plan:
     output:
         PATHS.plan(),
@@ -47,7 +40,7 @@ rule tables:
         scores=JOBS.scores(),
         modules=sorted({*modules("analyse.tables"), *parts(TABLES, table_names(PLAN))}),
     output:
-        **tables(table_names(PLAN)),
+        **exhibits(TABLES, table_names(PLAN), PATHS.table, "Tables"),
     log:
         PATHS.log("report", "tables"),
     conda:
@@ -68,7 +61,7 @@ rule costs:
         profiles=expand(rules.profile.output.summaries, model=PLAN.models),
         modules=modules("analyse.tables.costs"),
     output:
-        **tables(["costs"]),
+        **exhibits(TABLES, ["costs"], PATHS.table, "Tables"),
     log:
         PATHS.log("report", "costs"),
     conda:
@@ -91,7 +84,7 @@ if STUDY.compare_with:
             settings=JOBS.compared_tables("settings"),
             modules=modules("analyse.tables.studies"),
         output:
-            **tables(["studies", "study_settings"]),
+            **exhibits(TABLES, ["studies", "study_settings"], PATHS.table, "Tables"),
         log:
             PATHS.log("report", "studies"),
         conda:

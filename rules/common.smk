@@ -1,6 +1,5 @@
 """The study that runs, as every rule file knows it, and what surrounds a run."""
 
-import fcntl
 import os
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from heirloom.study.job_inputs import (
     JobInputs,
     inner_path,
     modules,
-    part_files,
+    parts,
     run_command,
     shards_there,
 )
@@ -73,6 +72,9 @@ def shown(path, name, title, category):
     )
 
 
-def parts(registry, names):
-    """Files that define these parts of a registry: editing one re-runs what uses it."""
-    return part_files([registry.source(name) for name in names])
+def exhibits(registry, names, path, category):
+    """Tables or figures as named outputs of a rule; `path` makes a name a path."""
+    return {
+        name: shown(path(name), name, registry.get(name).title, category)
+        for name in names
+    }
