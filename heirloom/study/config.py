@@ -70,7 +70,11 @@ class Study(Section):
         description="Training sets from fewer candidates, to show how their number matters "
         "(figure 5).",
     )
-    generate: Generate = Field(Generate(), description="Settings for generating candidates.")
+    # Not checked here: that would ask for the registered back ends, and so import plugins, which
+    # import this module.
+    generate: Generate = Field(
+        Generate.model_construct(), description="Settings for generating candidates."
+    )
     finetune: Finetune = Field(Finetune(), description="Settings for training students.")
     profiling: Section = Field(..., description="Benchmarks that profile every model, by name.")
     plugins: Annotated[list[str], AfterValidator(distinct)] = Field(
