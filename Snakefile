@@ -1,7 +1,9 @@
 """heirloom: prompts -> candidates -> training sets -> students -> profiles -> report.
 
-snakemake --cores all                                      # the default study, config/config.yaml
-snakemake --cores all --configfile config/my-study.yaml    # another; config/README.md explains it
+    snakemake --cores all                                      # the default study, config/config.yaml
+    snakemake --cores all --configfile config/my-study.yaml    # another one
+
+The study file is the only thing to edit; config/README.md explains its keys.
 """
 
 from snakemake.utils import min_version
@@ -20,7 +22,6 @@ if "study" not in config:
 
 
 include: "rules/common.smk"
-include: "rules/run.smk"
 
 
 wildcard_constraints:

@@ -1,4 +1,4 @@
-"""How fast students learn, beside TRL, in one run.
+"""Rate of finetuning against TRL, in one run.
 
 SmolLM2-135M-Instruct learns 40 answers of its own, of at most 128 tokens, by the recipe of the
 default study (LoRA of rank 16 on every linear layer, one epoch in steps of 2, loss on the

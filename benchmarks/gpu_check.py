@@ -1,4 +1,4 @@
-"""Whether everything runs on this machine's GPU: `make gpu-check`.
+"""Check that everything runs on this machine's GPU: `make gpu-check`.
 
 A study in small, in bfloat16: a teacher writes candidates, their log-likelihoods are computed, a
 student learns the longest ones and is loaded again. Each stage is checked and says its tokens/s

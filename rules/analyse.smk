@@ -38,9 +38,11 @@ rule tables:
         ),
         datasets=expand(rules.select.output, dataset=PLAN.datasets),
         scores=JOBS.scores(),
-        modules=sorted({*modules("analyse.tables"), *parts(TABLES, table_names(PLAN))}),
+        modules=sorted(
+            {*modules("analyse.tables"), *part_files(TABLES, table_names(PLAN))}
+        ),
     output:
-        **exhibits(TABLES, table_names(PLAN), PATHS.table, "Tables"),
+        **shown_tables(table_names(PLAN)),
     log:
         PATHS.log("report", "tables"),
     conda:
@@ -61,7 +63,7 @@ rule costs:
         profiles=expand(rules.profile.output.summaries, model=PLAN.models),
         modules=modules("analyse.tables.costs"),
     output:
-        **exhibits(TABLES, ["costs"], PATHS.table, "Tables"),
+        **shown_tables(["costs"]),
     log:
         PATHS.log("report", "costs"),
     conda:
@@ -84,7 +86,7 @@ if STUDY.compare_with:
             settings=JOBS.compared_tables("settings"),
             modules=modules("analyse.tables.studies"),
         output:
-            **exhibits(TABLES, ["studies", "study_settings"], PATHS.table, "Tables"),
+            **shown_tables(["studies", "study_settings"]),
         log:
             PATHS.log("report", "studies"),
         conda:

@@ -12,7 +12,7 @@ from heirloom.study.job_inputs import (
     JobInputs,
     inner_path,
     modules,
-    parts,
+    part_files,
     run_command,
     shards_there,
 )
@@ -72,9 +72,9 @@ def shown(path, name, title, category):
     )
 
 
-def exhibits(registry, names, path, category):
-    """Tables or figures as named outputs of a rule; `path` makes a name a path."""
-    return {
-        name: shown(path(name), name, registry.get(name).title, category)
-        for name in names
-    }
+def shown_tables(names):
+    """These tables, as `shown` gives each."""
+    return {n: shown(PATHS.table(n), n, TABLES.get(n).title, "Tables") for n in names}
+
+
+include: "run.smk"

@@ -13,10 +13,13 @@ rule figures:
         plan=PATHS.plan(),
         tables=rules.tables.output,
         modules=sorted(
-            {*modules("report.figures"), *parts(FIGURES, figure_names(PLAN))}
+            {*modules("report.figures"), *part_files(FIGURES, figure_names(PLAN))}
         ),
     output:
-        **exhibits(FIGURES, figure_names(PLAN), PATHS.figure, "Figures"),
+        **{
+            name: shown(PATHS.figure(name), name, FIGURES.get(name).title, "Figures")
+            for name in figure_names(PLAN)
+        },
     log:
         PATHS.log("report", "figures"),
     conda:

@@ -12,13 +12,13 @@ def trained_sets(plan: Plan) -> dict[str, Dataset]:
 
 
 def selections(plan: Plan) -> list[str]:
-    """Number of training sets by strategy, in words: "2 passive", "3 best for an objective".
+    """Number of training sets by strategy, in words: "passive (2)", "best for an objective (3)".
 
     Sets that serve as controls come first.
     """
     found = [data.selection for data in plan.datasets.values()]
     names = sorted(dict.fromkeys(found), key=lambda name: STRATEGIES.get(name).needs_objective)
-    return [f"{found.count(name)} {STRATEGIES.get(name).label}" for name in names]
+    return [f"{STRATEGIES.get(name).label} ({found.count(name)})" for name in names]
 
 
 def bases(plan: Plan) -> list[str]:

@@ -93,8 +93,8 @@ class JobInputs:
 
     def generate_modules(self) -> list[str]:
         """Files that define completions, the study's back end included."""
-        backend = parts(BACKENDS, [self.plan.study.generate.backend])
-        return sorted({*modules("generate.candidates"), *backend})
+        backend = self.plan.study.generate.backend
+        return sorted({*modules("generate.candidates"), *part_files(BACKENDS, [backend])})
 
     # objectives and select
 
@@ -131,8 +131,8 @@ class JobInputs:
 
     def select_modules(self, dataset: str) -> list[str]:
         """Files that define a training set, the strategy that selects it included."""
-        strategy = parts(STRATEGIES, [self.plan.datasets[dataset].selection])
-        return sorted({*modules("select.training_set"), *strategy})
+        strategy = self.plan.datasets[dataset].selection
+        return sorted({*modules("select.training_set"), *part_files(STRATEGIES, [strategy])})
 
     # profiling
 
@@ -177,7 +177,7 @@ class JobInputs:
         needed = [needs(options) for options in self.plan.study.benchmarks.values()]
         metrics = sorted({found.metric for found in needed if found.metric})
         scorers = [file for metric in metrics for file in self.scorer_files(metric)]
-        own = parts(BENCHMARKS, self.plan.benchmarks)
+        own = part_files(BENCHMARKS, self.plan.benchmarks)
         return sorted({*modules("profiling.run"), *own, *scorers, *self.generate_modules()})
 
     # finetune
@@ -185,7 +185,7 @@ class JobInputs:
     def run(self, student: str) -> Record:
         """Training run of a student, as JSON."""
         study, model = self.plan.study, self.plan.models[student]
-        return Run(study.finetune, model.seed or 0, study.dtype, model.method or "").record()
+        return Run(study.finetune, model.seed or 0, study.dtype, model.trained_by).record()
 
     def student_format(self, student: str) -> str:
         """Format of the prompts that a student is trained on."""
@@ -194,8 +194,8 @@ class JobInputs:
 
     def finetune_modules(self, student: str) -> list[str]:
         """Files that define a student, its training method included."""
-        method = parts(METHODS, [self.plan.models[student].method or ""])
-        return sorted({*modules("finetune.launch"), *method})
+        method = self.plan.models[student].trained_by
+        return sorted({*modules("finetune.launch"), *part_files(METHODS, [method])})
 
     # analyse, report and publish
 
@@ -259,11 +259,8 @@ def modules(*names: str) -> list[str]:
     return [os.path.relpath(file) for file in modules_of(*(f"heirloom.{name}" for name in names))]
 
 
-def parts(registry: Registry[Any], names: Iterable[str]) -> list[str]:
-    """Files that define these parts of a registry, as inputs of a rule.
-
-    With all that they import, where they are heirloom's own.
-    """
+def part_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
+    """Files that define registered parts: with what they import, where they are heirloom's own."""
     home = Path(heirloom.__file__).resolve().parent
     files: set[str] = set()
     for source in map(registry.source, names):

@@ -243,9 +243,9 @@ def test_the_abstract_by_hand(study, built):
     assert done[1] == [
         "alpha and beta answered 2 prompts of the set instructions and 2 prompts of the set "
         "provoking, 2 times each: 16 candidates, scored by length and toxicity. 6 training sets "
-        "were made from them: 1 passive, 2 random control and 3 best for an objective. alpha was "
-        "finetuned on each of them with LoRA, with 1 seed each. 6 students, along with bases and "
-        "teachers, were profiled with Text and Toxicity."
+        "were made from them: passive (1), random control (2) and best for an objective (3). alpha "
+        "was finetuned on each of them with LoRA, with 1 seed each. 6 students, along with bases "
+        "and teachers, were profiled with Text and Toxicity."
     ]
     assert found[1][0] == active.headline(study.plan, built["changes"])
     assert "+25.0 % [" in found[1][1] and "in length-multi" in found[1][1]

@@ -142,7 +142,7 @@ def test_long_tables_can_be_filtered(page):
 
 
 def found(page):
-    """What the browser of the instructions shows: (teacher, sample, reasons) a candidate."""
+    """Candidates that the browser of the instructions shows: (teacher, sample, reasons) each."""
     return [
         tuple(entry)
         for entry in page.run(
