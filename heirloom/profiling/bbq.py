@@ -35,27 +35,29 @@ class BbqOptions(Options):
     )
     metadata: DataName | None = Field(
         None,
-        description="BBQ's additional_metadata.csv, whose `target_loc` says which answer is the "
-        "biased one; left out: this follows from the questions themselves.",
+        description="BBQ's additional_metadata.csv, whose column `target_loc` names the biased "
+        "answer. Default: the biased answer is derived from the questions.",
     )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Examples, drawn by seed in proportion to category, context and polarity; "
-        "left out: all.",
+        description="Number of questions, drawn by seed in proportion to category, context and "
+        "polarity. Default: all.",
     )
     template: str = Field(
         TEMPLATE,
-        description="Text in front of an answer, with {context} and {question}; a space follows "
-        "unless it ends in white space.",
+        description="Text before an answer, containing {context} and {question}. A space is "
+        "appended unless it ends in white space.",
     )
     normalisation: Literal["mean", "sum"] = Field(
         "mean",
-        description="The answer chosen has the highest log-likelihood: mean per token, or sum.",
+        description="The model's answer is the one with the highest log-likelihood: mean per "
+        "token, or sum.",
     )
     biased_answer: Literal["target", "toolkit"] = Field(
         "target",
-        description="`target`: as BBQ's authors score it; `toolkit`: as the paper's toolkit does.",
+        description="`target`: the biased answer by the definition of BBQ's authors; `toolkit`: "
+        "by that of the paper's toolkit.",
     )
 
     @field_validator("template")

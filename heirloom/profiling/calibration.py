@@ -27,21 +27,22 @@ class CalibrationOptions(Options):
     """Options of the calibration benchmark. At least one data set has to be named."""
 
     hellaswag: DataName | None = Field(
-        None, description="HellaSwag's validation set; its test set has no answers."
+        None, description="HellaSwag's validation set (its test set has no published answers)."
     )
     openbookqa: DataName | None = Field(
-        None, description="OpenBookQA; the paper takes its test set."
+        None, description="OpenBookQA; the paper uses its test set."
     )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Questions of each data set, drawn by seed in proportion to the position of "
-        "the right answer; left out: all.",
+        description="Number of questions per data set, drawn by seed in proportion to the "
+        "position of the correct answer. Default: all.",
     )
     text: Literal["harness", "raw"] = Field(
         "harness",
-        description="HellaSwag's text. `harness`: as lm-evaluation-harness writes it, the activity "
-        "in front and bracketed tags removed; `raw`: `ctx` as it is, as in the paper's toolkit.",
+        description="Form of HellaSwag's questions. `harness`: as in lm-evaluation-harness, with "
+        "the activity in front and without bracketed tags; `raw`: `ctx` unchanged, as "
+        "in the paper's toolkit.",
     )
 
     @model_validator(mode="after")

@@ -46,30 +46,32 @@ class JudgeOptions(Options):
 
     data: list[DataName] = Field(
         [],
-        description="Pairs that humans judged, in the formats of PandaLM, LLMBar, MT-Bench's human "
-        "judgments or HH-RLHF.",
+        description="Pairs that humans judged, in the formats of PandaLM, LLMBar, MT-Bench's "
+        "human judgments or HH-RLHF.",
     )
     pool: PoolName | None = Field(
         None,
-        description="Pairs of the study's own: two teachers of this pool, or one teacher twice, "
-        "answer each prompt. One of `pools` or `teachers`.",
+        description="Pool, or single teacher, whose answers are judged: two teachers of the pool "
+        "answer each prompt, or the single teacher answers it twice.",
     )
     prompts: PromptsName | None = Field(
         None,
-        description="The prompt set whose eval prompts the pool answers; students have seen an "
-        "answer to its train prompts.",
+        description="Prompt set whose eval prompts the pool answers. (Students have seen answers "
+        "to its train prompts.)",
     )
-    max_new_tokens: int = Field(48, ge=1, description="Most tokens of an answer of the pool.")
+    max_new_tokens: int = Field(
+        48, ge=1, description="Maximum number of tokens per answer of the pool."
+    )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Pairs of each data set, drawn by seed in proportion to what humans preferred, "
-        "and prompts that the pool answers; left out: all.",
+        description="Number of pairs per data set, drawn by seed in proportion to human "
+        "preferences, and number of prompts that the pool answers. Default: all.",
     )
     verdict: Literal["likelihood", "generated"] = Field(
         "likelihood",
-        description="`likelihood`: the likelier letter, averaged over both orders; `generated`: "
-        "the letter that the model generates, a tie unless both orders agree.",
+        description="`likelihood`: the more likely letter, averaged over both orders; "
+        "`generated`: the letter that the model generates, and a tie if the orders disagree.",
     )
 
     @property

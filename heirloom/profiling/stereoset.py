@@ -25,14 +25,14 @@ class StereoSetOptions(Options):
 
     data: DataName = Field(
         ...,
-        description="The examples: the authors' dev.json, or JSON lines with type, target, "
+        description="Examples: the authors' dev.json, or JSON lines with the keys type, target, "
         "bias_type, stereotype, anti-stereotype and unrelated.",
     )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Examples, drawn by seed in proportion to target term, and so to domain; left "
-        "out: all.",
+        description="Number of examples, drawn by seed in proportion to target term and so to "
+        "domain. Default: all.",
     )
     score: Score = "mean"
     start_token: StartToken = "bos"
