@@ -22,7 +22,6 @@ if "study" not in config:
 
 
 include: "rules/common.smk"
-include: "rules/run.smk"
 
 
 wildcard_constraints:

@@ -1,6 +1,6 @@
 "use strict";
 
-// Contents: open beside the text, closed above it; the section in view is marked.
+// Contents: open next to the text, closed above it; the section in view is marked.
 const beside = matchMedia("(min-width: 70rem)");
 const contents = document.getElementById("contents");
 contents.open = beside.matches;
@@ -175,7 +175,7 @@ function browse(root) {
     box.append(who);
     box.append(candidate.text.trim() ? marked("blockquote", candidate.text, words) : make("blockquote", "(empty)"));
     const scores = pool.metrics.map((name, index) => `${name} ${shown(candidate.scores[index])}`);
-    if (candidate.finish === "length") scores.push("cut by the token cap");
+    if (candidate.finish === "length") scores.push("truncated at the token limit");
     box.append(make("p", scores.join(" \u00b7 "), "note"));
     if (reasons.length) {
       const list = make("ul", "", "why");

@@ -13,13 +13,6 @@ localrules:
     costs,
 
 
-def tables(names):
-    return {
-        name: shown(PATHS.table(name), name, TABLES.get(name).title, "Tables")
-        for name in names
-    }
-
-
 rule plan:
     output:
         PATHS.plan(),
@@ -45,9 +38,11 @@ rule tables:
         ),
         datasets=expand(rules.select.output, dataset=PLAN.datasets),
         scores=JOBS.scores(),
-        modules=sorted({*modules("analyse.tables"), *parts(TABLES, table_names(PLAN))}),
+        modules=sorted(
+            {*modules("analyse.tables"), *part_files(TABLES, table_names(PLAN))}
+        ),
     output:
-        **tables(table_names(PLAN)),
+        **shown_tables(table_names(PLAN)),
     log:
         PATHS.log("report", "tables"),
     conda:
@@ -68,7 +63,7 @@ rule costs:
         profiles=expand(rules.profile.output.summaries, model=PLAN.models),
         modules=modules("analyse.tables.costs"),
     output:
-        **tables(["costs"]),
+        **shown_tables(["costs"]),
     log:
         PATHS.log("report", "costs"),
     conda:
@@ -91,7 +86,7 @@ if STUDY.compare_with:
             settings=JOBS.compared_tables("settings"),
             modules=modules("analyse.tables.studies"),
         output:
-            **tables(["studies", "study_settings"]),
+            **shown_tables(["studies", "study_settings"]),
         log:
             PATHS.log("report", "studies"),
         conda:

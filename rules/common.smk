@@ -1,6 +1,5 @@
 """The study that runs, as every rule file knows it, and what surrounds a run."""
 
-import fcntl
 import os
 from pathlib import Path
 
@@ -73,6 +72,9 @@ def shown(path, name, title, category):
     )
 
 
-def parts(registry, names):
-    """Files that define these parts of a registry: editing one re-runs what uses it."""
-    return part_files([registry.source(name) for name in names])
+def shown_tables(names):
+    """These tables, as `shown` gives each."""
+    return {n: shown(PATHS.table(n), n, TABLES.get(n).title, "Tables") for n in names}
+
+
+include: "run.smk"

@@ -30,12 +30,8 @@ rule cards:
         templates=sorted(map(str, HOME.glob("report/cards/*.j2"))),
         modules=modules("publish.cards"),
     output:
-        datasets=expand(
-            PATHS.dataset("{dataset}", "README.md"), dataset=PLAN.datasets
-        ),
-        students=expand(
-            PATHS.student("{student}", "README.md"), student=PLAN.students
-        ),
+        datasets=expand(PATHS.dataset("{dataset}", "README.md"), dataset=PLAN.datasets),
+        students=expand(PATHS.student("{student}", "README.md"), student=PLAN.students),
     log:
         PATHS.log("report", "cards"),
     conda:
@@ -99,9 +95,7 @@ rule push_dataset:
     conda:
         "../envs/heirloom.yaml"
     params:
-        repository=lambda w: repository(
-            STUDY.publish.namespace, STUDY.study, w.dataset
-        ),
+        repository=lambda w: repository(STUDY.publish.namespace, STUDY.study, w.dataset),
         kind="dataset",
         private=lambda w: STUDY.publish.private,
     script:
@@ -118,9 +112,7 @@ rule push_student:
     conda:
         "../envs/heirloom.yaml"
     params:
-        repository=lambda w: repository(
-            STUDY.publish.namespace, STUDY.study, w.student
-        ),
+        repository=lambda w: repository(STUDY.publish.namespace, STUDY.study, w.student),
         kind="model",
         private=lambda w: STUDY.publish.private,
         base=lambda w: JOBS.base_on_hub(w.student),

@@ -12,12 +12,12 @@ rule figures:
     input:
         plan=PATHS.plan(),
         tables=rules.tables.output,
-        modules=sorted({*modules("report.figures"), *parts(FIGURES, figure_names(PLAN))}),
+        modules=sorted(
+            {*modules("report.figures"), *part_files(FIGURES, figure_names(PLAN))}
+        ),
     output:
         **{
-            name: shown(
-                PATHS.figure(name), name, FIGURES.get(name).title, "Figures"
-            )
+            name: shown(PATHS.figure(name), name, FIGURES.get(name).title, "Figures")
             for name in figure_names(PLAN)
         },
     log:

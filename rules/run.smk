@@ -1,5 +1,7 @@
 """Around a run: one at a time, artefacts that were lost, and what to do after a failure."""
 
+import fcntl
+
 # An artefact that left the cache is fetched again, and what was made of it made again. Nothing is
 # deleted for that while rules are read, which a dry run, a report or a linter does as well.
 if workflow.is_main_process and workflow.dag_settings:

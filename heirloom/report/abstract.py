@@ -12,6 +12,7 @@ from heirloom.analyse.comparisons import steers
 from heirloom.analyse.effects import effect
 from heirloom.analyse.frames import rows_of, unique
 from heirloom.analyse.main_metrics import main_metrics
+from heirloom.finetune.methods import METHODS
 from heirloom.profiling.labels import benchmark_label, full_label
 from heirloom.report.composition import bases, pool_sizes, selections, teachers
 from heirloom.report.findings.active import headline
@@ -20,9 +21,7 @@ from heirloom.report.findings.limits import foremost
 from heirloom.report.findings.significance import significant, steered_rows
 from heirloom.report.names import student_label
 from heirloom.report.wording import count, effect_text, listed
-from heirloom.study.plan import Plan
-
-_KINDS = {"passive": "passive (a teacher's first completion)", "random": "random (the controls)"}
+from heirloom.study.plan import UNNAMED_METHOD, Plan
 
 
 def abstract(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
@@ -39,18 +38,19 @@ def _done(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> str:
     if len(tables["candidates"]):
         sentences.append(_sampled(plan, tables["candidates"]))
     if plan.datasets:
-        kinds = [
-            f"{n} {_KINDS.get(name, f'selected for an objective ({name})')}"
-            for name, n in selections(plan).items()
-        ]
-        sets = count(len(plan.datasets), "training set")
-        sentences.append(f"{sets} were made from them: {listed(kinds)}.")
+        n = len(plan.datasets)
+        sentences.append(
+            f"{count(n, 'training set')} {'was' if n == 1 else 'were'} made from them: "
+            f"{listed(selections(plan))}."
+        )
     if plan.students:
         seeds = {model.seed for model in plan.students.values()}
         trained = bases(plan)
+        methods = unique(model.method or UNNAMED_METHOD for model in plan.students.values())
+        ways = listed([METHODS.get(name).label for name in methods])
         sentences.append(
             f"{listed(trained)} {'was' if len(trained) == 1 else 'were'} finetuned on each of them "
-            f"with LoRA, with {count(len(seeds), 'seed')} each."
+            f"with {ways}, with {count(len(seeds), 'seed')} each."
         )
     return " ".join([*sentences, _profiled(plan)])
 
@@ -80,7 +80,7 @@ def _profiled(plan: Plan) -> str:
 def _found(plan: Plan, changes: pd.DataFrame) -> list[str]:
     sentences = [headline(plan, changes), *_steered(plan, changes)]
     sentences += _side_effects(plan, changes)
-    if "passive" in selections(plan):
+    if any(data.selection == "passive" for data in plan.datasets.values()):
         sentences.append(f"Passive inheritance: {passive_findings(plan, changes)[0]}")
     return sentences
 
@@ -130,8 +130,8 @@ def _side_effects(plan: Plan, changes: pd.DataFrame) -> list[str]:
     return [
         f"Side effects: of {count(len(tested), 'comparison')} with the control on other main "
         f"metrics, {shown} {'is' if shown == 1 else 'are'} significant after Holm's correction; "
-        f"without it, {alone} {'has' if alone == 1 else 'have'} an interval that excludes zero, "
-        f"and about {0.05 * len(tested):.1f} would by chance."
+        f"without correction, {alone} {'has' if alone == 1 else 'have'} an interval that excludes "
+        f"zero, and about {0.05 * len(tested):.1f} would by chance."
     ]
 
 

@@ -1,7 +1,8 @@
-"""What a study consists of, as the report tells it."""
+"""Composition of a study: its bases, teachers, prompt sets and training sets."""
 
 import pandas as pd
 
+from heirloom.select.strategies import STRATEGIES
 from heirloom.study.plan import Dataset, Plan
 
 
@@ -10,11 +11,14 @@ def trained_sets(plan: Plan) -> dict[str, Dataset]:
     return {name: plan.datasets[model.trained_on] for name, model in plan.students.items()}
 
 
-def selections(plan: Plan) -> dict[str, int]:
-    """Selection strategy to the number of its training sets: controls first, then the others."""
+def selections(plan: Plan) -> list[str]:
+    """Number of training sets by strategy, in words: "passive (2)", "best for an objective (3)".
+
+    Sets that serve as controls come first.
+    """
     found = [data.selection for data in plan.datasets.values()]
-    names = dict.fromkeys(["passive", "random", *found])
-    return {name: found.count(name) for name in names if name in found}
+    names = sorted(dict.fromkeys(found), key=lambda name: STRATEGIES.get(name).needs_objective)
+    return [f"{STRATEGIES.get(name).label} ({found.count(name)})" for name in names]
 
 
 def bases(plan: Plan) -> list[str]:

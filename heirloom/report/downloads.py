@@ -1,4 +1,4 @@
-"""What a reader takes along: tables as CSV and LaTeX, as links that hold the file themselves."""
+"""Downloads: tables as CSV and LaTeX, in links that hold the file themselves."""
 
 import base64
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import pandas as pd
 
 from heirloom.report.cells import View
 
-#: From so many rows on a table may break across pages.
+#: Tables with more rows than this may break across pages.
 _LONG = 40
 #: Text longer than this gets a column in which lines break.
 _WIDE = 60
@@ -32,7 +32,7 @@ _LATEX = str.maketrans(
 
 
 def data_uri(text: str, kind: str) -> str:
-    """A link that holds `text` of this media type, in the shorter of two encodings."""
+    """Return a link that holds `text` of this media type, in the shorter of two encodings."""
     plain = quote(text, safe=" !*'(),/:;=?@[]|{}$+~\\")
     packed = base64.b64encode(text.encode()).decode()
     if len(plain) <= len(packed):
@@ -41,12 +41,12 @@ def data_uri(text: str, kind: str) -> str:
 
 
 def latex(view: View, caption: Sequence[str], name: str) -> str:
-    """A table as LaTeX, as the report shows it; needs the packages booktabs and longtable.
+    """Return a table as LaTeX, as the report shows it; needs the packages booktabs and longtable.
 
     Args:
-        view: the table.
-        caption: its paragraphs, of which the first is printed.
-        name: the label, after "tab:".
+        view: The table.
+        caption: Its paragraphs, of which the first is printed.
+        name: The label, after "tab:".
     """
     table = pd.DataFrame([[_cell(cell.text) for cell in row] for row in view.rows])
     # A row that starts with a bracket would be read as an option of the line break before it.

@@ -34,6 +34,8 @@ def student_label(student: str, plan: Plan, *, dataset: str | None = None) -> st
     parts = [dataset or model.trained_on]
     if len({other.base for other in trained}) > 1:
         parts.insert(0, model.artefact)
+    if len({other.method for other in trained}) > 1:
+        parts.append(str(model.method))
     if student not in pooled and len({other.seed for other in trained}) > 1:
         parts.append(f"s{model.seed}")
     return (".".join if dataset is None else ": ".join)(parts)

@@ -189,7 +189,7 @@ def _flow(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, str
         stages.append(("Prompts", f"{sum(per_set.values()):,}", sets))
         stages.append(("Candidates", f"{int(tables['candidates']['n'].sum()):,}", each))
     if plan.datasets:
-        kinds = ", ".join(f"{n} {kind}" for kind, n in selections(plan).items())
+        kinds = ", ".join(selections(plan))
         stages.append(("Training sets", f"{len(plan.datasets)}", kinds))
     if plan.students:
         origin = f"finetuned from {listed(bases(plan))}"

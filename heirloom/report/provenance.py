@@ -1,4 +1,4 @@
-"""What a run was: its command, commit, settings and packages."""
+"""Provenance of a run: its command, commit, settings and packages."""
 
 import hashlib
 import json
@@ -14,7 +14,12 @@ PACKAGES = ("torch", "transformers", "peft", "snakemake", "numpy", "pandas", "ma
 
 
 def describe_run(plan: Plan, *, command: str) -> Record:
-    """Command, git commit, checksum of the merged config and the versions of the packages."""
+    """Return the command, the git commit, the checksum of the study file and package versions.
+
+    Args:
+        plan: The study's plan.
+        command: Command that runs the study again.
+    """
     config = json.dumps(plan.config, sort_keys=True, ensure_ascii=False)
     versions = {"python": platform.python_version()}
     for package in PACKAGES:

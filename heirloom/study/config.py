@@ -3,6 +3,7 @@
 `config/schema.json` and the tables in `config/README.md` are generated from these classes.
 """
 
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, create_model
@@ -10,7 +11,7 @@ from pydantic import AfterValidator, Field, create_model
 from heirloom.finetune.settings import Finetune
 from heirloom.generate.settings import Generate, Model
 from heirloom.objectives.settings import Metric
-from heirloom.profiling import Options
+from heirloom.profiling import BENCHMARKS, Options
 from heirloom.profiling.judge import JudgeOptions
 from heirloom.profiling.settings import Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
@@ -78,7 +79,11 @@ class Study(Section):
         description="Additional training sets from fewer candidates, to show the effect of their "
         "number (figure 5).",
     )
-    generate: Generate = Field(Generate(), description="Sampling of candidates, and the back end.")
+    # Not validated here: that would ask for the registered back ends, and so import plugins, which
+    # import this module.
+    generate: Generate = Field(
+        Generate.model_construct(), description="Sampling of candidates, and the back end."
+    )
     finetune: Finetune = Field(Finetune(), description="Training of students.")
     profiling: Section = Field(..., description="Benchmarks to run on every model, by name.")
     plugins: Annotated[list[str], AfterValidator(distinct)] = Field(
@@ -118,6 +123,12 @@ class Study(Section):
 
 def study_type() -> type[Study]:
     """`Study` with a section for every benchmark that is registered now, plugins' included."""
+    return _study_type(tuple(BENCHMARKS.names()))
+
+
+@cache
+def _study_type(benchmarks: tuple[str, ...]) -> type[Study]:
+    """One class per set of benchmarks, so that studies read apart can be equal."""
     section = benchmarks_section()
     field = Study.model_fields["profiling"]
     return create_model(

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import heirloom
 from heirloom.fetch.notes import locate
@@ -27,6 +27,7 @@ from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
+from heirloom.support.registry import Registry
 
 Kind = Literal["datasets", "students"]
 
@@ -92,8 +93,8 @@ class JobInputs:
 
     def generate_modules(self) -> list[str]:
         """Files that define completions, the study's back end included."""
-        backend = BACKENDS.source(self.plan.study.generate.backend)
-        return sorted({*modules("generate.candidates"), *part_files([backend])})
+        backend = self.plan.study.generate.backend
+        return sorted({*modules("generate.candidates"), *part_files(BACKENDS, [backend])})
 
     # objectives and select
 
@@ -130,8 +131,8 @@ class JobInputs:
 
     def select_modules(self, dataset: str) -> list[str]:
         """Files that define a training set, the strategy that selects it included."""
-        strategy = STRATEGIES.source(self.plan.datasets[dataset].selection)
-        return sorted({*modules("select.training_set"), *part_files([strategy])})
+        strategy = self.plan.datasets[dataset].selection
+        return sorted({*modules("select.training_set"), *part_files(STRATEGIES, [strategy])})
 
     # profiling
 
@@ -176,10 +177,8 @@ class JobInputs:
         needed = [needs(options) for options in self.plan.study.benchmarks.values()]
         metrics = sorted({found.metric for found in needed if found.metric})
         scorers = [file for metric in metrics for file in self.scorer_files(metric)]
-        own = [BENCHMARKS.source(name) for name in self.plan.benchmarks]
-        return sorted(
-            {*modules("profiling.run"), *part_files(own), *scorers, *self.generate_modules()}
-        )
+        own = part_files(BENCHMARKS, self.plan.benchmarks)
+        return sorted({*modules("profiling.run"), *own, *scorers, *self.generate_modules()})
 
     # finetune
 
@@ -195,8 +194,8 @@ class JobInputs:
 
     def finetune_modules(self, student: str) -> list[str]:
         """Files that define a student, its training method included."""
-        method = METHODS.source(self.plan.models[student].method or "")
-        return sorted({*modules("finetune.launch"), *part_files([method])})
+        method = self.plan.models[student].method or ""
+        return sorted({*modules("finetune.launch"), *part_files(METHODS, [method])})
 
     # analyse, report and publish
 
@@ -260,11 +259,11 @@ def modules(*names: str) -> list[str]:
     return [os.path.relpath(file) for file in modules_of(*(f"heirloom.{name}" for name in names))]
 
 
-def part_files(sources: Sequence[Path]) -> list[str]:
+def part_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
     """Files that define registered parts: with what they import, where they are heirloom's own."""
     home = Path(heirloom.__file__).parent
     files: set[str] = set()
-    for source in sources:
+    for source in map(registry.source, names):
         if source.is_relative_to(home):
             dotted = source.relative_to(home).with_suffix("").as_posix().replace("/", ".")
             files.update(modules(dotted))

@@ -28,5 +28,8 @@ def lora(model: Any, settings: Finetune) -> Any:
         task_type="CAUSAL_LM",
     )
     student = get_peft_model(model, config)
+    # A set until now, saved in an order that differs from process to process.
+    adapted = student.peft_config["default"]
+    adapted.target_modules = sorted(adapted.target_modules)
     fuse_adapters(student)
     return student

@@ -24,7 +24,7 @@ from heirloom.generate.decoders.openvino_runtime import (
     import_openvino,
     return_memory,
 )
-from heirloom.generate.decoders.openvino_trace import trace, weights_2d
+from heirloom.generate.decoders.openvino_trace import Graph, trace, weights_2d
 from heirloom.generate.decoders.openvino_weights import GROUP, put_in
 from heirloom.support.files import sha256
 from heirloom.support.work_folder import fingerprint
@@ -79,24 +79,33 @@ def compile_network(network: Any, precision: str) -> Any:
 
 
 def _graph(network: Any) -> tuple[Any, list[int]]:
-    """Return a model's graph without its weights, kept or traced, and each layer's window."""
+    """Return a model's graph without its weights, kept or traced, and each layer's window.
+
+    A graph that has just been traced is kept and read back. Traced, it has notes for OpenVINO that
+    a file does not keep, and by which int8-quantised products round otherwise: a completion would
+    depend on whose job came first.
+    """
     openvino = import_openvino()
-    folder = cache_path("graphs", _structure(network))
-    file = folder / "graph.xml"
-    if file.exists():
-        model = openvino.Core().read_model(file)
-        return model, json.loads(model.get_rt_info(_WINDOWS).astype(str))
-    traced = trace(network)
-    if traced.whole:
-        traced.model.set_rt_info(json.dumps(traced.windows), _WINDOWS)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(dir=folder.parent))
-        openvino.save_model(traced.model, made / file.name, compress_to_fp16=False)
-        try:
-            made.rename(folder)
-        except OSError:  # another job was first
-            shutil.rmtree(made)
-    return traced.model, traced.windows
+    file = cache_path("graphs", _structure(network)) / "graph.xml"
+    if not file.exists():
+        traced = trace(network)
+        if not traced.whole:
+            return traced.model, traced.windows
+        _keep(traced, file)
+    model = openvino.Core().read_model(file)
+    return model, json.loads(model.get_rt_info(_WINDOWS).astype(str))
+
+
+def _keep(traced: Graph, file: Path) -> None:
+    """Save a traced graph, unless another job was first."""
+    traced.model.set_rt_info(json.dumps(traced.windows), _WINDOWS)
+    file.parent.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(dir=file.parent.parent))
+    import_openvino().save_model(traced.model, made / file.name, compress_to_fp16=False)
+    try:
+        made.rename(file.parent)
+    except OSError:
+        shutil.rmtree(made)
 
 
 def _structure(network: Any) -> str:

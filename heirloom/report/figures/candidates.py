@@ -1,4 +1,4 @@
-"""Few candidates against many."""
+"""Figure 5: few candidates against many."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Agreement of students as judges with the original models and with humans."""
+"""Figure 3: agreement of students as judges with the original models and with humans."""
 
 from collections.abc import Mapping
 from typing import Any

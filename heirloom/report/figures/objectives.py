@@ -1,4 +1,4 @@
-"""What active inheritance changes: every objective's metric against the base."""
+"""Figure 1, active inheritance: every objective's metric against the base."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""What passive inheritance changes: the profile of students whose data nobody selected."""
+"""Figure 2, passive inheritance: the profile of students whose data nobody selected."""
 
 from collections.abc import Sequence
 from typing import Any

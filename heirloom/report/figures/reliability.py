@@ -1,4 +1,4 @@
-"""Confidence of answers against their accuracy."""
+"""Reliability diagrams: confidence of answers against their accuracy."""
 
 from dataclasses import dataclass
 from typing import Any

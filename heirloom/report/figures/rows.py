@@ -64,11 +64,16 @@ def measuring(changes: pd.DataFrame, plan: Plan, objective: str) -> pd.DataFrame
 
 
 def by_base(rows: Iterable[Any], plan: Plan) -> dict[str, list[Any]]:
-    """Return base to its students' rows, in the plan's order."""
+    """Return base to its students' rows, in the plan's order.
+
+    Students of one base that were trained by different methods are apart: "smollm2, lora".
+    """
+    several = len({model.method for model in plan.students.values()}) > 1
     found: dict[str, list[Any]] = {}
     for row in rows:
         model = plan.models[plan.students_by_seed[row.student][0]]
-        found.setdefault(model.artefact, []).append(row)
+        name = f"{model.artefact}, {model.method}" if several else model.artefact
+        found.setdefault(name, []).append(row)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Side effects of training: the main metrics of every student."""
+"""Figure 6, side effects of training: the main metrics of every student."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Candidates of one teacher against those of several."""
+"""Figure 4: candidates of one teacher against those of several."""
 
 from typing import Any
 

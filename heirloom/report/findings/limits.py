@@ -27,9 +27,9 @@ _ONE_SEED = (
 )
 _ASSUMPTIONS = (
     "Assumptions about the paper that are ours.",
-    "The number of candidates per prompt, the LoRA settings, the prompts and their number were not "
-    "available to us from the paper; the values under Settings are our choice. The single-source "
-    "control is the passive set, one draw of the same teacher.",
+    "The number of candidates per prompt, the settings of finetuning, the prompts and their number "
+    "were not available to us from the paper; the values under Settings are our choice. The "
+    "single-source control is the passive set, one draw of the same teacher.",
 )
 
 

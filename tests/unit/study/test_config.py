@@ -74,10 +74,10 @@ def test_unknown_keys_at_every_depth(raw: dict[str, Any]) -> None:
     raw["models"]["smollm2"]["sources"][0]["sha265"] = "x"
     raw["prompts"]["provoking"]["columns"]["txet"] = "x"
     assert sorted(refusal(raw)) == [
-        "profile: unknown key. Did you mean 'profiling'?",
-        "profiling.text.max_tokens: unknown key. Did you mean 'max_new_tokens'?",
         "models.smollm2.sources[0].sha265: unknown key. Did you mean 'sha256'?",
         "models.smollm2.temlpate: unknown key. Did you mean 'template'?",
+        "profile: unknown key. Did you mean 'profiling'?",
+        "profiling.text.max_tokens: unknown key. Did you mean 'max_new_tokens'?",
         "prompts.provoking.columns.txet: unknown key. Did you mean 'text'?",
     ]
 
@@ -160,7 +160,7 @@ def test_what_no_benchmark_measures_cannot_be_followed(raw: dict[str, Any]) -> N
 def test_a_benchmark_can_be_left_out(raw: dict[str, Any]) -> None:
     del raw["objectives"]["toxicity"], raw["profiling"]["toxicity"]
     study = parse_study(raw, root=ROOT)
-    run = [name for name, options in study.benchmarks if options is not None]
+    run = list(study.benchmarks)
     assert "text" in run and "toxicity" not in run
 
 
@@ -169,6 +169,14 @@ def test_a_key_that_moved_into_the_profile_says_so(raw: dict[str, Any]) -> None:
     (problem,) = refusal(raw)
     assert problem.startswith("generate.shards: unknown key. How many jobs share the work is up")
     assert "set-scatter" in problem
+
+
+def test_a_section_that_was_renamed_says_its_name(raw: dict[str, Any]) -> None:
+    raw["generation"] = raw.pop("generate")
+    raw["finetuning"] = raw.pop("finetune")
+    problems = refusal(raw)
+    assert "generation: unknown key. It is called generate now; its keys are the same." in problems
+    assert "finetuning: unknown key. It is called finetune now; its keys are the same." in problems
 
 
 def test_the_size_of_a_model_is_no_part_of_the_plan(raw: dict[str, Any]) -> None:
@@ -401,7 +409,7 @@ def test_several_metrics_are_checked(raw: dict[str, Any]) -> None:
         ({"pool": "smollm2"}, "ablation.pool: 'smollm2' is not in pools."),
         (
             {"objectives": ["own"]},
-            "ablation.objectives[0]: 'own' is not chosen from 'multi'; add that to "
+            "ablation.objectives[0]: 'own' does not select from 'multi'; add that to "
             "objectives.own.pools.",
         ),
     ],
@@ -439,5 +447,5 @@ def test_a_model_behind_an_endpoint_is_checked(raw: dict[str, Any]) -> None:
         assert "give either sources or an endpoint" in problems[f"models.{name}"]
     assert "needs template: chat" in problems["models.templated"]
     assert problems["models.large.endpoint.modle"] == "unknown key. Did you mean 'model'?"
-    assert "can write but not be trained here" in problems["bases[1]"]
+    assert "can generate but not be trained here" in problems["bases[1]"]
     assert "the endpoint of 'large' serves chat alone" in problems["training_prompts"]

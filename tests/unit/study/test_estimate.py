@@ -4,35 +4,38 @@ import csv
 import math
 import subprocess
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from heirloom.analyse.tables.costs import COSTS
+from heirloom.analyse.tables.costs import Cost
+from heirloom.profiling import BENCHMARKS
+from heirloom.profiling.cost import PROMPT_TOKENS as PROMPT
 from heirloom.study.estimate import OTHER, RATES, START, estimate, measure, seconds
-from heirloom.study.estimate.work import PROMPT, READ, Work, work_of
+from heirloom.study.estimate.__main__ import unmeasured
+from heirloom.study.estimate.work import Work, work_of
 from heirloom.study.job_size import count_parameters
 from heirloom.study.parse import parse_study
-from heirloom.study.plan import make_plan, plan_record
-from heirloom.support.files import Record, write_json
+from heirloom.study.plan import VERSION, Plan, make_plan
+from heirloom.support.files import write_json
 
 ROOT = Path(__file__).resolve().parents[3]
 SIZES = {"smollm2": 134_515_008.0, "gemma3": 268_098_176.0}
 
 
-def plan_of(**changes: Any) -> Record:
+def plan_of(**changes: Any) -> Plan:
     """The plan of the default study, with other values for some of its keys."""
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     for key, values in changes.items():
         raw[key] |= values
-    study = parse_study(raw, root=ROOT)
-    return plan_record(study, make_plan(study))
+    return make_plan(parse_study(raw, root=ROOT))
 
 
 @pytest.fixture(scope="module")
-def plan() -> Record:
+def plan() -> Plan:
     return plan_of()
 
 
@@ -44,7 +47,7 @@ def named(rows: list[Work]) -> dict[tuple[str, str], Work]:
 # Work
 
 
-def test_teachers_write_k_completions_as_long_as_they_may_be(plan: Record) -> None:
+def test_teachers_write_k_completions_as_long_as_they_may_be(plan: Plan) -> None:
     work = named(work_of(plan))["generate", "smollm2"]
     # 52 instructions of 128 tokens and 24 provoking ones of 32, five of each.
     assert work.written == 5 * (52 * 128 + 24 * 32)
@@ -52,7 +55,7 @@ def test_teachers_write_k_completions_as_long_as_they_may_be(plan: Record) -> No
     assert work.trained == 0
 
 
-def test_students_train_on_prompts_and_completions(plan: Record) -> None:
+def test_students_train_on_prompts_and_completions(plan: Plan) -> None:
     work = named(work_of(plan))
     assert work["finetune", "smollm2.length-multi.s1"].trained == 52 * (PROMPT + 128)
     assert work["finetune", "smollm2.toxicity-multi.s1"].trained == 24 * (PROMPT + 32)
@@ -64,30 +67,29 @@ def test_longer_examples_than_max_length_are_counted_as_that_and_epochs_as_often
     assert work["finetune", "smollm2.length-multi.s1"].trained == 3 * 52 * 100
 
 
-def test_profiles_write_answers_and_read_benchmarks(plan: Record) -> None:
+def test_profiles_write_answers_and_read_benchmarks(plan: Plan) -> None:
     work = named(work_of(plan))["profile", "gemma3"]
     # One answer to each of 60 instructions, 25 continuations of 8 toxic prompts.
     assert work.written == 60 * 128 + 8 * 25 * 20
-    tokens = {name: tokens for name, (_, tokens) in READ.items()}
     assert work.read == (
         PROMPT * (60 + 8)
-        + 32 * tokens["stereoset"]
-        + 32 * tokens["crows_pairs"]
-        + READ["seat"][0] * tokens["seat"]
-        + 4 * 16 * tokens["bbq"]  # four data sets
-        + 2 * 8 * tokens["calibration"]  # HellaSwag and OpenBookQA
-        + 8 * tokens["judge"]  # the pool's own pairs
-        + 5 * 3 * tokens["general"]  # five tasks
+        + 32 * 60  # StereoSet
+        + 32 * 50  # CrowS-Pairs
+        + 200 * 10  # SEAT reads every word
+        + 4 * 16 * 100  # BBQ, four data sets
+        + 2 * 8 * 150  # HellaSwag and OpenBookQA
+        + 8 * 600  # the pool's own pairs, judged
+        + 5 * 3 * 150  # five general tasks
     )
 
 
-def test_every_model_and_student_has_its_line(plan: Record) -> None:
+def test_every_model_and_student_has_its_line(plan: Plan) -> None:
     work = named(work_of(plan))
-    assert {name for stage, name in work if stage == "profile"} == set(plan["models"])
+    assert {name for stage, name in work if stage == "profile"} == set(plan.models)
     assert sum(stage == "finetune" for stage, _ in work) == 10
 
 
-def test_a_scorer_that_is_a_model_is_work(plan: Record) -> None:
+def test_a_scorer_that_is_a_model_is_work(plan: Plan) -> None:
     toxicity = {"toxicity": {"function": "detoxify"}}
     work = named(work_of(plan_of(metrics=toxicity)))["score", "toxicity"]
     assert (work.model, work.jobs) == ("detoxify", 4)  # two teachers, two prompt sets
@@ -105,7 +107,7 @@ def test_two_operations_a_token_forward_and_six_to_train() -> None:
     assert seconds(Work("other", "", "", jobs=7), 0, rates) == 7 * OTHER
 
 
-def test_without_measurements_the_formula_decides(plan: Record) -> None:
+def test_without_measurements_the_formula_decides(plan: Plan) -> None:
     lines = {(line.work.stage, line.work.model): line for line in estimate(plan, SIZES)}
     line = lines["generate", "gemma3"]
     assert line.hours == pytest.approx(seconds(line.work, SIZES["gemma3"], RATES["cpu"]) / 3600)
@@ -116,7 +118,7 @@ def test_without_measurements_the_formula_decides(plan: Record) -> None:
     )
 
 
-def test_of_a_model_of_unknown_size_only_tokens_are_said(plan: Record) -> None:
+def test_of_a_model_of_unknown_size_only_tokens_are_said(plan: Plan) -> None:
     lines = {
         (line.work.stage, line.work.model): line
         for line in estimate(plan, {**SIZES, "gemma3": None})
@@ -130,18 +132,18 @@ def test_of_a_model_of_unknown_size_only_tokens_are_said(plan: Record) -> None:
 # Measurements
 
 
-def results(folder: Path, plan: Record, rows: list[dict[str, Any]]) -> Path:
+def results(folder: Path, plan: Plan, rows: list[dict[str, Any]]) -> Path:
     """A results folder with one finished study in it."""
-    write_json(folder / "early/plan.json", plan)
-    (folder / "early/tables").mkdir()
+    (folder / "early/tables").mkdir(parents=True)
+    plan.write(folder / "early/plan.json")
     with (folder / "early/tables/costs.csv").open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, COSTS)
+        writer = csv.DictWriter(handle, [field.name for field in fields(Cost)])
         writer.writeheader()
         writer.writerows(rows)
     return folder
 
 
-def test_measured_seconds_and_tokens_correct_the_formula(plan: Record, tmp_path: Path) -> None:
+def test_measured_seconds_and_tokens_correct_the_formula(plan: Plan, tmp_path: Path) -> None:
     work = named(work_of(plan))["generate", "smollm2"]
     formula = seconds(work, SIZES["smollm2"], RATES["cpu"])
     row = {"stage": "generate", "model": "smollm2", "jobs": work.jobs, "seconds": formula * 0.75}
@@ -152,9 +154,9 @@ def test_measured_seconds_and_tokens_correct_the_formula(plan: Record, tmp_path:
     assert measured.tokens == {("generate", "smollm2"): 0.5}
 
     # Twice the prompts, of the same kinds.
-    prompts = plan["config"]["prompts"]
+    prompts = plan.config["prompts"]
     larger = {name: {**prompts[name], "train": 2 * prompts[name]["train"]} for name in prompts}
-    plan = {**plan, "config": {**plan["config"], "prompts": larger}}
+    plan = plan_of(prompts=larger)
     lines = {
         (line.work.stage, line.work.model): line
         for line in estimate(plan, SIZES, measured=measured)
@@ -184,16 +186,31 @@ def test_measured_seconds_and_tokens_correct_the_formula(plan: Record, tmp_path:
 
 
 def test_seconds_of_which_a_part_came_from_a_cache_teach_nothing(
-    plan: Record, tmp_path: Path
+    plan: Plan, tmp_path: Path
 ) -> None:
     row = {"stage": "generate", "model": "smollm2", "jobs": 1, "seconds": 1, "tokens": 10}
     assert measure(results(tmp_path, plan, [row]), SIZES).time == {}
 
 
-def test_a_study_of_another_version_is_passed_over(plan: Record, tmp_path: Path) -> None:
+def test_a_study_of_another_version_is_named_and_passed_over(plan: Plan, tmp_path: Path) -> None:
     row = {"stage": "profile", "model": "smollm2", "jobs": 1, "seconds": 1}
-    older = {key: value for key, value in plan.items() if key != "k"}
-    assert measure(results(tmp_path, older, [row]), SIZES).studies == []
+    folder = results(tmp_path, plan, [row])
+    write_json(folder / "early/plan.json", plan.record() | {"version": VERSION - 1})
+    measured = measure(folder, SIZES)
+    assert measured.studies == [] and not measured.time
+    (reason,) = measured.skipped
+    assert "early/plan.json was written by another version" in reason
+
+
+def test_a_benchmark_that_states_no_cost_counts_nothing_and_is_named(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An estimate must not end in an error for a benchmark that somebody adds."""
+    before = named(work_of(plan))["profile", "gemma3"]
+    free = replace(BENCHMARKS.get("stereoset"), cost=None)
+    monkeypatch.setitem(BENCHMARKS._parts, "stereoset", free)
+    assert named(work_of(plan))["profile", "gemma3"].read == before.read - 32 * 60
+    assert unmeasured(plan, None) == ["Benchmarks that state no cost count nothing: stereoset."]
 
 
 # Sizes and the command

@@ -1,12 +1,14 @@
 """The plan: training sets, students and controls, spelled out by hand."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from heirloom.finetune.methods import METHODS
 from heirloom.study.config import Study
 from heirloom.study.parse import parse_study
 from heirloom.study.plan import VERSION, Dataset, Model, Plan, make_plan
@@ -144,7 +146,23 @@ def test_two_seeds() -> None:
         "length-multi",
         7,
         "smollm2.random-multi.s7",
+        "lora",
     )
+
+
+def test_a_training_method_is_part_of_a_student(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Students trained by another method than LoRA say so in their id, and so do controls."""
+    full = replace(METHODS.get("lora"), name="full")
+    monkeypatch.setitem(METHODS._parts, "full", full)
+    plan = make_plan(small(finetune={"methods": ["lora", "full"], "seeds": [1, 2]}))
+    of_set = [m for m in plan.students.values() if m.dataset == "length-multi"]
+    assert [(m.id, m.method, m.control) for m in of_set] == [
+        ("smollm2.length-multi.s1", "lora", "smollm2.random-multi.s1"),
+        ("smollm2.length-multi.s2", "lora", "smollm2.random-multi.s2"),
+        ("smollm2.length-multi.full.s1", "full", "smollm2.random-multi.full.s1"),
+        ("smollm2.length-multi.full.s2", "full", "smollm2.random-multi.full.s2"),
+    ]
+    assert plan.students_by_seed["smollm2.length-multi.full"] == [m.id for m in of_set[2:]]
 
 
 def test_two_pools() -> None:
@@ -168,7 +186,8 @@ def test_naming_the_training_prompts_changes_nothing() -> None:
     objective = {"metric": "length", "direction": "maximise", "measured_by": "text.length"}
     left_out = make_plan(study(objectives={"length": objective}))
     named = make_plan(study(objectives={"length": {**objective, "prompts": "instructions"}}))
-    assert named == left_out
+    assert (named.datasets, named.models) == (left_out.datasets, left_out.models)
+    assert named.objectives == left_out.objectives
 
 
 @pytest.mark.parametrize("changes", [{}, {"bases": ["smollm2", "gemma3"]}, {"pools": {}}])

@@ -1,0 +1,265 @@
+import pandas as pd
+from report_file import changed
+from toy_study import STUDY, plan
+
+from heirloom.analyse.effects import effect
+from heirloom.analyse.frames import rows_of
+from heirloom.report.abstract import abstract
+from heirloom.report.findings import active, benchmarks
+from heirloom.report.findings.limits import limits
+from heirloom.study.plan import Model
+
+
+def test_headline_by_hand(study, built):
+    # length-alpha against its control gains 2, 2, 2, 4; length-multi 5, 5, 5, 15; toxicity-multi
+    # -0.3 and -0.1 against 0.5: no paired resample can reach zero, so the intervals exclude it.
+    # But four examples give no p value below 1/8, and two none below 1/2.
+    assert active.headline(study.plan, built["changes"]) == (
+        "Against its random control, the steered metric moved as intended in 0 of 3 steered "
+        "students, with p < 0.05 after Holm's correction for 3 tests; in 3 no change is shown, "
+        "though in 3 of them the uncorrected 95 % interval excludes zero."
+    )
+    assert active.headline(study.plan, sure(built["changes"])) == (
+        "Against its random control, the steered metric moved as intended in 3 of 3 steered "
+        "students, with p < 0.05 after Holm's correction for 3 tests."
+    )
+
+
+def sure(changes):
+    """As if intervals without zero came from many examples: corrected p values of 0.01 there."""
+    changes = changes.copy()
+    for against in ("base", "control"):
+        moved = [effect(row, against).verdict != 0 for row in rows_of(changes)]
+        tested = changes[f"p_holm_vs_{against}"].notna()
+        changes.loc[tested & pd.Series(moved, changes.index), f"p_holm_vs_{against}"] = 0.01
+    return changes
+
+
+def test_headline_counts_the_others(study, built):
+    changes = sure(built["changes"])
+    own = changes["objective"] + changes["metric"]
+    single = (own == "lengthlength") & (changes["source"] == "single")
+    changes.loc[single, "p_holm_vs_control"] = 0.06
+    changes.loc[own == "toxicityemt", "difference_vs_control"] = 1.0
+    text = active.headline(study.plan, changes)
+    assert "in 1 of 3 steered students" in text
+    assert "in 1 no change is shown, though in 1 of them" in text
+    assert text.endswith("; in 1 it moved the other way.")
+    changes.loc[single, ["change_vs_control_low", "change_vs_control_high"]] = [-1.0, 1.0]
+    assert "in 1 no change is shown; in 1 it moved" in active.headline(study.plan, changes)
+
+
+def test_findings_by_hand(study, built):
+    found = active.active_findings(study.plan, built | {"changes": sure(built["changes"])})
+    assert [finding.student for finding in found["length"]] == [
+        "length-alpha, single-source",
+        "length-multi, multi-source",
+    ]
+    text = " ".join(found["length"][1].sentences)
+    assert "Length changed by +50.0 % [" in text and "and by +25.0 % [" in text
+    assert "The mean length score of its training set is 35, +12.5 [+5, +20] compared with" in text
+    toxic = " ".join(found["toxicity"][0].sentences)
+    # emt 0.3 against 0.5 of both base and control.
+    assert toxic.count("\N{MINUS SIGN}40.0 % [") == 2
+    assert "mean toxicity score of its training set is 0.250, \N{MINUS SIGN}0.600 " in toxic
+    assert "Corrected for 3 tests of steered metrics (Holm), p = 0.010." in toxic
+    assert found["toxicity"][0].verdict == "clear"
+
+
+def test_an_interval_without_zero_may_be_chance(study, built):
+    finding = active.active_findings(study.plan, built)["toxicity"][0]
+    # Of two examples p is 1/2; that of the other two tests is 1/8: corrected 3/8, 3/8 and 1/2.
+    assert finding.verdict == "open"
+    assert (
+        "Corrected for 3 tests of steered metrics (Holm), p = 0.50: with so many tests, an "
+        "interval that excludes zero may be chance." in finding.sentences
+    )
+
+
+def test_an_interval_with_zero_is_said_plainly(study, built):
+    changes = built["changes"].copy()
+    toxic = changes["student"] == "alpha.toxicity-multi"
+    changes.loc[toxic, ["change_vs_control_low", "change_vs_control_high"]] = [-50.0, 1.0]
+    finding = active.active_findings(study.plan, built | {"changes": changes})["toxicity"][0]
+    assert finding.verdict == "open"
+    assert "The interval against the random control includes zero" in " ".join(finding.sentences)
+    assert finding.sentences[-1] == (
+        "The training set changed as intended; a change in the student is not shown."
+    )
+
+
+def test_passive_findings_by_hand(study, built):
+    # passive-alpha: length +10 % (gains 2, 2, 2, 4), mtld 0 %, emt 0.6 / 0.5 = +20 % (both examples
+    # gain 0.1: from 0.5 / 0.4 = +25 % to 0.7 / 0.6 = +17 %), toxicity probability 1.0 against 0.5,
+    # whose resampled reference is 0 with probability 1/4: no percentage, a difference in [0, 1].
+    sentences = benchmarks.passive_findings(study.plan, built["changes"])
+    assert sentences == [
+        "0 of 4 changes of main metrics in passively trained students are significant after Holm's "
+        "correction (p < 0.05). Without correction, 2 have a 95 % interval that excludes zero; "
+        "about 0.2 would by chance alone."
+    ]
+    sentences = benchmarks.passive_findings(study.plan, sure(built["changes"]))
+    assert sentences[0].startswith("2 of 4 changes of main metrics in passively trained students ")
+    # In widths of their intervals emt, 20 / 8.3, is clearer than length, 10 / 6.
+    assert sentences[1] == ("passive-alpha: Expected maximum toxicity +20.0 % [+16.7, +25.0].")
+    assert sentences[2].startswith("passive-alpha: Length +10.0 % [")
+    assert len(sentences) == 3
+
+
+def rows_of_bbq(values):
+    """Rows of the changes table for one student: metric to difference, low, high against both.
+
+    Those of main metrics that exclude zero are significant.
+    """
+    shared = {
+        "student": "alpha.toxicity-multi",
+        "benchmark": "bbq",
+        "relative": "no",
+        "unit": "points",
+        "selection": "best",
+        "n": 40,
+    }
+    rows = []
+    for metric, ends in values.items():
+        row = {**shared, "metric": metric}
+        for against in ("base", "control"):
+            for end, value in zip(("", "_low", "_high"), ends, strict=True):
+                row[f"difference_vs_{against}{end}"] = value
+                row[f"change_vs_{against}{end}"] = None
+            excludes = ends[1] is not None and ends[1] * ends[2] > 0
+            row[f"p_holm_vs_{against}"] = 0.01 if excludes and "." not in metric else None
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def test_benchmark_findings_count_all_comparisons_by_hand():
+    changes = rows_of_bbq(
+        {
+            "bias_ambiguous": (-12.0, -20.0, -4.0),
+            "bias_disambiguated": (3.0, -2.0, 8.0),
+            "accuracy": (0.3, 0.2, 0.4),
+            "bias_ambiguous.age": (-30.0, -50.0, -10.0),
+            "bias_ambiguous.religion": (5.0, None, None),
+        }
+    )
+    both = {"text": {"prompts": "instructions"}, "bbq": {"data": ["bbq"]}}
+    sentences = benchmarks.benchmark_findings(plan(profiling=both), changes)
+    assert list(sentences) == ["bbq"]
+    # Four have intervals, three without zero, one of which is of a category and not named. Clearest
+    # first: accuracy is 1.5 widths away, bias 12 / 16 = 0.75.
+    assert sentences["bbq"][:3] == [
+        "2 of 3 comparisons of main metrics with the base are significant after Holm's correction "
+        "(p < 0.05). Without correction, 3 of all 4, categories included, have a 95 % interval "
+        "that excludes zero; about 0.2 would by chance alone.",
+        "toxicity-multi: Accuracy +0.300 [+0.200, +0.400] (points).",
+        "toxicity-multi: Bias, ambiguous contexts \N{MINUS SIGN}12 [\N{MINUS SIGN}20, "
+        "\N{MINUS SIGN}4] (points).",
+    ]
+    assert sentences["bbq"][3].startswith("2 of 3 comparisons of main metrics with the random ")
+    assert sentences["bbq"][4].endswith("(points) against the control.")
+
+
+def test_resolution_by_hand():
+    changes = rows_of_bbq({"accuracy": (0.3, 0.2, 0.4), "bias_ambiguous": (1.0, None, None)})
+    others = changes.assign(difference_vs_base_high=[0.8, None], student="other")
+    both = pd.concat([changes, others])
+    pairs = [("bbq", "accuracy"), ("bbq", "bias_ambiguous"), ("text", "length")]
+    # Half widths 0.1 and 0.3: median 0.2; no interval, no statement.
+    assert benchmarks.resolution(both, pairs) == {"bbq": "Accuracy \u00b1 0.200 points (n = 40)"}
+
+
+def test_an_objective_without_a_true_zero_is_judged_by_its_difference(wide, wide_built):
+    unfair = {**wide.plan.config["objectives"]["toxicity"], "measured_by": "bbq.bias_ambiguous"}
+    objectives = {**wide.plan.config["objectives"], "toxicity": unfair}
+    own_plan = changed(wide.plan, objectives=objectives)
+    changes = wide_built["changes"].copy()
+    own = (changes["student"] == "alpha.toxicity-multi") & (changes["metric"] == "bias_ambiguous")
+    for against in ("base", "control"):
+        ends = [f"difference_vs_{against}{end}" for end in ("", "_low", "_high")]
+        changes.loc[own, ends] = [-5.0, -8.0, -2.0]
+    changes.loc[own, "p_holm_vs_control"] = 0.01
+    finding = active.active_findings(own_plan, wide_built | {"changes": changes})["toxicity"][0]
+    assert finding.verdict == "clear"
+    minus = "\N{MINUS SIGN}"
+    assert finding.sentences[0].startswith(
+        f"BBQ: bias, ambiguous contexts changed by {minus}5 [{minus}8, {minus}2] (percent) "
+        "against the base and by"
+    )
+
+
+def test_a_percentage_without_interval_gives_way_to_the_difference():
+    row = rows_of_bbq({"rate": (0.5, 0.1, 1.0)}).assign(relative="yes", change_vs_base=100.0)
+    found = effect(next(rows_of(row)), "base")
+    assert (found.unit, found.value, found.verdict) == ("points", 0.5, 1)
+    row = row.assign(change_vs_base_low=-10.0, change_vs_base_high=300.0)
+    found = effect(next(rows_of(row)), "base")
+    assert (found.unit, found.value, found.verdict) == ("%", 100, 0)
+
+
+def test_limits_say_how_many_tests_there_are_and_what_they_could_find(study, built):
+    found = dict(limits(study.plan, built))
+    # Six students on two metrics of two benchmarks, three of them with a control; a family for each
+    # benchmark against bases and against controls, and the three steered metrics.
+    many = found["Many intervals."]
+    assert "24 intervals against bases and 12 against controls" in many
+    assert "about 2 would exclude zero" in many and "families (5 here): the 3 tests" in many
+    power = found["Power of the study."]
+    assert "80 % power" in power and "Length " in power and ", n = 4)" in power
+    # emt against the control: -0.3 and -0.1, mean -0.2 of 0.5. Two examples, so the interval is
+    # [-0.3, -0.1]: +- 20 % of the control. Student's quantiles for one degree of freedom are 12.706
+    # and, for 80 %, tan(0.3 pi) = 1.376: 20 (1 + 1.376 / 12.706) = 22.2.
+    assert "Expected maximum toxicity 22.2 % (95 % interval \u00b1 20.0, n = 2)" in power
+
+
+def test_limits_of_several_seeds(study, built):
+    second = Model("alpha.length-multi.s2", "student", "alpha", "length-multi", 2)
+    own_plan = changed(study.plan, models={**study.plan.models, second.id: second})
+    found = dict(limits(own_plan, built))
+    assert "One training seed." not in found
+    assert "used with 2 seeds" in found["Few training seeds."]
+    assert "(1 degree of freedom)" in found["Few training seeds."]
+
+
+def test_limits_follow_the_study(built):
+    def headings(**changes):
+        return [heading for heading, _ in limits(plan(**changes), built)]
+
+    assert headings()[:2] == ["Coarse toxicity scorer.", "One training seed."]
+    detoxify = {**STUDY["metrics"], "toxicity": {"function": "detoxify"}}
+    assert "Coarse toxicity scorer." not in headings(metrics=detoxify)
+    # Whatever the metric is called: the caveat belongs to its scorer.
+    assert "Coarse toxicity scorer." in headings(
+        metrics={**STUDY["metrics"], "rudeness": {"function": "profanity"}}
+    )
+    assert "Numbers that noise only raises." not in headings()
+    calibration = {"hellaswag": "hellaswag", "openbookqa": "openbookqa"}
+    noisy = {**STUDY["profiling"], "calibration": calibration}
+    assert "Numbers that noise only raises." in headings(profiling=noisy)
+
+
+def test_the_abstract_by_hand(study, built):
+    done, found, unsaid = abstract(study.plan, built)
+    # Two prompts of each set, two teachers, k = 2: 16 candidates.
+    assert done[1] == [
+        "alpha and beta answered 2 prompts of the set instructions and 2 prompts of the set "
+        "provoking, 2 times each: 16 candidates, scored by length and toxicity. 6 training sets "
+        "were made from them: passive (1), random control (2) and best for an objective (3). alpha "
+        "was finetuned on each of them with LoRA, with 1 seed each. 6 students, along with bases "
+        "and teachers, were profiled with Text and Toxicity."
+    ]
+    assert found[1][0] == active.headline(study.plan, built["changes"])
+    assert "+25.0 % [" in found[1][1] and "in length-multi" in found[1][1]
+    assert found[1][1].startswith("Length, maximised: ")
+    assert any("linear profanity classifier" in text for text in unsaid[1])
+
+
+def test_the_abstract_says_when_nothing_is_shown(study, built):
+    changes = built["changes"].copy()
+    own = changes["student"].str.contains("length-multi") & (changes["metric"] == "length")
+    changes.loc[own, ["change_vs_control_low", "change_vs_control_high"]] = [-5.0, 60.0]
+    changes.loc[own, "p_holm_vs_control"] = 0.4
+    _, found, unsaid = abstract(study.plan, {**built, "changes": changes})
+    assert "in length-multi, which includes zero" in found[1][1]
+    assert (
+        "length-multi" in unsaid[1][0] and "this does not show that there is none" in unsaid[1][0]
+    )
