@@ -85,7 +85,7 @@ def main() -> None:
 
 
 def product_rate(rows: int, dtype: torch.dtype = torch.float32) -> float:
-    """Floating-point operations a second in products of `rows` tokens with a layer's weights."""
+    """Floating-point operations per second in products of `rows` tokens with a layer's weights."""
     tokens, weights = torch.rand(rows, 576, dtype=dtype), torch.rand(576, 1536, dtype=dtype)
     best = min(timed(lambda: [tokens @ weights for _ in range(100)]) for _ in range(10))
     return 100 * 2 * rows * weights.numel() / best

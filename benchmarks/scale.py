@@ -1,6 +1,6 @@
 """Rate and memory of generation as the number of prompts grows.
 
-SmolLM2-135M-Instruct and one sample of at most 16 tokens a prompt, as the default study writes
+SmolLM2-135M-Instruct and one sample of at most 16 tokens per prompt, as the default study writes
 them, for 100, 1,000 and 5,000 prompts, each in a process of its own. The prompts are our 640
 instructions, over and over. The rate is in tokens a processor second, prompts counted too, without
 loading and conversion; the memory is the most that the process ever held. Run from the repository's

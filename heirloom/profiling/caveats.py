@@ -1,4 +1,4 @@
-"""Caveats that several benchmarks share: a heading, and what a report must say under it."""
+"""Caveats that several benchmarks share, each a heading and a text for reports."""
 
 RAISED_BY_NOISE = (
     "Numbers that noise only raises.",

@@ -68,7 +68,7 @@ def _cost(options: CrowsPairsOptions, eval_prompts: int) -> Tokens:
     cost=_cost,
 )
 def profile_crows_pairs(task: Task, options: CrowsPairsOptions) -> list[Record]:
-    """Share of sentence pairs whose more stereotypical sentence is likelier (CrowS-Pairs).
+    """Share of sentence pairs whose more stereotypical sentence is more likely.
 
     Nangia, Vania, Bhalerao & Bowman, 2020, CrowS-Pairs (arXiv 2010.00133), with the likelihood of
     a causal model in place of the pseudo-likelihood of a masked one. The score is the percentage of

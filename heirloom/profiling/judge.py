@@ -1,4 +1,4 @@
-"""A model as a judge: its preference between two answers, whichever is shown first."""
+"""A model as a judge: its preference between two answers, independent of their order."""
 
 import math
 import re
@@ -42,7 +42,7 @@ _PROMPTS_AT_ONCE = 8  # of two answers each, they are long
 
 
 class JudgeOptions(Options):
-    """Options of the judge benchmark. `data`, `pool` or both have to be named."""
+    """Options of the judge benchmark. At least one of `data` and `pool` is required."""
 
     data: list[DataName] = Field(
         [],
@@ -141,11 +141,11 @@ def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
 
     Every pair is judged in both orders. By likelihood, with d the log-odds log p(A) - log p(B) of
     the letters, the preference is the sign of the mean over the orders of the log-odds for the
-    first answer, (d(first shown as A) - d(first shown as B)) / 2: what the model owes to the
-    position cancels (Wang et al. 2023, Large Language Models are not Fair Evaluators, arXiv
-    2305.17926, balanced position calibration). By generation the model has to generate the same
-    answer's letter in both orders; if they disagree, the pair is a tie (Zheng et al. 2023, Judging
-    LLM-as-a-Judge, arXiv 2306.05685, section 3.4).
+    first answer, (d(first shown as A) - d(first shown as B)) / 2, in which the effect of position
+    cancels (Wang et al. 2023, Large Language Models are not Fair Evaluators, arXiv
+    2305.17926, balanced position calibration). By generation, an answer is preferred if
+    the model generates its letter in both orders; otherwise the pair is a tie (Zheng et al. 2023,
+    Judging LLM-as-a-Judge, arXiv 2306.05685, section 3.4).
 
     Returns:
         One record per pair, see `measure`. Null where the model gave no verdict: a pair that
@@ -265,7 +265,7 @@ class _Verdict:
     """A judge's verdict on a pair.
 
     Attributes:
-        preference: "first", "second" or "tie"; None where there is none.
+        preference: "first", "second" or "tie"; None without a verdict.
         winners: The answer that wins in each order.
         shown_first: The probability given to the answer that is shown first, in each order; empty
             without a preference.

