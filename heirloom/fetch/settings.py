@@ -2,7 +2,7 @@
 
 import ipaddress
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -67,6 +67,8 @@ class HubSource(_Model):
 
 class UrlSource(_Model):
     """A file on a web server."""
+
+    confidential: ClassVar[bool] = True  # an API key or a password may stand here by mistake
 
     url: str = Field(
         description="Address of the file: https, or http on this machine (localhost) only."

@@ -1,7 +1,7 @@
 """Sections of the study file about models and how they generate."""
 
 import re
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -18,6 +18,8 @@ from heirloom.support.settings import Section
 
 class Endpoint(BaseModel):
     """An OpenAI-compatible API that serves a model: of vLLM, llama.cpp or a vendor."""
+
+    confidential: ClassVar[bool] = True  # an API key or a password may stand here by mistake
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -11,6 +11,7 @@ from heirloom.analyse.effects import Reference, effect
 from heirloom.analyse.frames import rows_of
 from heirloom.analyse.main_metrics import main_metrics
 from heirloom.fetch.settings import HubSource
+from heirloom.finetune.methods import METHODS
 from heirloom.profiling.labels import full_label
 from heirloom.publish.hub import hub_base
 from heirloom.publish.licences import combined_license, student_licenses
@@ -28,7 +29,7 @@ def model_card(material: Material, student: str) -> str:
     from huggingface_hub import ModelCard, ModelCardData
 
     plan, model = material.plan, material.plan.models[student]
-    dataset = model.trained_on
+    dataset, method = model.trained_on, METHODS.get(model.trained_by)
     on_hub = hub_base(material.study.models[model.artefact].sources)
     licenses = student_licenses(material.study, model, material.results.cards[dataset])
     results = _eval_results(material, student)
@@ -40,7 +41,7 @@ def model_card(material: Material, student: str) -> str:
         pipeline_tag="text-generation",
         language=["en"],
         datasets=[of_dataset] if of_dataset else None,
-        tags=[*tags(material, dataset), "lora"],
+        tags=[*tags(material, dataset), method.name],
         model_name=student if results else None,
         eval_results=results or None,
         **combined_license(licenses.values()),
@@ -50,6 +51,7 @@ def model_card(material: Material, student: str) -> str:
         **shared_values(material, dataset, licenses),
         name=student,
         model=model,
+        method=method,
         dataset=dataset,
         dataset_repository=of_dataset,
         repository=material.repository(student),

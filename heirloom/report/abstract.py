@@ -21,7 +21,7 @@ from heirloom.report.findings.limits import foremost
 from heirloom.report.findings.significance import significant, steered_rows
 from heirloom.report.names import student_label
 from heirloom.report.wording import count, effect_text, listed
-from heirloom.study.plan import UNNAMED_METHOD, Plan
+from heirloom.study.plan import Plan
 
 
 def abstract(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, list[str]]]:
@@ -46,7 +46,7 @@ def _done(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> str:
     if plan.students:
         seeds = {model.seed for model in plan.students.values()}
         trained = bases(plan)
-        methods = unique(model.method or UNNAMED_METHOD for model in plan.students.values())
+        methods = unique(model.trained_by for model in plan.students.values())
         ways = listed([METHODS.get(name).label for name in methods])
         sentences.append(
             f"{listed(trained)} {'was' if len(trained) == 1 else 'were'} finetuned on each of them "

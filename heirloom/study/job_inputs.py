@@ -185,7 +185,7 @@ class JobInputs:
     def run(self, student: str) -> Record:
         """Training run of a student, as JSON."""
         study, model = self.plan.study, self.plan.models[student]
-        return Run(study.finetune, model.seed or 0, study.dtype, model.method or "").record()
+        return Run(study.finetune, model.seed or 0, study.dtype, model.trained_by).record()
 
     def student_format(self, student: str) -> str:
         """Format of the prompts that a student is trained on."""
@@ -194,7 +194,7 @@ class JobInputs:
 
     def finetune_modules(self, student: str) -> list[str]:
         """Files that define a student, its training method included."""
-        method = self.plan.models[student].method or ""
+        method = self.plan.models[student].trained_by
         return sorted({*modules("finetune.launch"), *part_files(METHODS, [method])})
 
     # analyse, report and publish

@@ -76,25 +76,48 @@ def _describe(error: ValidationError, kind: type[Study]) -> list[str]:
             lines.append(f"{path}: unknown key.{hint}")
         elif item["type"] == "missing":
             lines.append(f"{path}: this key is missing.")
-        elif "endpoint" in f"{item['loc']}{item['input']}":
-            lines.append(f"{path}: {item['msg']}.")  # without what may be a key in the wrong place
-        else:
+        elif _tells_no_secret(item["input"], item["loc"], kind):
             lines.append(f"{path}: {item['msg']} (it is {item['input']!r}).")
+        else:
+            lines.append(f"{path}: {item['msg']}.")
     return lines
 
 
+def _tells_no_secret(value: Any, location: tuple[int | str, ...], kind: type[Study]) -> bool:
+    """True if a wrong value can be repeated in a message.
+
+    Not one of a section that says it is confidential, in which an API key may stand in the wrong
+    place; nor a whole section, which may have one below it.
+    """
+    if isinstance(value, dict) or (isinstance(value, list) and any(map(_has_keys, value))):
+        return False
+    sections = [_section_at(location[:end], kind) for end in range(len(location) + 1)]
+    return not any(getattr(section, "confidential", False) for section in sections)
+
+
+def _has_keys(value: Any) -> bool:
+    return isinstance(value, dict | list)
+
+
 def _keys_beside(location: tuple[int | str, ...], kind: type[Study]) -> list[str]:
-    """The keys that would have been right where an unknown one was found."""
+    """Keys that would have been right where an unknown one was found."""
+    section = _section_at(location[:-1], kind)
+    return list(section.model_fields) if section else []
+
+
+def _section_at(location: tuple[int | str, ...], kind: type[Study]) -> type[BaseModel] | None:
+    """Class of the section at a place in the study file; None where there is none, or several."""
     known: Any = kind
-    for part in location[:-1]:
+    for part in location:
         if get_origin(known) in (dict, list):  # `part` is the name or number of an entry
             known = get_args(known)[-1]
         elif _is_section(known):
-            known = known.model_fields[part].annotation
+            field = known.model_fields.get(part)
+            known = field.annotation if field else None
         else:  # a union: `part` says which of its classes the value was checked against
             known = next((s for s in _sections_in(known) if s.__name__ == part), None)
     sections = _sections_in(known)
-    return list(sections[0].model_fields) if len(sections) == 1 else []
+    return sections[0] if len(sections) == 1 else None
 
 
 def _sections_in(annotation: Any) -> list[type[BaseModel]]:

@@ -98,6 +98,17 @@ class Model:
             raise TypeError(f"{self.id} is no student")
         return self.dataset
 
+    @property
+    def trained_by(self) -> str:
+        """The training method of a student.
+
+        Raises:
+            TypeError: The model is no student.
+        """
+        if self.method is None:
+            raise TypeError(f"{self.id} is no student")
+        return self.method
+
 
 @dataclass(frozen=True)
 class Plan:

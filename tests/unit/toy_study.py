@@ -154,6 +154,7 @@ def _students(datasets):
             name,
             1,
             data.control and f"alpha.{data.control}.s1",
+            "lora",
         )
         for name, data in datasets.items()
     }

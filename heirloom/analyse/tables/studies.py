@@ -38,11 +38,6 @@ STUDIES = [
 _NAMES = ("study", "title", "compare_with")
 
 
-def study_table_names(compare_with: list[str]) -> list[str]:
-    """The tables that compare a study with these others, in the order of the report."""
-    return ["studies", "study_settings"] if compare_with else []
-
-
 def write_comparisons(roots: Mapping[str, str | Path]) -> None:
     """Write the tables that compare a study with others, from the tables of each.
 

@@ -292,7 +292,7 @@ def test_an_interval_with_zero_is_said_to_show_nothing(own_study_folder: Path) -
 
 def test_the_recipe_is_told(folder: Path) -> None:
     text = (folder / "students/alpha.length-multi.s1/README.md").read_text()
-    assert "rank 16, alpha 32, in float32; the base is in float32" in text
+    assert "Rank 16, alpha 32, in float32; the base is in float32" in text
     assert "20 steps of 4 examples (2 epochs), peak learning rate 0.001" in text
     assert "700 tokens of 1,200" in text
     assert "2; left out because they exceed 512 tokens: 1." in text

@@ -219,7 +219,7 @@ def test_a_table_and_a_figure_of_a_plugin_are_shown_with_their_docstrings(
 ):
     @table("brand_new", title="Brand new numbers", text=["model"])
     def brand_new(results):
-        """What is new.
+        """Numbers that are new.
 
         Not in the caption.
         """
@@ -234,7 +234,7 @@ def test_a_table_and_a_figure_of_a_plugin_are_shown_with_their_docstrings(
 
     text = write_report(own_study_folder, tmp_path).read_text(encoding="utf-8")
     assert '<h3 id="brand-new">Brand new numbers</h3>' in text
-    assert "<p>What is new.</p>" in text and "Not in the caption." not in text
+    assert "<p>Numbers that are new.</p>" in text and "Not in the caption." not in text
     assert 'data-sort="3.0">3 [2, 4]</td>' in text
     assert "<b>A new figure.</b> Drawn from numbers." in text
     assert '<a href="#drawn">A new figure</a>' in text and "<title>toy 3.0</title>" in text

@@ -142,7 +142,7 @@ def test_long_tables_can_be_filtered(page):
 
 
 def found(page):
-    """Return the candidates in the browser of the instructions: (teacher, sample, reasons) of each."""
+    """Candidates that the browser of the instructions shows: (teacher, sample, reasons) each."""
     return [
         tuple(entry)
         for entry in page.run(

@@ -449,3 +449,35 @@ def test_a_model_behind_an_endpoint_is_checked(raw: dict[str, Any]) -> None:
     assert problems["models.large.endpoint.modle"] == "unknown key. Did you mean 'model'?"
     assert "can generate but not be trained here" in problems["bases[1]"]
     assert "the endpoint of 'large' serves chat alone" in problems["training_prompts"]
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        (
+            {"endpoint": {"url": "https://host/v1", "model": "m", "key": "sk-canary"}},
+            "endpoint.key",
+        ),
+        ({"endpoint": {"url": "https://me:canary@host/v1", "model": "m"}}, "endpoint.url"),
+        ({"endpoint": {"url": "https://host/v1", "model": ["canary"]}}, "endpoint.model"),
+        ({"endpoint": ["canary", {"key": "canary"}]}, "endpoint"),
+        (
+            {"sources": [{"url": "https://me:canary@host/a", "sha256": "0" * 64}]},
+            "sources[0].url",
+        ),
+        ({"sources": [], "endpoint": {"url": "https://h/v1", "model": "m"}, "template": 1}, ""),
+    ],
+)
+def test_no_message_repeats_what_may_be_a_secret(
+    raw: dict[str, Any], model: dict[str, Any], path: str
+) -> None:
+    """By what the section says of itself, whatever the value looks like."""
+    raw["models"]["large"] = model
+    problems = refusal(raw)
+    assert any(problem.startswith(f"models.large.{path}") for problem in problems)
+    assert "canary" not in "".join(problems)
+
+
+def test_a_wrong_value_that_only_names_an_endpoint_is_shown(raw: dict[str, Any]) -> None:
+    raw["title"] = ["the endpoint"]
+    assert refusal(raw) == ["title: Input should be a valid string (it is ['the endpoint'])."]
