@@ -80,7 +80,7 @@ rule costs:
 if STUDY.compare_with:
 
     rule studies:
-        """This study next to others: their tables are read, nothing of theirs is run."""
+        """This study next to others, whose tables are only read."""
         input:
             changes=JOBS.compared_tables("changes"),
             settings=JOBS.compared_tables("settings"),
