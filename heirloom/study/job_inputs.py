@@ -261,7 +261,7 @@ def modules(*names: str) -> list[str]:
 
 def part_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
     """Files that define registered components; for heirloom's own, with their imports."""
-    home = Path(heirloom.__file__).parent
+    home = Path(heirloom.__file__).resolve().parent
     files: set[str] = set()
     for source in map(registry.source, names):
         if source.is_relative_to(home):

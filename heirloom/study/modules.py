@@ -12,7 +12,8 @@ from pathlib import Path
 
 import heirloom
 
-_ROOT = Path(heirloom.__file__).parent
+# Resolved, as registries have the files of their parts.
+_ROOT = Path(heirloom.__file__).resolve().parent
 _NEUTRAL = "heirloom.support"
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from docs.draw_map import FILE, needed, street, with_map
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Asked of every registry in a process of its own: components that a test registers would be in the
@@ -55,6 +57,32 @@ def test_examples_register(page: str, expected: set[str], tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert expected <= set(done.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return FILE.read_text(encoding="utf-8")
+
+
+def test_the_map_is_the_one_that_the_code_gives(page: str) -> None:
+    assert with_map(page) == page, "run `make docs`"
+
+
+def test_no_arrow_of_the_map_runs_back(page: str) -> None:
+    """Every package of the library is a box, and every arrow leads on along the street."""
+    found = re.search(r"<!-- map -->\n(.*?)<!-- end -->", page, re.DOTALL)
+    assert found is not None
+    boxes = re.findall(r'^    (\w+)\["', found[1], re.MULTILINE)
+    packages = {path.parent.name for path in (ROOT / "heirloom").glob("*/__init__.py")}
+    assert boxes == street() and set(boxes) == packages
+    arrows = re.findall(r"^    (\w+) --> (\w+)$", found[1], re.MULTILINE)
+    assert len(arrows) >= len(boxes) - 1
+    assert [(a, b) for a, b in arrows if boxes.index(a) >= boxes.index(b)] == []
+
+
+def test_arrows_that_follow_from_others_are_left_out() -> None:
+    imports = {"a": set(), "b": {"a"}, "c": {"b", "a"}, "d": {"c", "a"}, "e": {"b", "d"}}
+    assert needed(imports) == {"a": set(), "b": {"a"}, "c": {"b"}, "d": {"c"}, "e": {"d"}}
 
 
 def test_hooks_run_what_make_lint_runs() -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from workshop import ROOT, Workshop, cut_off
 
-from heirloom.study.config import Study
+from heirloom.study.config import study_type
 from heirloom.support.files import sha256
 
 CHECKS = ROOT / ".venv-checks/bin/python"
@@ -126,7 +126,8 @@ def test_the_kept_workflow_runs_the_kept_study(finished: Workshop, tmp_path: Pat
     assert "report" in planned
     study = yaml.safe_load((kept / "study.json").read_text(encoding="utf-8"))
     original = yaml.safe_load(finished.study.read_text(encoding="utf-8"))
-    assert Study.model_validate(study) == Study.model_validate(original)
+    kind = study_type()
+    assert kind.model_validate(study) == kind.model_validate(original)
 
 
 def test_the_crate_says_nothing_of_this_machine(finished: Workshop) -> None:

@@ -69,7 +69,7 @@ def test_mistakes_in_a_study_are_told_together_and_before_any_job(workshop: Work
     lines = [line for line in printed.splitlines() if line.startswith("  - ")]
     assert len(lines) == 5, printed
     for part in (
-        "finetunning: unknown key. Did you mean 'finetuning'?",
+        "finetunning: unknown key. Did you mean 'finetune'?",
         "teachers[1]: 'wasp' is not in models. Known: ant, bee.",
         "profiling.judge.pool: 'multi' is not in pools or teachers. Known: ant, wasp.",
         "generate.k: Input should be greater than or equal to 1 (it is 0).",
@@ -124,7 +124,7 @@ def test_results_are_where_the_command_is_given(workshop: Workshop, tmp_path: Pa
         (elsewhere / name).symlink_to(workshop.folder / name)
     other = Workshop(elsewhere)
     printed = other.run("--dry-run", "-s", "../heirloom/Snakefile")
-    assert "../heirloom/heirloom/generation.py" in printed
+    assert "../heirloom/heirloom/generate/loop.py" in printed
 
 
 def test_models_that_no_study_trained_are_profiled(workshop: Workshop) -> None:

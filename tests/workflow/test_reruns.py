@@ -11,11 +11,12 @@ import pytest
 from workshop import RESULTS, Job, Workshop
 
 TEACHERS = ["ant", "bee"]
-DATASETS = ["passive-ant", "passive-bee", "random-multi"] + [
+ACTIVE = [
     f"{objective}-{pool}"
     for objective in ("length", "mtld", "toxicity")
     for pool in ("ant", "multi")
 ]
+DATASETS = ["passive-ant", "passive-bee", "random-multi", *ACTIVE]
 TRIPLE = (
     '{"type": "intrasentence", "target": "nurse", "bias_type": "gender", "stereotype": "She nods.",'
     ' "anti-stereotype": "She fights.", "unrelated": "She ovens."}\n'
@@ -73,12 +74,23 @@ EDITS = {
     | trained(["length-ant", "length-multi", "toxicity-ant", "toxicity-multi"])
     | profiled(MODELS)
     | TAIL,
-    "heirloom/selection.py": trained(DATASETS) | TAIL,
-    "heirloom/statistics.py": profiled(MODELS) | TAIL,
+    "heirloom/select/training_set.py": trained(DATASETS) | TAIL,
+    # A strategy: the training sets that it selects.
+    "heirloom/select/strategies/best.py": trained(ACTIVE) | TAIL,
+    # The back end that the study has: everything that a model of it generates.
+    "heirloom/generate/decoders/openvino.py": GENERATED
+    | ALL_SCORED
+    | ANSWERED
+    | trained(DATASETS)
+    | profiled(TEACHERS)
+    | TAIL,
+    "heirloom/statistics/estimates.py": profiled(MODELS) | TAIL,
     "heirloom/profiling/toxicity.py": profiled(MODELS) | TAIL,
     "report/captions/changes.rst": {"report", "crate", "all"},
     "report/report.html.j2": {"report", "crate", "all"},
-    "heirloom/log.py": set(),
+    "heirloom/analyse/tables/changes.py": TAIL,
+    "heirloom/report/figures/passive.py": {"figures", "report", "crate", "all"},
+    "heirloom/support/log.py": set(),
     "prompts.jsonl": {"fetch_prompts instructions", "split_prompts instructions"}
     | GENERATED
     | ALL_SCORED
@@ -118,7 +130,7 @@ def test_an_edit_re_runs_what_depends_on_the_file(copied: Workshop, file: str) -
 
 
 def test_touching_a_file_re_runs_nothing(copied: Workshop) -> None:
-    for file in ("heirloom/selection.py", "report/report.html.j2", "prompts.jsonl"):
+    for file in ("heirloom/select/training_set.py", "report/report.html.j2", "prompts.jsonl"):
         (copied.folder / file).touch()
     assert copied.plan() == []
 

@@ -17,6 +17,7 @@ from workshop import LONG_PROMPTS, SECRETS, Workshop, cut_off
 from heirloom import profiling
 from heirloom.generate.model import best_device
 from heirloom.study.estimate import estimate, measure
+from heirloom.study.plan import Plan
 
 TABLES = ["agreement", "candidates", "changes", "costs", "profiles", "settings", "training_sets"]
 FIGURES = ["figure1", "figure2", "figure3", "figure6"]
@@ -154,14 +155,14 @@ def test_best_of_has_the_best_score_of_its_pool(finished: Workshop) -> None:
 
 
 def test_every_student_has_its_control(finished: Workshop) -> None:
-    plan = read(finished.results / "plan.json")
-    assert set(plan["models"]) == {"ant", "bee", *STUDENTS}
+    plan = Plan.read(finished.results / "plan.json")
+    assert set(plan.models) == {"ant", "bee", *STUDENTS}
     for student, dataset in STUDENTS.items():
         control = CONTROLS[dataset]
         expected = None if control is None else f"ant.{control}.s1"
-        assert plan["models"][student]["control"] == expected
-        assert plan["models"][student]["dataset"] == dataset
-        assert plan["datasets"][dataset]["control"] == control
+        assert plan.models[student].control == expected
+        assert plan.models[student].dataset == dataset
+        assert plan.datasets[dataset].control == control
     shown = {
         row["student"]: row["control"] for row in rows(finished.results / "tables/changes.csv")
     }
@@ -207,7 +208,7 @@ def test_profiles_follow_the_contract(finished: Workshop, model: str, benchmark:
         "model": base["sha256"],
         "adapter": digest(adapter) if model in STUDENTS else None,
         "dtype": "torch.float32",
-        "generate": {"backend": "openvino", "weights": "model", "openvino": version("openvino")}
+        "generation": {"backend": "openvino", "weights": "model", "openvino": version("openvino")}
         if best_device().type == "cpu"
         else {"backend": "transformers", "weights": "model"},
         "data": {},
@@ -288,7 +289,7 @@ def test_logs_and_costs_of_every_model(finished: Workshop) -> None:
 
 
 def test_an_estimate_by_its_own_costs_says_what_the_study_took(finished: Workshop) -> None:
-    plan = read(finished.results / "plan.json")
+    plan = Plan.read(finished.results / "plan.json")
     sizes = {"ant": 1e5, "bee": 1e5}
     measured = measure(finished.results.parent, sizes)
     assert measured.studies == ["tiny"]
