@@ -39,7 +39,7 @@ rule tables:
         datasets=expand(rules.select.output, dataset=PLAN.datasets),
         scores=JOBS.scores(),
         modules=sorted(
-            {*modules("analyse.tables"), *part_files(TABLES, table_names(PLAN))}
+            {*modules("analyse.tables"), *component_files(TABLES, table_names(PLAN))}
         ),
     output:
         **shown_tables(table_names(PLAN)),

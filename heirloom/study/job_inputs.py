@@ -94,7 +94,7 @@ class JobInputs:
     def generate_modules(self) -> list[str]:
         """Files that define completions, the study's back end included."""
         backend = self.plan.study.generate.backend
-        return sorted({*modules("generate.candidates"), *part_files(BACKENDS, [backend])})
+        return sorted({*modules("generate.candidates"), *component_files(BACKENDS, [backend])})
 
     # objectives and select
 
@@ -132,7 +132,7 @@ class JobInputs:
     def select_modules(self, dataset: str) -> list[str]:
         """Files that define a training set, the strategy that selects it included."""
         strategy = self.plan.datasets[dataset].selection
-        return sorted({*modules("select.training_set"), *part_files(STRATEGIES, [strategy])})
+        return sorted({*modules("select.training_set"), *component_files(STRATEGIES, [strategy])})
 
     # profiling
 
@@ -177,7 +177,7 @@ class JobInputs:
         needed = [needs(options) for options in self.plan.study.benchmarks.values()]
         metrics = sorted({found.metric for found in needed if found.metric})
         scorers = [file for metric in metrics for file in self.scorer_files(metric)]
-        own = part_files(BENCHMARKS, self.plan.benchmarks)
+        own = component_files(BENCHMARKS, self.plan.benchmarks)
         return sorted({*modules("profiling.run"), *own, *scorers, *self.generate_modules()})
 
     # finetune
@@ -195,7 +195,7 @@ class JobInputs:
     def finetune_modules(self, student: str) -> list[str]:
         """Files that define a student, its training method included."""
         method = self.plan.models[student].trained_by
-        return sorted({*modules("finetune.launch"), *part_files(METHODS, [method])})
+        return sorted({*modules("finetune.launch"), *component_files(METHODS, [method])})
 
     # analyse, report and publish
 
@@ -259,7 +259,7 @@ def modules(*names: str) -> list[str]:
     return [os.path.relpath(file) for file in modules_of(*(f"heirloom.{name}" for name in names))]
 
 
-def part_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
+def component_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
     """Files that define registered components; for heirloom's own, with their imports."""
     home = Path(heirloom.__file__).resolve().parent
     files: set[str] = set()
