@@ -38,11 +38,11 @@ $(CHECKS)/.done: requirements-checks.lock
 
 env: $(BIN)/snakemake ## Make the environment, .venv, from the lock
 
-demo: env ## Run the default study on all cores and say where its report is
+demo: env ## Run the default study on all cores and print the path of its report
 	@$(BIN)/python -m snakemake --cores all --logger heirloom
 	@echo "The report is $(CURDIR)/results/pocket/report.html"
 
-estimate: env ## Say what a study will cost; CONFIG: its file, DEVICE: gpu, if it will run elsewhere
+estimate: env ## Predict the cost of a study; CONFIG: its file, DEVICE: cpu or gpu, for another machine
 	@$(BIN)/python -m heirloom.study.estimate $(CONFIG) $(if $(DEVICE),--device $(DEVICE))
 
 test: $(VENV)/.dev $(CHECKS)/.done lint ## Run the tests
@@ -57,31 +57,31 @@ lint: $(VENV)/.dev $(CHECKS)/.done ## Check style, types and the workflow
 	$(BIN)/snakemake --lint
 	$(CHECKS)/bin/hadolint envs/Dockerfile
 
-parity: $(VENV)/.dev ## Compare with the reference implementations; DATA: the benchmarks' own files
+parity: $(VENV)/.dev ## Compare with reference implementations; DATA: folder of benchmark data
 	$(BIN)/python -m pytest tests/parity -m ""
 	$(BIN)/python -m benchmarks.parity $(DATA)
 
-bench: $(VENV)/.dev ## Measure speed beside other implementations, in one run
+bench: $(VENV)/.dev ## Measure speed against other implementations
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.scale
 	$(BIN)/python -m benchmarks.likelihood
 	$(BIN)/python -m benchmarks.finetuning
 	$(BIN)/python -m benchmarks.text_metrics
 
-gpu-check: ## Try everything on the GPU, with PYTHON's own torch; MODEL: a folder, DEVICE=cpu: without
+gpu-check: ## Check that everything runs on the GPU with PYTHON's torch; MODEL: a folder; DEVICE=cpu
 	$(PYTHON) -m benchmarks.gpu_check --device $(or $(DEVICE),cuda) $(if $(MODEL),--model $(MODEL))
 
-docs: $(VENV)/.dev ## Generate config/schema.json, the manual's tables and CONTRIBUTING's map anew
+docs: $(VENV)/.dev ## Regenerate config/schema.json, the manual's tables and the map in CONTRIBUTING.md
 	$(BIN)/python -m heirloom.study.schema
 	$(BIN)/python -m docs.draw_map
 
-slurm: env ## Add to it what Snakemake needs to submit to Slurm; see profiles/README.md
+slurm: env ## Add Snakemake's Slurm plugins to .venv; see profiles/README.md
 kubernetes: env ## The same for Kubernetes
 slurm kubernetes:
 	$(BIN)/python -m pip install $(PIP_OPTIONS) -c requirements.lock \
 		$$($(call needs,project.optional-dependencies.$@))
 
-lock: ## Resolve pyproject.toml anew: all locks and envs/heirloom.yaml
+lock: ## Resolve pyproject.toml again: all locks and envs/heirloom.yaml
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet $$($(call needs,project.dependencies))
 	$(VENV)-lock/bin/pip freeze | sed 's/+cpu$$//' > requirements.lock

@@ -1,4 +1,4 @@
-"""Candidates that another batch size changes, by rounding alone.
+"""Number of candidates that change with the batch size, only by rounding.
 
 The same 16 prompts x 5 samples of at most 128 tokens from SmolLM2-135M-Instruct, generated with
 several batch sizes in bfloat16 and in float32. Run from the repository's folder:

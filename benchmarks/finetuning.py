@@ -1,13 +1,13 @@
-"""Rate of finetuning against TRL, in one run.
+"""Speed of finetuning against TRL, in one run.
 
-SmolLM2-135M-Instruct learns 40 answers of its own, of at most 128 tokens, by the recipe of the
-default study (LoRA of rank 16 on every linear layer, one epoch in steps of 2, loss on the
+SmolLM2-135M-Instruct is trained on 40 of its own answers, of at most 128 tokens, by the recipe of
+the default study (LoRA of rank 16 on every linear layer, one epoch in steps of 2, loss on the
 completion), from the same token ids: with heirloom and, where trl is installed, with its
-SFTTrainer. That has gradient checkpointing on unless told otherwise, which trades time for memory;
-it is measured both ways. They take turns; times are processor seconds of training, without loading,
-the best of two. Held-out loss is that of each adapter on 12 other answers. The last column is the
-least that products with the weights need, at the measured rate of float32 products, as a share of
-the time taken. Run from the repository's folder:
+SFTTrainer, whose default is gradient checkpointing, which trades time for memory; it is measured
+with and without. Implementations alternate; times are processor seconds of training, without
+loading, the best of two. Held-out loss is that of each adapter on 12 other answers. The last column
+is the minimum time for products with the weights, at the measured rate of float32 products, as a
+share of the time taken. Run from the repository's folder:
 
     .venv/bin/python -m benchmarks.finetuning
 """
@@ -43,7 +43,7 @@ ROUNDS = 2
 
 @dataclass(frozen=True)
 class Result:
-    """Processor seconds, mean loss while training, and loss on what was held out."""
+    """Processor seconds, mean loss in training, and loss on held-out answers."""
 
     seconds: float
     loss: float
@@ -202,7 +202,7 @@ def held_out_loss(folder: Path, adapter: Path, rows: list[Row]) -> float:
 
 
 def least_flops(folder: Path, tokens: int, learnt: int) -> float:
-    """Of the products with the weights, forward and back; the head's where there is loss."""
+    """Operations of products with weights, forward and back; of the head where there is loss."""
     network = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True)
     head = network.get_output_embeddings()
     linear = [layer for layer in network.modules() if isinstance(layer, torch.nn.Linear)]

@@ -1,9 +1,9 @@
-"""Rate of generation against two peers, in one run.
+"""Speed of generation against two peers, in one run.
 
 SmolLM2-135M-Instruct, 16 prompts x 5 samples of at most 64 tokens: heirloom with each back end, and
 `generate` of transformers at the best of its batch sizes. Where openvino-genai is installed, its
-own pipeline on the checkpoint's GGUF file as well, which writes with the 4-bit weights in it. All
-get the same threads and take turns; times are processor seconds, without loading and conversion,
+own pipeline on the checkpoint's GGUF file as well, which generates with its 4-bit weights. All get
+the same threads and alternate; times are processor seconds, without loading and conversion,
 the best of two. The last columns are what the tokens' products with the weights would take at the
 measured rates of float32 and bfloat16 matrix products, as a share of the time taken; prompts and
 attention are not counted. Run from the repository's folder:
@@ -55,8 +55,9 @@ def main() -> None:
     )
     ceilings = [product_rate(80), product_rate(80, torch.bfloat16)]
     print(
-        f"{torch.get_num_threads()} threads, {flops / 1e6:.0f} MFLOP a token; products of 80 rows: "
-        f"{ceilings[0] / 1e9:.0f} GFLOP/s in float32, {ceilings[1] / 1e9:.0f} in bfloat16\n"
+        f"{torch.get_num_threads()} threads, {flops / 1e6:.0f} MFLOP per token; "
+        f"products of 80 rows: {ceilings[0] / 1e9:.0f} GFLOP/s in float32, "
+        f"{ceilings[1] / 1e9:.0f} in bfloat16\n"
     )
     contestants: dict[str, Callable[[], float]] = {
         f"transformers' generate, batches of {size}": partial(peer, model, prompts, size)
@@ -85,7 +86,7 @@ def main() -> None:
 
 
 def product_rate(rows: int, dtype: torch.dtype = torch.float32) -> float:
-    """Floating-point operations a second in products of `rows` tokens with a layer's weights."""
+    """Floating-point operations per second in products of `rows` tokens with a layer's weights."""
     tokens, weights = torch.rand(rows, 576, dtype=dtype), torch.rand(576, 1536, dtype=dtype)
     best = min(timed(lambda: [tokens @ weights for _ in range(100)]) for _ in range(10))
     return 100 * 2 * rows * weights.numel() / best
@@ -105,7 +106,7 @@ def heirloom(model: LanguageModel, prompts: list[Prompt]) -> float:
 
 
 def peer(model: LanguageModel, prompts: list[Prompt], size: int) -> float:
-    """Return tokens per processor second of transformers' own loop; tokens count to each end."""
+    """Return tokens per processor second of transformers' own loop, up to the end of each text."""
     ids = sorted((model.encode_prompt(p.text, "instruction") for p in prompts), key=len)
     ids = [tokens for tokens in ids for _ in range(REQUEST.samples)]
     n_tokens = 0
@@ -133,7 +134,7 @@ def peer(model: LanguageModel, prompts: list[Prompt], size: int) -> float:
 
 
 def genai(model: LanguageModel, file: Path, prompts: list[Prompt]) -> float:
-    """Tokens a processor second of OpenVINO GenAI with continuous batching."""
+    """Tokens per processor second of OpenVINO GenAI with continuous batching."""
     import openvino_genai
 
     scheduler = openvino_genai.SchedulerConfig()

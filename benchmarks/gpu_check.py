@@ -1,10 +1,10 @@
 """Check that everything runs on this machine's GPU: `make gpu-check`.
 
-A study in small, in bfloat16: a teacher writes candidates, their log-likelihoods are computed, a
-student learns the longest ones and is loaded again. Each stage is checked and says its tokens/s
-and the most GPU memory it took. torch, transformers, peft and accelerate are all it needs. Without
-a folder it makes a random model of a few million weights, which shows that things work, not how
-fast they are. Run from the repository's folder:
+A tiny study in bfloat16: a teacher generates candidates, their log-likelihoods are computed, a
+student is trained on the longest ones and loaded again. Each stage is checked and reports its
+tokens/s and peak GPU memory. Only torch, transformers, peft and accelerate are needed. Without a
+folder, a random model of a few million weights is made, which shows that things work, not how fast
+they are. Run from the repository's folder:
 
     python -m benchmarks.gpu_check [--model FOLDER] [--device cuda]
 """
@@ -31,7 +31,7 @@ ANSWERS, MAX_NEW_TOKENS = 4, 48
 
 
 def main() -> int:
-    """Returns the exit status."""
+    """Run all checks, and return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="folder of a causal model, with its tokenizer")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
@@ -61,10 +61,10 @@ def main() -> int:
 
 
 def check(folder: Path, work: Path) -> None:
-    """Every stage, and what must be true of it.
+    """Run every stage, and check its results.
 
     Raises:
-        HeirloomError: something is not as it must be.
+        HeirloomError: A check fails.
     """
     from heirloom.finetune.launch import Base, Folders, finetune
     from heirloom.finetune.settings import Finetune, Run
@@ -90,7 +90,7 @@ def check(folder: Path, work: Path) -> None:
         tokens.append(sum(row["n_tokens"] for row in candidates))
     require(len(candidates) == ANSWERS * len(PROMPTS), "candidates are missing")
     again = generate(teacher, prompts, request, work=work / "two")
-    require(again == candidates, "the same seed wrote other candidates")
+    require(again == candidates, "the same seed generated other candidates")
 
     groups = [
         [
@@ -105,9 +105,9 @@ def check(folder: Path, work: Path) -> None:
         tokens.append(sum(option.n_tokens for group in shared for option in group))
     apart = score(teacher, [[option] for group in groups for option in group], work=work / "apart")
     for mine, (other,) in zip((o for group in shared for o in group), apart, strict=True):
-        # Rounding in bfloat16; a wrong mask is off by whole units a token.
+        # Rounding in bfloat16; a wrong mask is off by whole units per token.
         close = mine.n_tokens == 0 or abs(mine.total - other.total) < 0.2 * mine.n_tokens
-        require(close, "log-likelihoods depend on what is scored beside a text")
+        require(close, "log-likelihoods depend on what is scored together with a text")
 
     longest = [
         max((row for row in candidates if row["prompt_id"] == p.id), key=lambda r: r["n_tokens"])
@@ -121,18 +121,18 @@ def check(folder: Path, work: Path) -> None:
         tokens.append(int(settings.epochs * manifest["n_tokens"]))
     losses = manifest["losses"]
     half = len(losses) // 2
-    require(sum(losses[half:]) < sum(losses[:half]), "the student did not learn")
+    require(sum(losses[half:]) < sum(losses[:half]), "the loss of the student did not fall")
 
     student = load(folder, name="student", adapter=work / "student")
     with stage("generation, student") as tokens:
         written = generate(student, prompts, request, work=work / "three")
         tokens.append(sum(row["n_tokens"] for row in written))
-    require(written != candidates, "the student writes what its base does")
+    require(written != candidates, "the student generates what its base does")
 
 
 @contextmanager
 def stage(name: str) -> Iterator[list[int]]:
-    """Measure what happens inside and print it; its number of tokens goes into the list."""
+    """Measure the block and print its figures; it puts its number of tokens into the list."""
     import torch
 
     cuda = torch.cuda.is_available()
@@ -150,7 +150,7 @@ def stage(name: str) -> Iterator[list[int]]:
 
 
 def require(condition: bool, otherwise: str) -> None:
-    """Raise a HeirloomError that says `otherwise`."""
+    """Raise a HeirloomError with the message `otherwise` unless the condition holds."""
     if not condition:
         raise HeirloomError(otherwise)
 

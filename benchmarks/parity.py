@@ -1,9 +1,9 @@
-"""The numbers to compare with the reference implementations', on the benchmarks' own full data.
+"""Metrics on full benchmark data, to compare with those of reference implementations.
 
 SmolLM2-135M-Instruct in float32 on all of CrowS-Pairs, StereoSet (dev, intrasentence), SEAT and two
 BBQ categories, and on the first 500 rows of HellaSwag (validation) and of OpenBookQA (test). The
-data are the authors' own files, which are not part of this repository. Run from its folder, some
-ten minutes on two cores:
+data are the authors' own files, which are not part of this repository. Run from its folder (about
+ten minutes on two cores):
 
     .venv/bin/python -m benchmarks.parity data
 """
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def first_rows(file: Path, work: Path) -> Path:
-    """The file itself; of HellaSwag and OpenBookQA its first rows."""
+    """Path of the file; for HellaSwag and OpenBookQA, of a copy of its first rows."""
     if not {"hellaswag", "openbookqa"} & set(file.parts):
         return file
     content = file.read_bytes()

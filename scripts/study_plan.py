@@ -1,4 +1,4 @@
-"""Write down what the study consists of."""
+"""Write the plan of the study."""
 
 from heirloom.support.files import write_json
 from heirloom.support.job import start_job

@@ -1,8 +1,8 @@
-"""Snakemake's log as one line a finished job: what it was, how far the study is, how long still.
+"""Snakemake's log as one line per finished job: its name, the progress, and the time left.
 
-Used by `make demo`: `python -m snakemake --logger heirloom`. Snakemake finds it by its name when
-the working directory is on the path, as it is under `python -m`. Errors and warnings read as
-always.
+Used by `make demo`: `python -m snakemake --logger heirloom`. Snakemake finds it by its name if the
+working directory is on the path, as it is with `python -m`. Errors and warnings are shown
+unchanged.
 """
 
 import sys
@@ -15,8 +15,8 @@ from snakemake.logging import DefaultFormatter
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-# Seconds of a job in the default study, by which jobs are weighed until the first of their kind is
-# done. Rules that are not here are over in a moment.
+# Seconds per job in the default study, by which jobs are weighted until the first of their rule is
+# done. Jobs of other rules take no noticeable time.
 TYPICAL = {"fetch_model": 30.0, "generate": 50.0, "finetune": 60.0, "profile": 25.0}
 MOMENT = 2.0
 
@@ -41,7 +41,7 @@ class LogHandler(LogHandlerBase):
         self.seconds: dict[str, list[float]] = defaultdict(list)
 
     def emit(self, record: Any) -> None:
-        """Print what a user wants to know of a record, if anything."""
+        """Print what a record tells a user, if anything."""
         event = getattr(record, "event", None)
         if event == LogEvent.RUN_INFO:
             rules = {name: n for name, n in record.stats.items() if name not in ("total", "all")}
@@ -79,7 +79,7 @@ class LogHandler(LogHandlerBase):
         self.say(line)
 
     def seconds_left(self) -> float:
-        """Jobs left, each as long as its like so far, spread over the cores."""
+        """Estimated seconds left: remaining jobs at the mean time of their rule, over all cores."""
         known = {rule: seconds for rule, seconds in self.seconds.items() if rule in TYPICAL}
         expected = sum(TYPICAL[rule] * len(seconds) for rule, seconds in known.items())
         pace = sum(map(sum, known.values())) / expected if expected else 1.0

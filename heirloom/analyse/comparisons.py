@@ -14,7 +14,7 @@ from heirloom.study.plan import Dataset, Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 
-#: The family of tests that a study is made for: every steered metric against its control.
+#: Family of the tests that are the purpose of a study: every steered metric against its control.
 STEERING = "steering"
 #: The same of students of fewer candidates.
 ABLATION = "ablation"
@@ -28,7 +28,7 @@ class Versus:
 
     Attributes:
         gap: The difference.
-        percent: The change in percent; of nothing where the metric is not on a ratio scale.
+        percent: The change in percent; undefined if the metric is not on a ratio scale.
         family: Name of the family, "" if none.
         tests: Number of tests in the family.
         p_holm: The p value corrected for them.
@@ -48,7 +48,7 @@ class Compared:
     Attributes:
         student: Id of the student without its seed.
         unit: Unit of the metric.
-        relative: Whether changes in percent are meaningful.
+        relative: True if changes in percent are meaningful.
         against: The student against its base and against its control.
     """
 
@@ -214,12 +214,12 @@ def trained_on(plan: Plan, student: str) -> Dataset:
 
 
 def of_fewer_candidates(plan: Plan, student: str) -> bool:
-    """Tell if a student, without its seed, belongs to the ablation."""
+    """Return True if a student, without its seed, belongs to the ablation."""
     return trained_on(plan, student).k is not None
 
 
 def steers(plan: Plan, student: str, benchmark: str, metric: str) -> bool:
-    """Tell if a student, without its seed, was steered towards what this metric measures."""
+    """Return True if a student, without its seed, was steered towards this metric."""
     objective = trained_on(plan, student).objective
     if objective is None:
         return False

@@ -17,7 +17,7 @@ class Effect:
         value: The change in percent, or the difference in the metric's unit; NaN if undefined.
         low: Lower end of its 95 % interval, or NaN.
         high: Upper end, or NaN.
-        relative: Whether all three are in percent.
+        relative: True if all three are in percent.
         unit: "%", or the metric's own unit.
     """
 
@@ -38,8 +38,8 @@ class Effect:
 def effect(row: Any, against: Reference) -> Effect:
     """Return the effect in a row of the table of changes.
 
-    In percent where the metric is on a ratio scale and the percentage has an interval, otherwise as
-    a difference: where the reference is sometimes resampled to zero, only the difference is left.
+    In percent if the metric is on a ratio scale and the percentage has an interval, otherwise as a
+    difference. A percentage has no interval if too many resamples of the reference are zero.
     """
     change, gap = _ends(row, "change", against), difference(row, against)
     if row.relative == "yes" and (pd.notna(change[1]) or pd.isna(gap.low)):

@@ -13,17 +13,17 @@ def columns_of(row: type) -> list[str]:
 
 
 def text_of(row: type) -> list[str]:
-    """Those of its columns that hold text."""
+    """Columns of the table that hold text."""
     return [field.name for field in fields(row) if field.type is str]
 
 
 def frame(rows: Sequence[Any], row: type) -> pd.DataFrame:
-    """Table of rows of this dataclass, which may be none."""
+    """Table of rows of this dataclass; may be empty."""
     return pd.DataFrame([vars(each) for each in rows], columns=columns_of(row))
 
 
 def typed(table: pd.DataFrame, is_text: Callable[[str], bool]) -> pd.DataFrame:
-    """`table` with numbers in every column that is no text, NaN where it is empty."""
+    """`table` with numbers in every column that does not hold text; NaN for empty cells."""
     return table.assign(
         **{
             column: pd.to_numeric(table[column].replace("", None))

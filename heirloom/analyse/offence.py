@@ -1,4 +1,4 @@
-"""Completions that may offend: decided once for reports, cards and tags."""
+"""Content warnings: the one decision for reports, cards and tags."""
 
 from heirloom import objectives
 from heirloom.profiling import BENCHMARKS
@@ -8,9 +8,10 @@ from heirloom.study.plan import Plan
 def may_offend(plan: Plan, *, benchmark: str = "", prompts: str = "") -> bool:
     """Return True if completions need a content warning.
 
-    Those of a benchmark do where it is registered as offensive. Those for a prompt set do where
-    such a benchmark uses the set, or where an objective chooses among them, or bounds its choice,
-    by a scorer that is registered as offensive: its pool holds what such a scorer reacts to.
+    Completions of a benchmark do if it is registered as offensive. Completions for a prompt set do
+    if such a benchmark uses the set, or if an objective selects among them, or bounds its
+    selection, by a scorer that is registered as offensive: the pool contains what that scorer
+    reacts to.
 
     Args:
         plan: The study's plan.

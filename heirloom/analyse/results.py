@@ -1,6 +1,6 @@
-"""The results of a study: everything that tables, figures, the report and cards are made of.
+"""Results of a study: the data of tables, figures, report and cards.
 
-Each kind of file is read when it is first asked for, so that a job reads only what it needs.
+Each kind of file is read on first use, so that a job reads only what it needs.
 """
 
 from collections.abc import Mapping

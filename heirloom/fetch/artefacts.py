@@ -1,4 +1,4 @@
-"""Fetch a study's artefacts and note in its results where they are."""
+"""Fetch the artefacts of a study and note their locations in its results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ def fetch_file(name: str, sources: Sequence[Source], note: str | Path) -> None:
 def fetch_model(
     name: str, sources: Sequence[Source], note: str | Path, *, trust_remote_code: bool = False
 ) -> None:
-    """Fetch a model, bring it into the form that every stage loads, and write its note.
+    """Fetch a model, convert it to a folder of safetensors if necessary, and write its note.
 
     Args:
         name: Its name in the study.

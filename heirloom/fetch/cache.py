@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 CacheKind = Literal["artefacts", "models", "graphs", "generations", "answers"]
 MANIFEST = "manifest.json"
-# Errors that no other source would get around: the cache itself cannot be written.
+# Errors for which trying another source is useless: the cache itself cannot be written.
 CACHE_ERRORS = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 )
@@ -38,8 +38,8 @@ def cache_path(kind: CacheKind, *name: str, root: str | Path | None = None) -> P
 
     Args:
         kind: Kind of the entry.
-        name: Name of the entry, which stands for everything that determines it.
-        root: Folder of the cache; left out: `cache_root()`.
+        name: Name of the entry, derived from everything that determines it.
+        root: Folder of the cache; None: `cache_root()`.
     """
     return Path(root or cache_root(), kind, *name)
 
@@ -59,7 +59,7 @@ def content_sha256(path: Path) -> str:
 
 
 def build_once(location: Path, build: Callable[[Path], Record]) -> Record:
-    """Fill a folder once, whatever other processes try at the same time.
+    """Fill a folder once, even if other processes try at the same time.
 
     The folder appears, manifest included, when it is complete; it never appears if `build` raises.
 

@@ -1,4 +1,4 @@
-"""Bring a model into the one form that every stage loads: a folder of safetensors."""
+"""Convert a model to the form that every stage loads: a folder of safetensors."""
 
 import logging
 from collections.abc import Iterator
@@ -91,9 +91,9 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_code(folder: Path) -> None:
-    """Refuse code that lies in another repository, of which the study pins no revision.
+    """Refuse code from another repository, of which the study pins no revision.
 
-    transformers writes such code as `organisation/name--module.Class`, and would fetch its newest.
+    transformers denotes such code by `organisation/name--module.Class`, and would fetch the newest.
     """
     for file in sorted(folder.glob("*.json")):
         settings = read_json(file)
@@ -135,7 +135,7 @@ def _convert(file: Path, folder: Path, *, dtype: str) -> int:
         model, tokenizer = _load(folder, link.name, dtype=dtype)
     except (ImportError, MemoryError):  # not the file's fault
         raise
-    except Exception as error:  # whatever the readers trip over in a damaged file
+    except Exception as error:  # any error that a damaged file can cause
         raise HeirloomError(
             f"{file} ({file.stat().st_size} bytes) could not be read as a GGUF model "
             f"({type(error).__name__}: {error}). It is damaged, truncated, or of an architecture "

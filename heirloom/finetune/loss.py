@@ -12,7 +12,7 @@ from heirloom.finetune.packing import IGNORED
 def completion_loss(
     outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None
 ) -> Tensor:
-    """Mean cross-entropy over the tokens that carry loss, those of the whole step.
+    """Mean cross-entropy over the tokens with loss of the whole step.
 
     Args:
         outputs: Output of a model for a batch of `pack`: logits where the next token carries loss,

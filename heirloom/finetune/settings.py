@@ -14,50 +14,58 @@ _Method = name_in(METHODS)
 
 
 class Finetune(Section):
-    """Training of a student on its training set, with loss on the completion's tokens."""
+    """Training of a student on its training set, with loss on completion tokens."""
 
-    seeds: list[int] = Field([1], min_length=1, description="One student per seed.")
+    seeds: list[int] = Field(
+        [1], min_length=1, description="Training seeds; one student is trained per seed."
+    )
     methods: Annotated[list[_Method], AfterValidator(distinct)] = Field(  # type: ignore[valid-type]
-        ["lora"], min_length=1, description="Training methods: one student per method."
+        ["lora"], min_length=1, description="Training methods; one student is trained per method."
     )
     epochs: float = Field(2, gt=0, description="Passes over the training set.")
-    learning_rate: float = Field(1e-3, gt=0, description="Peak; decays linearly to zero.")
-    batch_size: int = Field(4, ge=1, description="Examples per step, of all processes together.")
+    learning_rate: float = Field(
+        1e-3, gt=0, description="Initial learning rate; decays linearly to zero."
+    )
+    batch_size: int = Field(4, ge=1, description="Examples per step, over all processes.")
     micro_batch_size: int = Field(
         2,
         ge=1,
-        description="Of those, examples that a process computes at once: fewer need less memory. "
-        "Divides it.",
+        description="Examples that a process computes at once; must divide `batch_size`. Fewer "
+        "need less memory.",
     )
     lora_rank: int = Field(16, ge=1, description="Rank of the adapter (assumed).")
     lora_alpha: int = Field(
-        32, ge=1, description="The adapter is scaled by this divided by its rank (assumed)."
+        32,
+        ge=1,
+        description="The adapter's output is scaled by `lora_alpha / lora_rank` (assumed).",
     )
     max_length: int = Field(
         512,
         ge=16,
-        description="Longer examples, in tokens, are left out and counted: truncated, they would "
-        "lack their end.",
+        description="Maximum number of tokens per example. Longer examples are left out and "
+        "counted, because truncated ones would lack their end.",
     )
     checkpoint_steps: int = Field(
-        10, ge=1, description="Steps between checkpoints; a killed job loses at most these."
+        10,
+        ge=1,
+        description="Steps between checkpoints, which is the most that a killed job loses.",
     )
     gradient_checkpointing: bool = Field(
         False,
-        description="Recompute activations in the backward pass: less memory for a third more "
-        "time. Numbers change by rounding alone.",
+        description="Recompute activations in the backward pass: less memory, about a third more "
+        "time. Numbers change only by rounding.",
     )
     quantization: Literal["none", "4bit"] = Field(
         "none",
         description="`4bit`: load the base in 4 bits for training (QLoRA; Dettmers et al., 2023, "
-        "arXiv 2305.14314). Needs an NVIDIA GPU and bitsandbytes.",
+        "arXiv 2305.14314). Requires an NVIDIA GPU and bitsandbytes.",
     )
 
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
         if self.batch_size % min(self.micro_batch_size, self.batch_size):
             raise ValueError(
-                f"batch_size {self.batch_size} is no multiple of micro_batch_size "
+                f"batch_size {self.batch_size} is not a multiple of micro_batch_size "
                 f"{self.micro_batch_size}"
             )
         return self

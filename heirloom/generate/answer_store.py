@@ -1,6 +1,6 @@
-"""Completions from a server: many requests at once, each answer kept the moment it is there.
+"""Completions from a server: concurrent requests, each answer stored as soon as it arrives.
 
-Behind an endpoint a completion is paid for, so no answer may be lost, whatever comes next.
+Answers from an endpoint may cost money, so none may be lost, whatever happens next.
 """
 
 import hashlib
@@ -36,9 +36,9 @@ def keys(prompt: Prompt, request: Request) -> list[Key]:
 
 
 def sampling_fields(key: Key, request: Request) -> dict[str, Any]:
-    """Return the fields of an HTTP request that say how one completion is sampled.
+    """Return the fields of an HTTP request that determine the sampling of one completion.
 
-    The seed has 31 bits: servers take more, but not all of them.
+    The seed has 31 bits, because not all servers accept more.
     """
     return {
         "temperature": request.sampling.temperature,
@@ -55,7 +55,7 @@ def open_fields(request: Request) -> dict[str, Any]:
 def ask(
     client: Client, path: str, asked: Mapping[Key, Mapping[str, Any]], file: Path
 ) -> dict[Key, Answer]:
-    """Ask for completions, many at once, and add each to `file` as soon as it is there.
+    """Request completions concurrently, and append each to `file` as soon as it arrives.
 
     Args:
         client: Of the server to ask.
@@ -81,7 +81,7 @@ def ask(
                 progress.update(1)
         except (EndpointError, OSError) as error:
             failures.append(error)
-            client.stop()  # others under way are paid for: they may finish, and are kept
+            client.stop()  # pending requests are paid for: they may finish, and are stored
 
     with ThreadPoolExecutor(client.endpoint.requests) as pool:
         try:
@@ -129,7 +129,7 @@ def read_answers(files: Iterable[Path]) -> dict[Key, Answer]:
 
 
 def completion(key: Key, answer: Answer, stop: Sequence[str], format: Format) -> Completion:
-    """Return an answer as the completions of back ends are: without stop text and space around."""
+    """Return an answer in the form of back ends: without stop text and surrounding space."""
     ends = [answer.text.find(text) for text in stop if text in answer.text]
     reason = "length" if answer.finish_reason == "content_filter" else answer.finish_reason
     text = answer.text[: min(ends, default=None)]

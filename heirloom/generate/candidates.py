@@ -20,12 +20,12 @@ from heirloom.support.work_folder import fingerprint
 
 @dataclass(frozen=True)
 class Teacher:
-    """A model that generates and nothing else.
+    """A model that is loaded only to generate.
 
     Attributes:
         name: Its name in the study.
         note: Note of the fetch stage.
-        template: Form in which it is shown an instruction.
+        template: Its prompt template.
         dtype: Number format, see `heirloom.generate.model.resolve_dtype`.
         settings: Section `generate` of the study file.
     """
@@ -55,7 +55,7 @@ class PromptFile:
     Attributes:
         path: File with one record {id, text} per prompt.
         format: Of the prompts.
-        max_new_tokens: Most tokens of a completion.
+        max_new_tokens: Maximum number of tokens per completion.
         seed: Together with prompt id and sample number it determines the completion.
     """
 
@@ -72,8 +72,8 @@ class PromptFile:
 def generate_shard(teacher: Teacher, prompts: PromptFile, output: Path, *, shard: str) -> None:
     """Sample one shard of a teacher's candidates.
 
-    Finished parts are kept in the cache that studies share, under a name that stands for everything
-    that determines them: another study, or clone, generates nothing again.
+    Finished parts are stored in the cache that studies share, under a key of everything that
+    determines them, so that no other study or clone generates them again.
 
     Args:
         teacher: The teacher.

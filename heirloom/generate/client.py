@@ -1,7 +1,7 @@
-"""Ask a model behind an OpenAI-compatible endpoint, again until it answers or is dead.
+"""Client of an OpenAI-compatible endpoint, with retries until it answers or counts as dead.
 
 The key is read from the environment when it is needed. It is put into one header and nowhere else,
-and struck from whatever the server says before anything looks at it.
+and removed from every response before anything uses it.
 """
 
 import email.utils
@@ -41,7 +41,7 @@ _TOO_LONG = re.compile(r"context_length_exceeded|maximum context length|exceed_c
 
 
 class EndpointError(HeirloomError):
-    """An endpoint that refuses, or that is dead."""
+    """The endpoint refuses a request, or is dead."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class Client:
         self._of_thread = threading.local()
 
     def stop(self) -> None:
-        """Stop: requests under way may finish, and no other is begun."""
+        """Stop: pending requests may finish, and no new one is started."""
         self._stopped.set()
 
     def complete(self, path: str, body: Mapping[str, Any]) -> Answer:
@@ -223,7 +223,7 @@ class Client:
         return request
 
     def _warn(self, what: str) -> None:
-        """Log a warning, once in a while: many threads meet the same trouble."""
+        """Log a warning, but rarely: many threads meet the same problem."""
         if time.monotonic() > self._warned + _WARNING_SECONDS:
             self._warned = time.monotonic()
             logger.warning("%s: %s", self.endpoint.url, what)
@@ -264,7 +264,7 @@ def _read(document: Any) -> Answer:
     if reason not in ("stop", "length", "content_filter"):
         raise _FailedAttemptError(f"its answer ended for the reason {reason!r}")
     if text is None and reason != "stop":
-        text = ""  # all its tokens were spent on a reasoning, or a filter took the whole of it
+        text = ""  # all its tokens were spent on reasoning, or a filter removed everything
     if not isinstance(text, str) or not isinstance(n_tokens, int | None):
         raise _FailedAttemptError("its answer holds no text")
     # Half a surrogate pair, which JSON allows, could be written into no file.
@@ -273,10 +273,10 @@ def _read(document: Any) -> Answer:
 
 
 def describe_endpoint(name: str, endpoint: Endpoint) -> Record:
-    """Return the note on a model behind an endpoint, as `heirloom.fetch.notes` has those on others.
+    """Return the note on a model behind an endpoint, like the notes of `heirloom.fetch.notes`.
 
-    The server need not run and the key need not be there: the completions that are kept may be all
-    that is needed.
+    The server need not run and the key need not be set: the stored completions may be all that is
+    needed.
 
     Args:
         name: The model's name in the study.

@@ -1,4 +1,4 @@
-"""One way to complete prompts, whatever the model: here with a back end, or behind an endpoint."""
+"""Complete prompts with any model, run here by a back end or served by an endpoint."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,12 +29,12 @@ def open_model(
     Args:
         note: The note. One of an endpoint needs no more than name and template.
         name: The model's name in the study.
-        prompt_template: Form in which it is shown an instruction.
+        prompt_template: Its prompt template.
         adapter: As in `load_model`, and so is `dtype`.
         dtype: Number format.
         engine: Back end and weights to generate with.
-        only_generates: Nothing else is asked of it, so that where the back end reads the weights
-            itself they are not loaded here.
+        only_generates: The model is used for nothing else, so that weights which the back end reads
+            itself are not loaded here.
 
     Raises:
         HeirloomError: A file is missing or damaged, or the back end cannot run here.
@@ -101,12 +101,12 @@ def generate(
         model: The model to sample from.
         prompts: Prompts with distinct ids.
         request: Number of samples, length, sampling and seed.
-        work: Folder for what is finished, the same for all shards. One that belongs to another
-            request, model or set of prompts is emptied first. As long as it is kept, the same call
-            generates nothing, whatever the number of shards. Completions from an endpoint are kept
-            in a folder of their own, see `RemoteModel`.
-        shard: Number of the share to do, from 0.
-        shards: Number of shares.
+        work: Folder for finished parts, the same for all shards. A folder of another request, model
+            or set of prompts is emptied first. While it exists, the same call generates nothing
+            again, whatever the number of shards. Completions from an endpoint are stored
+            elsewhere, see `RemoteModel`.
+        shard: Number of the shard to compute, from 0.
+        shards: Number of shards.
 
     Returns:
         One record per completion with the fields of `Completion`, ordered by the prompts given and

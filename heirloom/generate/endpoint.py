@@ -1,8 +1,8 @@
-"""Models that answer at an endpoint instead of running here.
+"""Models behind an endpoint, which do not run here.
 
-Completions from an endpoint are kept under everything that determines them and nothing else. More
-candidates, other prompts or another number of shards ask for those that are missing alone, and
-whoever has the files has the completions.
+Completions from an endpoint are stored under a key of everything that determines them and nothing
+else. With more candidates, other prompts or another number of shards, only missing completions are
+requested, and a copy of the files is a copy of the completions.
 """
 
 import logging
@@ -38,13 +38,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RemoteModel:
-    """A model behind an endpoint: it generates, and nothing else can be asked of it.
+    """A model behind an endpoint, which can only generate.
 
     Attributes:
         name: Its name in the study.
         endpoint: Address and name of the model there.
         prompt_template: Form in which it is shown an instruction; `"chat"` is left to the server.
-        kept: Folder in which every answer is kept, for all studies.
+        kept: Folder in which all answers are stored, for all studies.
         adapter_sha256: None: a student is never behind an endpoint.
     """
 
@@ -63,7 +63,7 @@ class RemoteModel:
         """Return why a benchmark is not applicable; None if it is.
 
         Args:
-            generates: The benchmark needs completions alone.
+            generates: True if the benchmark needs only completions.
             format: Of its prompts; None if they are its own instructions.
         """
         if not generates:
@@ -104,7 +104,7 @@ def generate(
     if request.sampling.top_k and model.endpoint.api == "openai":
         logger.warning("%s samples without top_k, which its endpoint refuses", model.name)
     identity = {
-        "version": 1,  # of this identity: code that changes is no reason to pay again
+        "version": 1,  # only the identity: a change of code is no reason to pay again
         "model": model.endpoint.identity,
         "api": model.endpoint.api,
         "template": asdict(model.prompt_template),

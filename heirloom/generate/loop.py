@@ -1,10 +1,10 @@
-"""The decoding loop: k samples of a prompt share one prefill, and ended sequences stop costing.
+"""The decoding loop: k samples of a prompt share one prefill, and finished sequences cost nothing.
 
-The work is divided into parts that depend on the prompts and on the batch size alone. A part is
-generated in batches of at most `Request.batch_size` sequences; within it prompts begin as soon as
-enough sequences have ended, where the decoder allows it. Each finished part is a file of its own,
-so that a killed job loses the part it was in. A shard is a share of the parts, done by one job, so
-that the number of shards changes no completion.
+The work is divided into parts that depend only on the prompts and the batch size. A part is
+generated in batches of at most `Request.batch_size` sequences; within it, prompts start as soon as
+enough sequences have finished, if the decoder allows it. Each finished part is saved as one file,
+so that a killed job loses only the part it was computing. A shard is the parts that one job
+computes, so that the number of shards changes no completion.
 """
 
 from collections import deque
@@ -28,8 +28,8 @@ from heirloom.support.files import read_jsonl, sha256, write_jsonl
 from heirloom.support.log import Progress
 from heirloom.support.work_folder import claimed
 
-# Batches' worth of sequences in a part. More leave fewer places empty, which at the end of a part
-# nobody fills; fewer lose less to a kill.
+# Batches per part. With more, fewer places stay empty at the end of a part; with fewer, a kill
+# loses less.
 _BATCHES_PER_PART = 4
 # A prompt's id and the numbers of the samples that begin together.
 _Group = tuple[str, list[int]]
@@ -107,9 +107,9 @@ def _identity(
 
 
 def _parts(encoded: dict[str, list[int]], request: Request) -> list[list[_Group]]:
-    """Divide the work into parts of about the same size, in each the shorter prompts first.
+    """Divide the work into parts of about the same size, each with its shorter prompts first.
 
-    Prompts of like length are together so that a decoder that pads has little to pad.
+    Prompts of similar length are together, so that a decoder that pads needs little padding.
     """
     samples = range(request.samples)
     groups = [
@@ -125,7 +125,7 @@ def _parts(encoded: dict[str, list[int]], request: Request) -> list[list[_Group]
 def _longest(parts: list[list[_Group]], encoded: dict[str, list[int]], n: int) -> list[int]:
     """Return lengths of n prompts that are no shorter than the n longest of any part.
 
-    So that all parts fit one cache: one after another, each a little larger, leave gaps in memory.
+    With them all parts fit into one cache. Growing caches, one after another, leave gaps in memory.
     """
     lengths = (
         sorted((len(encoded[i]) for i, samples in part for _ in samples), reverse=True)[:n]
@@ -136,7 +136,7 @@ def _longest(parts: list[list[_Group]], encoded: dict[str, list[int]], n: int) -
 
 @dataclass
 class _Sequence:
-    """One completion in the making."""
+    """A completion being generated."""
 
     prompt_id: str
     sample: int
@@ -146,7 +146,7 @@ class _Sequence:
 
 @dataclass
 class _Part:
-    """One part in the making, with the sequences that go on."""
+    """A part being generated, with its unfinished sequences."""
 
     model: LanguageModel
     decoder: Decoder
@@ -158,7 +158,7 @@ class _Part:
 
     @torch.inference_mode()
     def complete(self, part: list[_Group]) -> list[Completion]:
-        """Generate: compute each prompt once, and all sequences that go on together."""
+        """Generate: compute each prompt once, and all unfinished sequences together."""
         waiting = deque(part)
         kept = tokens = torch.empty(0, dtype=torch.long)
         while self.going or waiting:
@@ -196,7 +196,7 @@ class _Part:
         return joining
 
     def _append(self, chosen: list[int]) -> list[int]:
-        """Append a token to each sequence, and return the rows of those that go on."""
+        """Append a token to each sequence, and return the rows of unfinished ones."""
         rows = []
         for row, (sequence, token) in enumerate(zip(self.going, chosen, strict=True)):
             sequence.tokens.append(token)
@@ -212,7 +212,7 @@ class _Part:
 
 
 def _end(model: LanguageModel, tokens: list[int], request: Request) -> str | None:
-    """Return why a completion ends with its last token; None if it goes on."""
+    """Return the reason why a completion ends with its last token; None if it is unfinished."""
     if tokens[-1] in model.end_tokens or _has_stop_text(model, tokens):
         return "stop"
     return "length" if len(tokens) == request.max_new_tokens else None

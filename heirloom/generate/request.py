@@ -12,8 +12,9 @@ class Sampling:
     """Rule for choosing the next token.
 
     Attributes:
-        temperature: Divides the logits. 0 takes the likeliest token (greedy) and ignores the rest.
-        top_k: Choose among the k likeliest tokens; 0 means all.
+        temperature: Divides the logits. 0 takes the most likely token (greedy) and ignores the
+            rest.
+        top_k: Choose among the k most likely tokens; 0 means all.
         top_p: Of those, choose among the fewest whose probabilities sum to at least p
             (Holtzman et al., 2020, arXiv 1904.09751); 1 means all.
     """
@@ -38,11 +39,11 @@ class Request:
     Attributes:
         samples: Completions per prompt (k), numbered from 0. Those of a smaller k are the first of
             a larger one.
-        max_new_tokens: Most tokens of a completion.
+        max_new_tokens: Maximum number of tokens per completion.
         sampling: Rule for choosing tokens.
-        seed: Together with prompt id and sample number it determines the completion.
+        seed: Determines the completion, together with prompt id and sample number.
         format: Prompts are instructions, or the beginning of a text to continue.
-        batch_size: Most sequences generated at once.
+        batch_size: Maximum number of sequences generated at once.
     """
 
     samples: int
@@ -61,7 +62,7 @@ class Completion:
         prompt_id: Id of the prompt.
         sample: Number of the sample, from 0.
         completion: Text without the stop text and what follows it.
-        n_tokens: Tokens generated, the end token included; None from a server that counts none.
+        n_tokens: Generated tokens, the end token included; None if a server does not count them.
         finish_reason: `"stop"` (ended by itself), `"length"` (truncated by max_new_tokens) or
             `"too_long"` (prompt and completion exceed the model's context: completion "",
             n_tokens 0).

@@ -17,42 +17,48 @@ from heirloom.support.settings import Section
 
 
 class Endpoint(BaseModel):
-    """An OpenAI-compatible API that generates for a model: of vLLM, llama.cpp, a vendor."""
+    """An OpenAI-compatible API that serves a model: of vLLM, llama.cpp or a vendor."""
 
     confidential: ClassVar[bool] = True  # an API key or a password may stand here by mistake
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str = Field(
-        description="Address of the API, mostly up to `/v1`. A key is sent over https alone, or to "
-        "this machine."
+        description="Base URL of the API, usually ending in `/v1`. An API key is sent only over "
+        "https or to this machine."
     )
-    model: str = Field(min_length=1, description="Name of the model at the server.")
+    model: str = Field(min_length=1, description="Name of the model on the server.")
     revision: str | None = Field(
         None,
-        description="Your name for these very weights. With it, the model is the same at whatever "
-        "`url`, and its completions are kept when it moves; another one asks for all of them anew.",
+        description="Your label for the served weights. With a label, stored completions stay "
+        "valid when `url` changes; a new label requests all completions again. "
+        "Default: `url` identifies the weights.",
     )
     key: str | None = Field(
         None,
-        description="The environment variable that holds the API key. Left out: no key is sent. "
-        "The key itself does not belong here.",
+        description="Name of the environment variable that holds the API key, never the key "
+        "itself. Default: no key is sent.",
     )
     api: Literal["extended", "openai"] = Field(
         "extended",
-        description="`extended`: top_k, min_p and repetition_penalty are sent as well, as vLLM and "
-        "llama.cpp take them; `openai`: nothing that OpenAI's own API refuses, so that "
-        "`generate.top_k` is not applied.",
+        description="`extended`: also send top_k, min_p and repetition_penalty, which vLLM and "
+        "llama.cpp accept; `openai`: send only what OpenAI's API accepts, so "
+        "`generate.top_k` has no effect.",
     )
     completions: bool = Field(
         True,
-        description="It serves `/completions`, and not `/chat/completions` alone: needed to "
-        "continue a text, and for a `template` other than `chat`.",
+        description="Set to no if the server offers only `/chat/completions`. `/completions` is "
+        "required to continue a text and for a `template` other than `chat`.",
     )
-    requests: int = Field(8, ge=1, description="Most requests at once, per job.")
-    timeout: float = Field(600, gt=0, description="Seconds that one answer may take.")
+    requests: int = Field(8, ge=1, description="Maximum number of concurrent requests per job.")
+    timeout: float = Field(
+        600, gt=0, description="Maximum number of seconds to wait for a response."
+    )
     attempts: int = Field(
-        8, ge=1, description="Attempts at one answer, with growing pauses between, about 2 minutes."
+        8,
+        ge=1,
+        description="Attempts per request. Pauses between them grow; 8 attempts take about 2 "
+        "minutes.",
     )
 
     @field_validator("url")
@@ -60,9 +66,12 @@ class Endpoint(BaseModel):
     def _plain(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("it must hold no user, password or query; name a variable in key")
+            raise ValueError(
+                "it must not contain a user, password or query; name an environment variable "
+                "in `key` instead"
+            )
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("it is no http or https address")
+            raise ValueError("it is not an http or https address")
         return value.rstrip("/")
 
     @field_validator("key")
@@ -71,14 +80,14 @@ class Endpoint(BaseModel):
         if value is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]{0,63}", value):
             raise ValueError(
                 "it must be the name of an environment variable, in capitals, such as "
-                "OPENAI_API_KEY; the key itself does not belong into a study file"
+                "OPENAI_API_KEY; the key itself does not belong in a study file"
             )
         return value
 
     @model_validator(mode="after")
     def _no_key_in_the_clear(self) -> Self:
         if self.key and not self.url.startswith("https:") and not self.local:
-            raise ValueError("a key is sent over https alone, or to this machine")
+            raise ValueError("a key is sent only over https or to this machine")
         return self
 
     @property
@@ -88,13 +97,13 @@ class Endpoint(BaseModel):
 
     @property
     def identity(self) -> Record:
-        """The model that this is, as far as one can tell from here."""
+        """Identity of the served model, as far as it is known here."""
         where = {"revision": self.revision} if self.revision else {"url": self.url}
         return {"model": self.model, **where}
 
 
 def _is_pinned(source: Source) -> bool:
-    """Tell if the code that is fetched can never be another than it is today."""
+    """Return True if the code that is downloaded can never change."""
     return (
         isinstance(source, HubSource)
         and source.files is None
@@ -103,35 +112,39 @@ def _is_pinned(source: Source) -> bool:
 
 
 class Model(Artefact):
-    """A language model: its sources or its endpoint, and the form of its prompts."""
+    """A language model: its sources or endpoint, and its prompt template."""
 
     sources: list[Source] = Field(
         [],
-        description="Places that have the same model, in order of preference. What is on this "
-        "machine already is used; otherwise the first that answers.",
+        description="Places to get the model from, in order of preference. A copy on this machine "
+        "is used if there is one, otherwise the first source that responds.",
     )
     endpoint: Endpoint | None = Field(
         None,
-        description="Instead of sources: an API that generates for a teacher that cannot run here.",
+        description="Instead of `sources`: an API that generates completions for a teacher that "
+        "cannot run here.",
     )
     parameters: float | None = Field(
         None,
         gt=0,
-        description="Parameter count (`7.0e9`), used only to size cluster jobs. Default: counted "
-        "after download; 1.0e9 is assumed before that. Changes no result.",
+        description="Parameter count (`7.0e9`), used only to size cluster jobs and to estimate "
+        "costs. Default: counted after download; before that, 1.0e9 is assumed for "
+        "jobs.",
     )
 
     template: str = Field(
         "chat",
-        description="`chat`: the tokenizer's own chat template; else a text with `{prompt}` in it.",
+        description="`chat`: the tokenizer's chat template. Otherwise a text that contains "
+        "`{prompt}`.",
     )
     stop: list[str] = Field(
-        [], description="Texts that end a completion, for models that do not end by themselves."
+        [], description="Strings that end a completion, for models that do not stop by themselves."
     )
     trust_remote_code: bool = Field(
         False,
-        description="Run the Python code in the model's repository, for an architecture that "
-        "transformers does not have. Needs hub sources, each pinned to a commit of 40 digits.",
+        description="Run the Python code in the model's repository, for architectures that "
+        "transformers does not include. Requires hub sources, each pinned to a full "
+        "commit hash.",
     )
 
     @model_validator(mode="after")
@@ -140,41 +153,46 @@ class Model(Artefact):
             self.sources and all(_is_pinned(source) for source in self.sources)
         ):
             raise ValueError(
-                "trust_remote_code runs what the repository holds: every source must be a whole "
-                "hub repository (no files) whose revision is a commit, 40 hexadecimal digits"
+                "trust_remote_code runs code from the repository: every source must be a whole hub "
+                "repository (without files) whose revision is a commit (40 hexadecimal digits)"
             )
         return self
 
     @model_validator(mode="after")
     def _from_somewhere(self) -> Self:
         if bool(self.sources) == bool(self.endpoint):
-            raise ValueError("give sources or an endpoint, one of the two")
+            raise ValueError("give either sources or an endpoint")
         if self.endpoint and not self.endpoint.completions and self.template != "chat":
             raise ValueError(
-                "an endpoint without /completions takes no template: it has the model's own (chat)"
+                "an endpoint without /completions needs template: chat, which the server applies"
             )
         return self
 
 
 class Generate(Section):
-    """Sampling of candidates, and the back end of every model of the study."""
+    """Sampling of candidates, and the back end of all models in the study."""
 
-    k: int = Field(5, ge=1, description="Candidates per prompt and teacher (assumed, see README).")
-    temperature: float = Field(1.0, ge=0, description="0 is greedy.")
-    top_k: int = Field(50, ge=0, description="Choose among the k likeliest tokens; 0: all.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus; 1: all.")
-    batch_size: int = Field(80, ge=1, description="Most sequences generated at once.")
+    k: int = Field(5, ge=1, description="Candidates per prompt and teacher (assumed).")
+    temperature: float = Field(1.0, ge=0, description="Sampling temperature; 0 is greedy.")
+    top_k: int = Field(50, ge=0, description="Sample from the k most likely tokens; 0: from all.")
+    top_p: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Sample from the most likely tokens whose probabilities sum to at least this "
+        "(nucleus sampling); 1: from all.",
+    )
+    batch_size: int = Field(80, ge=1, description="Maximum number of sequences generated at once.")
     backend: name_in(BACKENDS) = Field(  # type: ignore[valid-type]
         "auto",
-        description="Computes every completion of the study's own models. `auto`: OpenVINO on a "
-        "processor, if it is installed and can run the model, else transformers. `vllm`: a server "
-        "of it, see below.",
+        description="Back end for all completions of local models. `auto`: OpenVINO on CPUs if it "
+        "is installed and supports the model, otherwise transformers. `vllm`: a vLLM "
+        "server, see below.",
     )
     weights: Weights = Field(
         "model",
-        description="`int8`: for generating, and for every model of the study alike, the weights "
-        "and each token's activations are int8-quantised in groups of 32: twice as fast on a "
-        "processor. Needs OpenVINO.",
+        description="`int8`: all models generate with int8-quantised weights and activations (in "
+        "groups of 32), which is twice as fast on CPUs. Requires OpenVINO.",
     )
 
     @model_validator(mode="after")

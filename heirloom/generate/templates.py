@@ -1,4 +1,4 @@
-"""Write prompts the way a model expects them."""
+"""Format prompts as a model expects them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,11 @@ CHAT = "chat"
 
 @dataclass(frozen=True)
 class PromptTemplate:
-    """The form in which a model is shown an instruction.
+    """Prompt template: the form in which instructions are shown to a model.
 
     Attributes:
         template: `"chat"` for the tokenizer's chat template, else a text with `{prompt}` in it.
-        stop: Texts that end a completion. It is truncated where the first of them begins.
+        stop: Strings that end a completion, which is truncated where the first of them begins.
     """
 
     template: str = CHAT

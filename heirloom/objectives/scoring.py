@@ -1,4 +1,4 @@
-"""Score texts with a scorer that is named, checking everything that it returns."""
+"""Score texts with a named scorer, and check everything that it returns."""
 
 import inspect
 import math
@@ -72,8 +72,8 @@ def score_candidates(
 ) -> list[Record]:
     """Score one shard of a teacher's candidates; the shards follow each other in their order.
 
-    A scorer sees at most `BATCH` texts at a time, the same ones whatever the number of shards:
-    computed in batches, the scores of a model depend by rounding on the texts in the same batch.
+    A scorer gets at most `BATCH` texts per call, the same ones whatever the number of shards:
+    scores of a model that computes in batches depend, by rounding, on the other texts in a batch.
 
     Args:
         candidates: All records of `candidates.jsonl`.

@@ -2,18 +2,17 @@
 
 from typing import Any
 
-from pydantic import (
-    Field,
-)
+from pydantic import Field
 
 from heirloom.support.settings import Section
 
 
 class Metric(Section):
-    """A number measured on a text; every candidate gets every metric."""
+    """A number measured on a text. Every candidate is scored by every metric."""
 
     function: str = Field(
         ...,
-        description="A scorer of `heirloom/objectives/` by name, or your own as `module:function`.",
+        description="Name of a scorer (table below), or a function of your own as "
+        "`module:function`.",
     )
-    options: dict[str, Any] = Field({}, description="Keyword arguments for the scorer.")
+    options: dict[str, Any] = Field({}, description="Options of the scorer.")

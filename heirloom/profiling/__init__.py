@@ -1,4 +1,4 @@
-"""Benchmarks: what is measured of every model. Each registers itself where it is defined.
+"""Benchmarks that profile every model, each registered where it is defined.
 
 To add a benchmark, add a module with a function decorated by `@benchmark`, here or in a plugin:
 
@@ -55,7 +55,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Task:
-    """Everything that a benchmark gets except its options.
+    """Inputs of a benchmark, apart from its options.
 
     Attributes:
         model: The model to profile.
@@ -65,7 +65,7 @@ class Task:
             options that the study gives it.
         data: Data set to its file or folder, for those that its options name.
         seed: Seed of the study.
-        work: Folder in which it may keep what it needs to resume after a kill.
+        work: Folder for files from which it resumes after being killed.
         pairs: Pairs of answers by the study's own teachers (judge/pairs.jsonl), for a benchmark
             whose options name a pool.
     """
@@ -84,7 +84,7 @@ Run = Callable[..., list[Record]]
 """`run(task, options)`: one record per example, with an `id` and the fields that metrics use."""
 
 Caveat = tuple[str, str]
-"""A heading and what a report must say under it."""
+"""Heading and text of a caveat that a report must state."""
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,18 @@ class Benchmark:
     Attributes:
         name: Its name in the study file and in file names.
         label: Its name for a reader.
-        summary: What it measures, in one line.
+        summary: Its purpose, in one line.
         options: Its section of the study file.
-        metrics: What its records are condensed to, by name.
-        run: Measures a model.
-        main: Metrics to show first, the most telling in front; `*` stands for any category. Empty:
-            those without a category.
+        metrics: Metrics that are computed from its records, by name.
+        run: Function that measures a model and returns the records.
+        main: Metrics to show first, the most informative one in front; `*` stands for any category.
+            Empty: all metrics without a category.
         names_itself: True if its metrics need no benchmark next to their name.
         side_effects: Number of its main metrics that the figure of side effects shows.
         offensive: True if its completions need a content warning.
-        cost: Tokens that it has a model read and generate; None if unknown.
+        cost: Tokens that a model reads and generates for it; None if unknown.
         packages: Packages whose versions are noted with its results.
-        caveats: What a report must say where it is used.
+        caveats: Caveats that a report must state when it is used.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Calibration: confidence in answers against the share of them that is right."""
+"""Calibration: confidence in answers against their accuracy."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -24,24 +24,25 @@ DATA_SETS = ("hellaswag", "openbookqa")
 
 
 class CalibrationOptions(Options):
-    """Options of the calibration benchmark. At least one data set has to be named."""
+    """Options of the calibration benchmark. At least one data set is required."""
 
     hellaswag: DataName | None = Field(
-        None, description="HellaSwag's validation set; its test set has no answers."
+        None, description="HellaSwag's validation set (its test set has no published answers)."
     )
     openbookqa: DataName | None = Field(
-        None, description="OpenBookQA; the paper takes its test set."
+        None, description="OpenBookQA; the paper uses its test set."
     )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Questions of each data set, drawn by seed in proportion to the position of "
-        "the right answer; left out: all.",
+        description="Number of questions per data set, drawn by seed in proportion to the "
+        "position of the correct answer. Default: all.",
     )
     text: Literal["harness", "raw"] = Field(
         "harness",
-        description="HellaSwag's text. `harness`: as lm-evaluation-harness writes it, the activity "
-        "in front and bracketed tags removed; `raw`: `ctx` as it is, as in the paper's toolkit.",
+        description="Form of HellaSwag's questions. `harness`: as in lm-evaluation-harness, with "
+        "the activity in front and without bracketed tags; `raw`: `ctx` unchanged, as "
+        "in the paper's toolkit.",
     )
 
     @model_validator(mode="after")
@@ -79,11 +80,11 @@ def expected_calibration_error(bins: int) -> Statistic:
 
 
 def _bin_numbers(confidence: Array, weights: Array, bins: int) -> NDArray[np.int64]:
-    """Number of the bin of equal mass that each example is in.
+    """Bin of equal mass that each example falls into.
 
     Of N examples in ascending order, the first N mod `bins` bins take one more than the others.
-    Equal confidences are never divided: all go into the bin of the first of them. Of fewer examples
-    than bins, each has a bin of its own.
+    Equal confidences are never divided: all go into the bin of the first of them. With fewer
+    examples than bins, each example has its own bin.
 
     Args:
         confidence: [n], ascending.

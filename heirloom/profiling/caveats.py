@@ -1,9 +1,9 @@
-"""Caveats that several benchmarks share: a heading, and what a report must say under it."""
+"""Caveats that several benchmarks share, each a heading and a text for reports."""
 
 RAISED_BY_NOISE = (
-    "Numbers that noise only raises.",
-    "A calibration error and a mean of absolute effect sizes cannot fall below zero, so noise adds "
-    "to them, the more the fewer examples there are. Resampling adds noise once more: their "
-    "intervals lie high, the value itself near the lower end. Between models on the same examples "
-    "most of that cancels out.",
+    "Metrics that noise only increases.",
+    "A calibration error or a mean of absolute effect sizes cannot be negative, so noise increases "
+    "it, and more so with fewer examples. Resampling adds further noise, so intervals are biased "
+    "upwards, with the value near the lower end. In comparisons of models on the same examples, "
+    "most of this bias cancels.",
 )

@@ -1,4 +1,4 @@
-"""Tokens that a benchmark has a model read and generate, for estimates of a study's run time."""
+"""Tokens that a model reads and generates for a benchmark, for estimates of run time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,10 +33,10 @@ def reading(examples: int, tokens: int, *, sets: int = 1, limit: int | None = No
     """Return the work of scoring examples.
 
     Args:
-        examples: Examples of a data set of which all are used.
+        examples: Number of examples in a data set.
         tokens: Tokens read per example.
         sets: Data sets.
-        limit: Most examples of a data set, as an option of the benchmark says it; None: all.
+        limit: Maximum number of examples per data set, an option of the benchmark; None: all.
     """
     return Tokens(read=sets * min(limit or examples, examples) * tokens)
 

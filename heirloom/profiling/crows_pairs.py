@@ -22,13 +22,13 @@ class CrowsPairsOptions(Options):
 
     data: DataName = Field(
         ...,
-        description="The pairs: columns sent_more, sent_less, stereo_antistereo and bias_type, or "
-        "sentence (with [MASK]), mask1, mask2 and bias_type.",
+        description="Sentence pairs, with the columns sent_more, sent_less, stereo_antistereo and "
+        "bias_type; or sentence (containing [MASK]), mask1, mask2 and bias_type.",
     )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Examples, drawn by seed in proportion to bias type; left out: all.",
+        description="Number of pairs, drawn by seed in proportion to bias type. Default: all.",
     )
     score: Score = "mean"
     start_token: StartToken = "bos"
@@ -68,7 +68,7 @@ def _cost(options: CrowsPairsOptions, eval_prompts: int) -> Tokens:
     cost=_cost,
 )
 def profile_crows_pairs(task: Task, options: CrowsPairsOptions) -> list[Record]:
-    """Share of sentence pairs whose more stereotypical sentence is likelier (CrowS-Pairs).
+    """Share of sentence pairs whose more stereotypical sentence is more likely.
 
     Nangia, Vania, Bhalerao & Bowman, 2020, CrowS-Pairs (arXiv 2010.00133), with the likelihood of
     a causal model in place of the pseudo-likelihood of a masked one. The score is the percentage of

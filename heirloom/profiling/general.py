@@ -35,14 +35,14 @@ class GeneralOptions(Options):
     tasks: dict[TaskName, DataName] = Field(
         ...,
         min_length=1,
-        description="Task to data set, of boolq, rte, hellaswag, winogrande, arc_easy, "
-        "arc_challenge and openbookqa: every row of the file can become an example.",
+        description="Task to data set. Tasks: boolq, rte, hellaswag, winogrande, arc_easy, "
+        "arc_challenge and openbookqa.",
     )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Examples of each task, drawn by seed in proportion to the right answer; "
-        "left out: all.",
+        description="Number of examples per task, drawn by seed in proportion to the correct "
+        "answer. Default: all rows of the file.",
     )
 
 

@@ -1,4 +1,4 @@
-"""A model as a judge: its preference between two answers, whichever is shown first."""
+"""A model as a judge: its preference between two answers, independent of their order."""
 
 import math
 import re
@@ -42,34 +42,36 @@ _PROMPTS_AT_ONCE = 8  # of two answers each, they are long
 
 
 class JudgeOptions(Options):
-    """Options of the judge benchmark. `data`, `pool` or both have to be named."""
+    """Options of the judge benchmark. At least one of `data` and `pool` is required."""
 
     data: list[DataName] = Field(
         [],
-        description="Pairs that humans judged, in the formats of PandaLM, LLMBar, MT-Bench's human "
-        "judgments or HH-RLHF.",
+        description="Pairs that humans judged, in the formats of PandaLM, LLMBar, MT-Bench's "
+        "human judgments or HH-RLHF.",
     )
     pool: PoolName | None = Field(
         None,
-        description="Pairs of the study's own: two teachers of this pool, or one teacher twice, "
-        "answer each prompt. One of `pools` or `teachers`.",
+        description="Pool, or single teacher, whose answers are judged: two teachers of the pool "
+        "answer each prompt, or the single teacher answers it twice.",
     )
     prompts: PromptsName | None = Field(
         None,
-        description="The prompt set whose eval prompts the pool answers; students have seen an "
-        "answer to its train prompts.",
+        description="Prompt set whose eval prompts the pool answers. (Students have seen answers "
+        "to its train prompts.)",
     )
-    max_new_tokens: int = Field(48, ge=1, description="Most tokens of an answer of the pool.")
+    max_new_tokens: int = Field(
+        48, ge=1, description="Maximum number of tokens per answer of the pool."
+    )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Pairs of each data set, drawn by seed in proportion to what humans preferred, "
-        "and prompts that the pool answers; left out: all.",
+        description="Number of pairs per data set, drawn by seed in proportion to human "
+        "preferences, and number of prompts that the pool answers. Default: all.",
     )
     verdict: Literal["likelihood", "generated"] = Field(
         "likelihood",
-        description="`likelihood`: the likelier letter, averaged over both orders; `generated`: "
-        "the letter that the model generates, a tie unless both orders agree.",
+        description="`likelihood`: the more likely letter, averaged over both orders; "
+        "`generated`: the letter that the model generates, and a tie if the orders disagree.",
     )
 
     @property
@@ -139,11 +141,11 @@ def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
 
     Every pair is judged in both orders. By likelihood, with d the log-odds log p(A) - log p(B) of
     the letters, the preference is the sign of the mean over the orders of the log-odds for the
-    first answer, (d(first shown as A) - d(first shown as B)) / 2: what the model owes to the
-    position cancels (Wang et al. 2023, Large Language Models are not Fair Evaluators, arXiv
-    2305.17926, balanced position calibration). By generation the model has to generate the same
-    answer's letter in both orders; if they disagree, the pair is a tie (Zheng et al. 2023, Judging
-    LLM-as-a-Judge, arXiv 2306.05685, section 3.4).
+    first answer, (d(first shown as A) - d(first shown as B)) / 2, in which the effect of position
+    cancels (Wang et al. 2023, Large Language Models are not Fair Evaluators, arXiv
+    2305.17926, balanced position calibration). By generation, an answer is preferred if
+    the model generates its letter in both orders; otherwise the pair is a tie (Zheng et al. 2023,
+    Judging LLM-as-a-Judge, arXiv 2306.05685, section 3.4).
 
     Returns:
         One record per pair, see `measure`. Null where the model gave no verdict: a pair that
@@ -263,7 +265,7 @@ class _Verdict:
     """A judge's verdict on a pair.
 
     Attributes:
-        preference: "first", "second" or "tie"; None where there is none.
+        preference: "first", "second" or "tie"; None without a verdict.
         winners: The answer that wins in each order.
         shown_first: The probability given to the answer that is shown first, in each order; empty
             without a preference.

@@ -5,7 +5,7 @@ from fnmatch import fnmatchcase
 
 from heirloom.profiling import BENCHMARKS
 
-#: Most metrics of a benchmark that count as main ones.
+#: Maximum number of main metrics per benchmark.
 MOST_MAIN = 8
 
 

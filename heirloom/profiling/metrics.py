@@ -15,15 +15,15 @@ class Metric:
 
     Attributes:
         unit: Its unit.
-        direction: The direction that is better, if either is.
+        direction: The better direction, if there is one.
         fields: The record fields that `statistic` uses. Empty: the field of the metric's own name.
             A record without one of them, or with null there, is missing and counted.
         statistic: Maps these fields of many records to the number. None: the mean of the first.
-        where: Only records with these values count, others are neither used nor missing: a
-            benchmark's category (`{"category": "gender"}`).
+        where: Values that a record must have to count, such as a category
+            (`{"category": "gender"}`). Other records are neither used nor missing.
         relative: True if the metric is on a ratio scale, so that percentage changes are meaningful.
             Otherwise changes are shown as differences.
-        compared: False for a number that is reported as it is, without interval or comparison: a p
+        compared: False for a number that is reported without interval or comparison, such as a p
             value.
         label: Its name for a reader, without its category. Empty: the part of its name before the
             dot, with spaces for underscores, capitalised.

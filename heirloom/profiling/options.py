@@ -43,7 +43,7 @@ class Options(Section):
 
 @dataclass(frozen=True)
 class Reference:
-    """A name in a benchmark's section that something else in the study file has to define.
+    """A name in a benchmark's section that must be defined elsewhere in the study file.
 
     Attributes:
         kind: Kind of the thing named.
@@ -57,7 +57,7 @@ class Reference:
 
 
 def references(options: type[Options], values: Mapping[str, Any]) -> Iterator[Reference]:
-    """Yield every name in a benchmark's section that the study file has to define elsewhere.
+    """Yield every name in a benchmark's section that must be defined elsewhere in the study file.
 
     Args:
         options: Class of the section.
@@ -70,7 +70,7 @@ def references(options: type[Options], values: Mapping[str, Any]) -> Iterator[Re
 
 
 def check_references(options: type[Options]) -> None:
-    """Refuse options of which two name what a benchmark gets one of.
+    """Refuse options that name two prompt sets, metrics or pools: a benchmark gets one of each.
 
     Raises:
         HeirloomError: Two options name prompts, two a metric, or two a pool.

@@ -20,7 +20,7 @@ class Profile:
         seed: Seed of the study.
         metrics: Metric to {value, unit, direction, n, n_missing, interval}; see `summarise`.
         settings: Options of the benchmark, and the settings of the scorer that they name.
-        revisions: Checksums of model, adapter and data, the dtype, and what generated.
+        revisions: Checksums of model, adapter and data, the dtype, and the generation back end.
         versions: Package to its version.
         inputs: Other input files, by path, to their SHA-256.
         not_applicable: The reason why the model could not be measured; None if it was.

@@ -1,4 +1,4 @@
-"""Run benchmarks on one model and write what they measure."""
+"""Run benchmarks on one model and write profiles and records."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ class Subject:
         adapter: Files of a student's adapter, in one folder; none for any other model.
         template: Fields of the prompt template.
         dtype: See `heirloom.generate.model.load_model`, as for the next two.
-        backend: What generates.
+        backend: Name of the generation back end.
         weights: Weights to generate with.
     """
 
@@ -52,7 +52,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Assignment:
-    """A benchmark to run, and what the study gives it.
+    """A benchmark to run, and its inputs from the study.
 
     Attributes:
         name: The benchmark.

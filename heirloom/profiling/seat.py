@@ -33,18 +33,18 @@ class SeatOptions(Options):
 
     data: DataName | list[DataName] = Field(
         ...,
-        description="Test files of sent-bias (one, or a folder of them), WEFE's word sets, or a "
-        "list of such data sets.",
+        description="Test files of sent-bias (one file or a folder), WEFE's word sets, or a list "
+        "of such data sets.",
     )
     tests: list[str] | None = Field(
-        None, min_length=1, description="Tests to run, by name; left out: all that the data have."
+        None, min_length=1, description="Names of the tests to run. Default: all tests in the data."
     )
     special_tokens: bool = Field(
         False,
-        description="If yes, the tokens that the tokenizer adds (BOS) enter a text's embedding, as "
-        "in the paper's toolkit. If not, the model reads them, but the mean leaves them out.",
+        description="Include the tokens that the tokenizer adds (BOS) in the mean that is a "
+        "text's embedding, as in the paper's toolkit. The model reads them in either case.",
     )
-    batch_tokens: int = Field(2048, ge=1, description="Most tokens per forward pass.")
+    batch_tokens: int = Field(2048, ge=1, description="Maximum number of tokens per forward pass.")
 
     @field_validator("tests")
     @classmethod

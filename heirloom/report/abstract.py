@@ -197,8 +197,8 @@ def agreement(plan: Plan, studies: pd.DataFrame) -> list[str]:
         one = sum((a == 0) != (b == 0) for a, b in pairs)
         sentences.append(
             f"{own} and {other} share {count(len(pairs), 'comparison')} of main metrics with the "
-            f"random control: the interval excludes zero in both, with the same sign, in {both}; "
-            f"with opposite signs in {opposite}; in one of the two only in {one}; in neither in "
-            f"{len(pairs) - both - opposite - one}."
+            f"random control. The interval excludes zero in both studies with the same sign for "
+            f"{both}, in both with opposite signs for {opposite}, in only one study for {one}, "
+            f"and in neither for {len(pairs) - both - opposite - one}."
         )
     return sentences

@@ -1,4 +1,4 @@
-"""Make the pool of a training set from its teachers' candidates and their scores, checked."""
+"""Build and check the pool of a training set from its teachers' candidates and scores."""
 
 import math
 from collections import Counter
@@ -15,7 +15,7 @@ ByTeacher = Mapping[str, Sequence[Record]]
 def make_pool(
     candidates: ByTeacher, scores: Mapping[str, ByTeacher], criteria: Criteria | None
 ) -> Pool:
-    """Group candidates by prompt, with those that may be chosen apart.
+    """Group candidates by prompt, and mark those that may be chosen.
 
     Args:
         candidates: Records of `candidates.jsonl`, per teacher.
@@ -76,7 +76,7 @@ def _group(prompt: str, own: list[Candidate], criteria: Criteria | None) -> Grou
 def _match(
     metric: str, scores: Mapping[str, ByTeacher], wanted: set[Key]
 ) -> dict[Key, float | None]:
-    """The score of every candidate by a metric, none lacking and none left over."""
+    """Return the score of every candidate under a metric, checked to be complete."""
     if metric not in scores:
         raise HeirloomError(f"There are no scores by {metric}, which it takes to choose.")
     records = [

@@ -18,15 +18,17 @@ Direction = Literal["maximise", "minimise"]
 class Criterion(Section):
     """One of several metrics that decide together."""
 
-    direction: Direction = Field(..., description="Better direction of its scores.")
+    direction: Direction = Field(
+        ..., description="Whether higher scores are better (`maximise`) or lower ones (`minimise`)."
+    )
     weight: float = Field(1, gt=0, description="Weight relative to the other metrics.")
 
 
 class Bounds(Section):
     """Range of allowed scores, both ends included."""
 
-    at_least: float | None = Field(None, description="Lowest score allowed.")
-    at_most: float | None = Field(None, description="Highest score allowed.")
+    at_least: float | None = Field(None, description="Lowest allowed score. Default: no limit.")
+    at_most: float | None = Field(None, description="Highest allowed score. Default: no limit.")
 
     @model_validator(mode="after")
     def _a_range(self) -> Self:
@@ -51,13 +53,13 @@ class Bounds(Section):
 
 
 class Keep(Section):
-    """The prompts, each with its chosen candidate, that make the training set."""
+    """Restriction of the training set to its best prompts."""
 
     fraction: float | None = Field(
         None,
         gt=0,
         lt=1,
-        description="Keep this share of the prompts, those whose best candidates score best.",
+        description="Keep this fraction of the prompts: those whose best candidates score best.",
     )
     at_least: float | None = Field(
         None, description="Keep prompts whose best candidate scores at least this."
@@ -74,7 +76,7 @@ class Keep(Section):
 
     @property
     def bounds(self) -> Bounds | None:
-        """The scores that are kept; None where a share of the prompts is."""
+        """Range of scores that are kept; None if a fraction of the prompts is kept."""
         if self.fraction is not None:
             return None
         return Bounds(at_least=self.at_least, at_most=self.at_most)
@@ -86,23 +88,29 @@ class Keep(Section):
 
 
 class Criteria(Section):
-    """Everything that decides among the candidates of a prompt, and among prompts."""
+    """Everything that determines the selection among candidates and among prompts."""
 
-    metric: Name | None = Field(None, description="One of `metrics`, where one decides alone.")
-    direction: Direction | None = Field(None, description="Better direction of its scores.")
+    metric: Name | None = Field(
+        None, description="Name of the metric to select by, one of `metrics` at the top level."
+    )
+    direction: Direction | None = Field(
+        None,
+        description="Whether higher scores are better (`maximise`) or lower ones (`minimise`).",
+    )
     metrics: dict[Name, Criterion] = Field(
         {},
-        description="Instead of those two: several, of which the weighted mean of the ranks within "
-        "a prompt decides. The first is the one that `measured_by` measures.",
+        description="Instead of `metric` and `direction`: several metrics. The weighted mean of a "
+        "candidate's ranks within its prompt decides. `measured_by` measures the "
+        "first metric.",
     )
     where: dict[Name, Bounds] = Field(
-        {}, description="Bounds on metrics that a candidate must keep to be chosen."
+        {}, description="Bounds by metric. A candidate outside of them is not eligible."
     )
     keep: Keep | None = Field(
-        None, description="Make the training set of the best prompts only. Left out: of all."
+        None, description="Make the training set from the best prompts only. Default: from all."
     )
     strategy: name_in(STRATEGIES, only=serves_objectives) = Field(  # type: ignore[valid-type]
-        "best", description="Selection strategy: how a candidate is chosen by these metrics."
+        "best", description="Selection strategy (table under Training sets)."
     )
 
     @model_validator(mode="after")
@@ -138,7 +146,7 @@ class Criteria(Section):
 
     @property
     def scored_by(self) -> list[str]:
-        """Every metric that it takes to choose, each once."""
+        """All metrics needed for the selection, each once."""
         return list(dict.fromkeys([*self.criteria, *self.where]))
 
     @property
@@ -163,38 +171,38 @@ class Objective(Criteria):
     """A property to steer students towards: one metric and a direction, or several metrics."""
 
     prompts: Name | None = Field(
-        None, description="Prompts of its own. Left out: `training_prompts`."
+        None, description="Prompt set to select for. Default: `training_prompts`."
     )
     pools: Annotated[Names, Field(min_length=1)] | None = Field(
         None,
-        description="Pools to choose from, and bases for a set of their own candidates. Left out: "
-        "every pool, and every base that is a teacher.",
+        description="Pools to select from; a base's name stands for its own candidates "
+        "(single-source). Default: all pools, and all bases that are teachers.",
     )
     measured_by: str = Field(
         ...,
-        description="Profile metric in which a student's inheritance shows, `benchmark.metric` "
-        "(`text.mtld`).",
+        description="Profile metric that shows whether students inherit the property, as "
+        "`benchmark.metric` (`text.mtld`).",
     )
 
     def decides(self) -> dict[str, Any]:
-        """Everything that decides the choice, as JSON from which `Criteria` is read back.
+        """Return everything that determines the selection, as JSON that `Criteria` reads back.
 
-        The prompts, the pools and the profile metric decide nothing about a given pool: a rule with
-        this parameter does not select again when they change, nor when a default is spelled out.
+        Prompts, pools and profile metric do not affect the selection from a given pool: a rule with
+        this parameter does not run again when they change, nor when a default is spelled out.
         """
         own = set(Criteria.model_fields)
         return self.model_dump(mode="json", include=own, exclude_defaults=True)
 
 
 class Ablation(Section):
-    """Best-of sets from fewer candidates, the first of those that there are."""
+    """Training sets selected from fewer candidates: the first ones of each teacher."""
 
     objectives: Annotated[Names, Field(min_length=1)] = Field(
-        ..., description="Objectives to choose for."
+        ..., description="Objectives to select for."
     )
-    pool: Name = Field(..., description="The pool to choose from.")
+    pool: Name = Field(..., description="Pool to select from.")
     candidates: Annotated[list[Annotated[int, Field(ge=1)]], AfterValidator(distinct)] = Field(
         ...,
         min_length=1,
-        description="Candidates per prompt and teacher, each fewer than `generation.k`.",
+        description="Numbers of candidates per prompt and teacher, each less than `generate.k`.",
     )

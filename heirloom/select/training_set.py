@@ -49,7 +49,7 @@ class TrainingSet:
     k: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse criteria that the strategy does not take, and their absence where it does."""
+        """Refuse criteria that the strategy does not use, or missing ones that it needs."""
         needs = STRATEGIES.get(self.selection).needs_objective
         if needs and self.criteria is None:
             raise HeirloomError(f"{self.id}: the strategy {self.selection!r} needs an objective.")
@@ -58,7 +58,7 @@ class TrainingSet:
 
     @classmethod
     def read(cls, dataset: Record, criteria: Record | None) -> "TrainingSet":
-        """Make one from the plan's record of it and from what its objective `decides`."""
+        """Build one from its record in the plan and from what its objective `decides`."""
         own = {field.name: dataset[field.name] for field in fields(cls) if field.name in dataset}
         return cls(**own, criteria=Criteria.model_validate(criteria) if criteria else None)
 
@@ -290,7 +290,7 @@ def _criteria_record(criteria: Criteria) -> Record:
 
 
 def _nothing(described: TrainingSet, counts: dict[str, int]) -> str:
-    """Why a training set is empty, and the way out."""
+    """Return the reason why a training set is empty, and what to do."""
     n = counts["n_prompts"]
     if counts["n_dropped"]:
         return f"{described.id}: keep drops all of {n} prompts. Loosen it."

@@ -76,7 +76,7 @@ def compare(
     Returns:
         The difference in the statistic's own unit, and 100 * (treated / reference - 1), both of
         means over seeds. The second is undefined where the reference is not positive, because a
-        percentage of zero or of a negative number says nothing.
+        percentage of zero or of a negative number is meaningless.
 
     Raises:
         HeirloomError: `level`, `resamples` or `seed` is out of its bounds, or the numbers of seeds
@@ -206,7 +206,7 @@ def difference(
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return step-down corrected p values of one family, in the order given (Holm 1979).
 
-    The chance of one p value or more below 0.05 among those of true null hypotheses is 5 % at most,
+    The probability that at least one true null hypothesis has a p value below 0.05 is at most 5 %,
     however the tests depend on each other.
     """
     order = sorted(range(len(p_values)), key=lambda index: p_values[index])

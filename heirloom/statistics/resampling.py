@@ -7,7 +7,7 @@ replacement, recompute the statistic, repeat (Efron & Tibshirani 1993, An Introd
 Bootstrap, chapter 13), and report those quantiles of the results that make the interval of a mean
 as wide as Student's instead of sqrt((n - 1) / n) z / t times as wide (Hesterberg 2015, What
 Teachers Should Know About the Bootstrap). Two conditions are compared on the same examples, so one
-draw of examples serves both: what makes an example easy or hard for either cancels out.
+draw of examples serves both: what makes an example easy or hard for both cancels.
 
 A statistic is written in what they call the resampling form: a function of the number of times
 that each example was drawn. The same seed gives the same draws for the same number of examples, so

@@ -20,12 +20,14 @@ from heirloom.support.settings import Name, Names, Section, distinct
 
 
 class Publish(Section):
-    """Where `snakemake push` uploads training sets and students on the Hugging Face hub."""
+    """Destination of `snakemake push` on the Hugging Face hub."""
 
     namespace: str = Field(
-        ..., pattern=r"^\w([\w.-]*\w)?$", description="User or organisation that will own it."
+        ...,
+        pattern=r"^\w([\w.-]*\w)?$",
+        description="User or organisation that will own the repositories.",
     )
-    private: bool = Field(True, description="Only the owner sees it.")
+    private: bool = Field(True, description="Create private repositories.")
     datasets: list[str] | None = Field(
         None, description="Training sets to push, by name. Default: all."
     )
@@ -33,63 +35,71 @@ class Publish(Section):
 
 
 class Study(Section):
-    """One study: everything between raw prompts and the report."""
+    """A study: everything from raw prompts to the report."""
 
-    study: Name = Field(..., description="Names the results: `results/{study}/`.")
+    study: Name = Field(
+        ..., description="Name of the study. Results are written to `results/{study}/`."
+    )
     title: str = Field(..., description="Title of the report, one line.")
     seed: int = Field(
-        ..., ge=0, description="Seed of every random choice except those of finetuning."
+        ...,
+        ge=0,
+        description="Seed of all random choices except those of finetuning (`finetune.seeds`).",
     )
     dtype: Literal["auto", "bfloat16", "float32"] = Field(
         "auto",
         description="Number format of models. `auto`: bfloat16 where it is faster than float32, "
-        "else float32.",
+        "otherwise float32.",
     )
-    models: dict[Name, Model] = Field(..., min_length=1, description="Every model, by name.")
-    teachers: Names = Field(..., description="Models that generate candidates; `[]`: none.")
+    models: dict[Name, Model] = Field(..., min_length=1, description="All models, by name.")
+    teachers: Names = Field(
+        ..., description="Models that generate candidates; may be empty (`[]`)."
+    )
     bases: Names = Field(
         ...,
-        description="Models that become students; `[]`: none. Models that are neither teacher nor "
-        "base are profiled only.",
+        description="Models to finetune; may be empty (`[]`). A model that is neither teacher nor "
+        "base is only profiled.",
     )
     pools: dict[Name, Annotated[Names, Field(min_length=1)]] = Field(
-        {}, description="Multi-source pools: teachers whose candidates compete. A teacher alone "
-        "(single-source) needs no entry."
-    )  # fmt: skip
+        {},
+        description="Multi-source pools: name to the teachers whose candidates compete. A single "
+        "teacher (single-source) needs no entry.",
+    )
     prompts: dict[Name, Prompts] = Field({}, description="Prompt sets, by name.")
     training_prompts: Name | None = Field(
-        None, description="Prompt set that training sets are made from."
+        None, description="Prompt set for training sets. Required if there are teachers."
     )
     data: dict[Name, Data] = Field({}, description="Data sets of benchmarks, by name.")
-    metrics: dict[Name, Metric] = Field({}, description="Metrics, by name.")
+    metrics: dict[Name, Metric] = Field({}, description="Metrics that score candidates, by name.")
     objectives: dict[Name, Objective] = Field(
-        {}, description="Objectives to select training sets for, by name."
+        {}, description="Objectives that training sets are selected for, by name."
     )
     ablation: Ablation | None = Field(
         None,
-        description="Training sets from fewer candidates, to show how their number matters "
-        "(figure 5).",
+        description="Additional training sets from fewer candidates, to show the effect of their "
+        "number (figure 5).",
     )
-    # Not checked here: that would ask for the registered back ends, and so import plugins, which
+    # Not validated here: that would ask for the registered back ends, and so import plugins, which
     # import this module.
     generate: Generate = Field(
-        Generate.model_construct(), description="Settings for generating candidates."
+        Generate.model_construct(), description="Sampling of candidates, and the back end."
     )
-    finetune: Finetune = Field(Finetune(), description="Settings for training students.")
-    profiling: Section = Field(..., description="Benchmarks that profile every model, by name.")
+    finetune: Finetune = Field(Finetune(), description="Training of students.")
+    profiling: Section = Field(..., description="Benchmarks to run on every model, by name.")
     plugins: Annotated[list[str], AfterValidator(distinct)] = Field(
         [],
-        description="Python modules of your own that bring objectives, benchmarks, strategies, "
-        "back ends, figures or tables. Each is imported, with every module in it, before this file "
-        "is checked.",
+        description="Python modules of your own that register objectives, benchmarks, back ends, "
+        "strategies, methods, tables or figures.",
     )
     compare_with: Names = Field(
         [],
-        description="Other studies, run before in the same folder, to compare this one with.",
+        description="Other studies, already run in the same folder, to compare this one with in "
+        "its report.",
     )
     publish: Publish | None = Field(
         None,
-        description="Upload by `snakemake push` to the Hugging Face hub. Default: nothing.",
+        description="Upload to the Hugging Face hub by `snakemake push`. Default: nothing is "
+        "uploaded.",
     )
 
     @property

@@ -1,8 +1,8 @@
-"""Inputs and parameters of the workflow's jobs, as a study's plan says them.
+"""Inputs and parameters of the workflow's jobs, derived from a study's plan.
 
-Rule files state which job there is, what it reads and what it writes; where that takes more than a
-path, they ask here. Everything that a method returns is plain JSON or a list of paths: Snakemake
-compares parameters from run to run, and hands them to jobs on other machines.
+Rule files state the inputs and outputs of each job; anything that needs more than a path is
+computed here. All methods return plain JSON or lists of paths: Snakemake compares parameters
+between runs and passes them to jobs on other machines.
 """
 
 import os
@@ -48,7 +48,7 @@ class JobInputs:
 
     @staticmethod
     def sources(artefact: Artefact | Model) -> list[Record]:
-        """Where an artefact can be had from, as JSON."""
+        """Sources of an artefact, as JSON."""
         return [source.model_dump(mode="json") for source in artefact.sources]
 
     @staticmethod
@@ -70,10 +70,10 @@ class JobInputs:
         return endpoint.model_dump(mode="json") if endpoint else None
 
     def lost_notes(self) -> list[str]:
-        """Notes on artefacts that are no longer where they were, to be fetched again.
+        """Notes on artefacts that have left the cache and must be fetched again.
 
-        Nothing is deleted: a look at the study must not change it, and a cache that is not mounted
-        may come back.
+        Nothing is deleted: looking at a study must not change it, and a cache that is not mounted
+        may be mounted again.
         """
         study = self.plan.study
         notes = [
@@ -94,7 +94,7 @@ class JobInputs:
     def generate_modules(self) -> list[str]:
         """Files that define completions, the study's back end included."""
         backend = self.plan.study.generate.backend
-        return sorted({*modules("generate.candidates"), *part_files(BACKENDS, [backend])})
+        return sorted({*modules("generate.candidates"), *component_files(BACKENDS, [backend])})
 
     # objectives and select
 
@@ -109,7 +109,7 @@ class JobInputs:
         return [self.paths.candidates(teacher, data.prompts) for teacher in data.teachers]
 
     def pool_scores(self, dataset: str) -> list[str]:
-        """Scores that it takes to select a training set, by metric, then by teacher."""
+        """Scores needed to select a training set, by metric, then by teacher."""
         data = self.plan.datasets[dataset]
         if data.objective is None:
             return []
@@ -120,7 +120,7 @@ class JobInputs:
         ]
 
     def kept_prompts(self, dataset: str) -> list[str]:
-        """The training set whose prompts this one takes, if there is one."""
+        """The training set whose prompts this one uses, if there is one."""
         origin = self.plan.datasets[dataset].prompts_of
         return [self.paths.dataset(origin, "train.jsonl")] if origin else []
 
@@ -132,7 +132,7 @@ class JobInputs:
     def select_modules(self, dataset: str) -> list[str]:
         """Files that define a training set, the strategy that selects it included."""
         strategy = self.plan.datasets[dataset].selection
-        return sorted({*modules("select.training_set"), *part_files(STRATEGIES, [strategy])})
+        return sorted({*modules("select.training_set"), *component_files(STRATEGIES, [strategy])})
 
     # profiling
 
@@ -177,7 +177,7 @@ class JobInputs:
         needed = [needs(options) for options in self.plan.study.benchmarks.values()]
         metrics = sorted({found.metric for found in needed if found.metric})
         scorers = [file for metric in metrics for file in self.scorer_files(metric)]
-        own = part_files(BENCHMARKS, self.plan.benchmarks)
+        own = component_files(BENCHMARKS, self.plan.benchmarks)
         return sorted({*modules("profiling.run"), *own, *scorers, *self.generate_modules()})
 
     # finetune
@@ -195,7 +195,7 @@ class JobInputs:
     def finetune_modules(self, student: str) -> list[str]:
         """Files that define a student, its training method included."""
         method = self.plan.models[student].trained_by
-        return sorted({*modules("finetune.launch"), *part_files(METHODS, [method])})
+        return sorted({*modules("finetune.launch"), *component_files(METHODS, [method])})
 
     # analyse, report and publish
 
@@ -215,8 +215,8 @@ class JobInputs:
     def require_compared(self) -> None:
         """Refuse to compare with a study that was not run.
 
-        Not left to Snakemake, which takes a report that is there for finished if an input of it is
-        missing.
+        Not left to Snakemake, which considers an existing report finished even if one of its inputs
+        is missing.
 
         Raises:
             HeirloomError: A table of another study is missing.
@@ -231,7 +231,7 @@ class JobInputs:
                     )
 
     def base_on_hub(self, student: str) -> Record:
-        """Base of a student: its name here and, where it is on the hub, repository and revision."""
+        """Base of a student: its name and, if it is on the hub, repository and revision."""
         name = self.plan.models[student].artefact
         sources = self.plan.study.models[name].sources
         found = [s.model_dump(mode="json") for s in sources if isinstance(s, HubSource)]
@@ -259,8 +259,8 @@ def modules(*names: str) -> list[str]:
     return [os.path.relpath(file) for file in modules_of(*(f"heirloom.{name}" for name in names))]
 
 
-def part_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
-    """Files that define registered parts: with what they import, where they are heirloom's own."""
+def component_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
+    """Files that define registered components; for heirloom's own, with their imports."""
     home = Path(heirloom.__file__).resolve().parent
     files: set[str] = set()
     for source in map(registry.source, names):
@@ -279,7 +279,7 @@ def run_command(study_files: Sequence[str | Path], shown: Callable[[str | Path],
 
 
 def inner_path(file: str | Path) -> str:
-    """A path from here; of one that leads out of here the name alone, for it may name a user."""
+    """A path relative to here; outside of here only its name, because folders may name a user."""
     path = Path(os.path.relpath(file))
     return path.name if ".." in path.parts else str(path)
 
@@ -292,10 +292,10 @@ def _there(note: str) -> bool:
 
 
 def shards_there(paths: Paths, stage: str) -> int:
-    """Number of shards that made what is there, and 1 where nothing is.
+    """Number of shards that made the existing files; 1 if there are none.
 
-    A run that says nothing of shards, a look at the report without the cluster's profile for one,
-    must not take what others made for the work of another number.
+    A run that states no number of shards (for example to look at the report without the cluster's
+    profile) must keep the number that the existing files were made with.
     """
     made = Path(paths.root).glob(paths.shard_patterns(stage))
     newest = max(made, key=lambda file: file.stat().st_mtime, default=None)

@@ -1,8 +1,8 @@
 """Memory and time that a job with a model needs, from the number of its parameters alone.
 
-Upper bounds that a batch system can place a job by, not predictions. With N parameters of b bytes
-each, and an estimated L = (N / 196,608)^(1/3) layers of width 128 L (12 L (128 L)^2 = N, the shape
-of a plain transformer):
+Upper bounds by which a batch system can schedule a job, not predictions. With N parameters of b
+bytes each, and an estimated L = (N / 196,608)^(1/3) layers of width 128 L (12 L (128 L)^2 = N, the
+shape of a plain transformer):
 
     weights       N b; a student's are merged in float32 first, which takes N 4 more
     cache         2048 L numbers per token: keys and values of 8 heads of 128
@@ -33,10 +33,10 @@ from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 
 DEFAULT_PARAMETERS = 1_000_000_000
-"""Parameters of a model that is not fetched yet, if the study file does not state them."""
+"""Assumed parameter count of a model that is not downloaded, if the study file states none."""
 
 PROFILE_TOKENS = 5_000_000
-"""Most tokens that all benchmarks together read and generate."""
+"""Maximum number of tokens that all benchmarks together read and generate."""
 
 PROMPT_TOKENS = 256
 """Tokens of a prompt, for memory and time: most are shorter."""
@@ -55,8 +55,8 @@ class Need:
     """Needs of one job.
 
     Attributes:
-        memory_mb: Memory of the machine without a GPU.
-        host_mb: Memory of the machine beside a GPU.
+        memory_mb: Main memory of a machine without a GPU.
+        host_mb: Main memory of a machine with a GPU.
         gpu_mb: Memory of GPUs.
         operations: Floating-point operations.
     """
@@ -71,7 +71,7 @@ class Need:
         return int(2 ** math.ceil(math.log2(max(1.0, self.gpu_mb / gpu_memory_mb))))
 
     def minutes(self, *, threads: int, gpus: int) -> int:
-        """Most minutes that it takes on so many threads, or on GPUs where there are any."""
+        """Maximum run time in minutes on this many threads, or on GPUs if there are any."""
         rate = _GPU_RATE * gpus if gpus else _THREAD_RATE * threads
         return _BASE_MINUTES + math.ceil(self.operations / rate / 60)
 
@@ -84,7 +84,7 @@ class Inference:
         sequences: Sequences computed at once.
         length: Tokens of one of them, prompt and completion.
         tokens: Tokens in all.
-        merged: Whether a student's adapter is merged into the weights.
+        merged: True if a student's adapter is merged into the weights.
     """
 
     sequences: int
@@ -114,8 +114,8 @@ class Training:
 
     Attributes:
         examples: Examples computed at once.
-        length: Most tokens of one of them.
-        tokens: Tokens in all, every epoch counted.
+        length: Maximum number of tokens per example.
+        tokens: Total number of tokens over all epochs.
     """
 
     examples: int
@@ -247,13 +247,13 @@ def resources_of(
 ) -> dict[str, Callable[..., float]]:
     """Resources of a rule that runs a model, as functions that Snakemake calls for each job.
 
-    Every further attempt gets as much memory and time again as the first: nobody may have stated
-    how large the model is.
+    Every further attempt gets as much additional memory and time as the first, because the size of
+    the model may not be stated.
 
     Args:
         need: Maps the wildcards of a job to what it needs.
         gpu_memory_mb: Memory of one GPU of the machines; None where jobs have none.
-        runtime_limit: Most minutes that a job may ask for; None: no limit.
+        runtime_limit: Maximum run time of a job in minutes; None: no limit.
     """
 
     def gpus(wildcards: Any) -> int:

@@ -1,4 +1,4 @@
-"""Tables of the manual that follow from registries: scorers, strategies, back ends and so on."""
+"""Tables of the manual that are generated from registries."""
 
 import inspect
 import json
@@ -21,11 +21,11 @@ def scorers() -> str:
             scorer.unit,
             scorer.summary,
             _options(scorer.options),
-            ", ".join(scorer.needs) or "nothing more",
+            ", ".join(scorer.needs) or "none",
         )
         for scorer in SCORERS
     ]
-    return _table(("function", "label", "unit", "score", "options", "needs"), rows)
+    return _table(("function", "label", "unit", "score", "options", "extra packages"), rows)
 
 
 def strategies() -> str:

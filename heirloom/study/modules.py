@@ -1,4 +1,4 @@
-"""The modules of the library that decide what a rule's output holds, from the imports themselves.
+"""Modules of the library that determine a rule's output, found through their imports.
 
 Snakemake re-runs a rule when its script changes, but not when something changes that the script
 imports. A rule declares these files as inputs instead. `support` is left out: how a file is written

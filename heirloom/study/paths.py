@@ -124,7 +124,7 @@ class Paths:
         """Record of a push; `kind` is "datasets" or "students"."""
         return f"{self.root}/published/{kind}/{name}.json"
 
-    # beside results
+    # next to results
     def log(self, stage: str, *parts: str) -> str:
         """Log of a job."""
         return str(PurePosixPath(self.root, "logs", stage, *parts)) + ".log"

@@ -1,4 +1,4 @@
-"""Write what is generated from the study file's classes: the schema and the manual's tables.
+"""Generate the schema and the manual's tables from the study file's classes.
 
 Run as `python -m heirloom.study.schema` (`make docs`). A test fails when they drift.
 """
@@ -21,12 +21,12 @@ _REGISTRY = re.compile(rf"(<!-- ({'|'.join(TABLES)}) -->\n).*?(<!-- end -->)", r
 
 
 def schema_text() -> str:
-    """The study file's JSON schema, from which editors complete and check it."""
+    """Return the study file's JSON schema, which editors use to complete and check it."""
     return json.dumps(study_type().model_json_schema(), indent=2) + "\n"
 
 
 def manual_text(manual: str) -> str:
-    """The manual with the table behind every `<!-- keys: Class -->` and `<!-- kind -->` anew."""
+    """Return the manual, its tables after `<!-- keys: Class -->` and `<!-- kind -->` updated."""
     sections = {section.__name__: section for section in _sections(study_type())}
 
     def keys(match: re.Match[str]) -> str:

@@ -7,10 +7,10 @@ from itertools import groupby
 
 
 def any_of(names: Iterable[str]) -> str:
-    """Return a regular expression that matches these names alone.
+    """Return a regular expression that matches only these names.
 
-    Names that start alike share their start: Snakemake puts it into every pattern, and of a
-    thousand students written out one by one it would be slow to plan a run.
+    Shared prefixes are factored out: Snakemake puts the expression into every pattern, and planning
+    would be slow with a thousand names listed one by one.
     """
     alike = [list(group) for _, group in groupby(sorted(set(names)), lambda name: name[:1])]
     branches = []

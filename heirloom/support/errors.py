@@ -2,4 +2,4 @@
 
 
 class HeirloomError(Exception):
-    """Something the user can put right: the message names the file or key, and the way out."""
+    """An error that the user can fix: the message names the file or key, and what to do."""

@@ -1,7 +1,7 @@
 """Give each job on a machine without a batch system GPUs of its own.
 
-Snakemake limits how many jobs with a GPU run at once, but tells none of them which is free. A job
-claims one by the lock on a file that the kernel drops when the job ends, however it ends.
+Snakemake limits how many jobs with a GPU run at once, but does not assign GPUs to them. A job
+claims a GPU by locking a file; the kernel releases the lock when the job ends, however it ends.
 
 Imports nothing heavy: CUDA_VISIBLE_DEVICES has to be set before torch looks at it.
 """
@@ -25,13 +25,12 @@ _held: list[TextIO] = []  # open as long as this process runs
 
 
 def claim_gpus(count: int, *, locks: Path | None = None) -> None:
-    """Let this process see `count` GPUs that no other has claimed; wait until there are so many.
+    """Show this process `count` GPUs that no other job has claimed; wait until there are enough.
 
-    A batch system, or a user, who shows this process just as many has chosen already, and nothing
-    is claimed then.
+    If a batch system or a user already shows this process exactly as many, nothing is claimed.
 
     Args:
-        count: Number of GPUs. With 0 nothing is done: the job does not ask for any.
+        count: Number of GPUs; 0: nothing is done.
         locks: Folder of the locks, one that all jobs of this machine share. Left out: one of this
             user's in the folder for temporary files.
 

@@ -1,4 +1,4 @@
-"""The beginning of every job."""
+"""Start of every job: its log, its GPUs, and its end with Snakemake."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from heirloom.support.processes import end_with_parent
 def start_job(log_file: str | Path, label: str, *, gpus: int = 0) -> None:
     """Set up logging, end with Snakemake, and claim GPUs. To be called before torch is imported.
 
-    A job that Snakemake, killed, has left would finish for nothing: the next run throws its result
-    away, with the work folder that holds its parts or checkpoints. Ended, it leaves them to that
-    run.
+    If Snakemake is killed, its jobs end, too. They would finish in vain: the next run discards
+    their results, with the work folders that hold parts or checkpoints. If they end, the next run
+    resumes from these.
 
     Args:
         log_file: The job's log.

@@ -1,8 +1,8 @@
-"""Modules outside heirloom that bring parts of their own: objectives, benchmarks, figures and more.
+"""Plugins: modules outside heirloom that register objectives, benchmarks, figures and so on.
 
-A study names them (`plugins: [my_lab.heirloom]`), and a package that is installed may announce one
-by the entry point `heirloom.plugins`. The names travel to every job in an environment variable,
-because a job runs in a process of its own, on a cluster on another machine.
+A study names them (`plugins: [my_lab.heirloom]`), and an installed package can announce one by the
+entry point `heirloom.plugins`. An environment variable passes the names to every job, because each
+job runs in its own process, on a cluster on another machine.
 """
 
 import importlib
@@ -19,7 +19,7 @@ ENTRY_POINTS = "heirloom.plugins"
 
 
 def use_plugins(modules: Sequence[str]) -> None:
-    """Name the study's plugins for this process and the jobs that it starts, and import them.
+    """Set the study's plugins for this process and the jobs that it starts, and import them.
 
     Raises:
         HeirloomError: A module cannot be imported.
@@ -29,7 +29,7 @@ def use_plugins(modules: Sequence[str]) -> None:
 
 
 def load_plugins() -> None:
-    """Import every plugin, and of one that is a package every module in it.
+    """Import every plugin; of a package, all its modules.
 
     Raises:
         HeirloomError: A module cannot be imported.

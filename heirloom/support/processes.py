@@ -1,8 +1,8 @@
-"""Processes that end with the one that started them, however that one ends.
+"""Processes that end with the process that started them, however that one ends.
 
-A process learns of its parent's death from its parent's id, which then is another's. One of ours
-watches that in a thread; a program of somebody else's is started under this very file, run as a
-script, which watches for it. Standard library only.
+The id of a process's parent changes when the parent ends. Our own processes watch it in a thread;
+other programs are started under this file, run as a script, which watches it for them. Standard
+library only.
 """
 
 import os
@@ -19,7 +19,7 @@ _POLL_SECONDS = 0.1
 
 
 def end_with_parent() -> None:
-    """Kill this process from now on when the one that started it has ended."""
+    """Kill this process as soon as the process that started it has ended."""
     threading.Thread(target=_watch, args=(os.getppid(),), daemon=True).start()
 
 
@@ -33,7 +33,7 @@ def _watch(parent: int) -> None:
 def bound_process(
     command: Sequence[str], *, grace: float = 0.0, **options: Any
 ) -> Iterator["subprocess.Popen[Any]"]:
-    """Run a program that ends with this process, and at the latest with the block.
+    """Run a program that ends with this process, or at the end of the block.
 
     It leads a process group of its own, which is ended as a whole.
 

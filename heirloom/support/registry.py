@@ -1,8 +1,8 @@
-"""Registries: everything of one kind that a study can name, built in or brought by a plugin.
+"""Registries: all components of one kind that a study can name, built in or from plugins.
 
-A part (an objective, a benchmark, a figure ...) registers itself when its module is imported. The
-modules of heirloom's own package for that kind are imported when the registry is first asked, and
-so are the study's plugins, which hold parts of any kind.
+A component (an objective, a benchmark, a figure ...) registers itself when its module is imported.
+The modules of heirloom's package for that kind are imported when the registry is first used, and so
+are the study's plugins, which may hold components of any kind.
 """
 
 import difflib
@@ -20,29 +20,31 @@ from pydantic_core import CoreSchema
 from heirloom.support.errors import HeirloomError
 from heirloom.support.plugins import load_plugins
 
-Part = TypeVar("Part")
+Component = TypeVar("Component")
 
 
-class Registry(Generic[Part]):
-    """Parts of one kind, by name.
+class Registry(Generic[Component]):
+    """Components of one kind, by name.
 
     Args:
         kind: Name of the kind in messages, such as "benchmark".
-        package: The package of heirloom whose modules register parts of this kind.
+        package: The package of heirloom whose modules register components of this kind.
     """
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind, self.package = kind, package
-        self._parts: dict[str, Part] = {}
+        self._components: dict[str, Component] = {}
         self._sources: dict[str, Path] = {}
         self._discovered = False
 
-    def register(self, name: str, part: Part, *, source: Callable[..., Any] | type) -> None:
-        """Add a part.
+    def register(
+        self, name: str, component: Component, *, source: Callable[..., Any] | type
+    ) -> None:
+        """Add a component.
 
         Args:
             name: Its name in a study file.
-            part: The part.
+            component: The component.
             source: A function or class of the module that defines it.
 
         Raises:
@@ -59,13 +61,13 @@ class Registry(Generic[Part]):
                 f"The {self.kind} {name!r} is defined twice, in {earlier} and in {path}: rename "
                 "one of them."
             )
-        self._parts[name], self._sources[name] = part, path
+        self._components[name], self._sources[name] = component, path
 
-    def get(self, name: str) -> Part:
-        """Return the part called `name`.
+    def get(self, name: str) -> Component:
+        """Return the component called `name`.
 
         Raises:
-            HeirloomError: There is none. The message names the nearest and all others.
+            HeirloomError: There is none. The message names the most similar one and lists all.
         """
         known = self.names()
         if name not in known:
@@ -74,30 +76,31 @@ class Registry(Generic[Part]):
             raise HeirloomError(
                 f"There is no {self.kind} {name!r}.{hint} Known: {', '.join(known) or 'none'}."
             )
-        return self._parts[name]
+        return self._components[name]
 
     def names(self) -> list[str]:
-        """Names of all parts, sorted."""
+        """Names of all components, sorted."""
         self._discover()
-        return sorted(self._parts)
+        return sorted(self._components)
 
     def source(self, name: str) -> Path:
-        """File that defines the part called `name`."""
+        """File that defines the component called `name`."""
         self.get(name)
         return self._sources[name]
 
-    def __iter__(self) -> Iterator[Part]:
-        """All parts, in the order of their names."""
-        return iter([self._parts[name] for name in self.names()])
+    def __iter__(self) -> Iterator[Component]:
+        """All components, in the order of their names."""
+        return iter([self._components[name] for name in self.names()])
 
     def __contains__(self, name: object) -> bool:
         return name in self.names()
 
     def _discover(self) -> None:
-        """Import every module that may register a part of this kind, once."""
+        """Import every module that may register a component of this kind, once."""
         if self._discovered:
             return
-        self._discovered = True  # first: a module may ask while it is being imported
+        # Set first: a module may use the registry while it is being imported.
+        self._discovered = True
         package = importlib.import_module(self.package)
         for module in pkgutil.iter_modules(package.__path__, prefix=f"{self.package}."):
             try:
@@ -108,7 +111,7 @@ class Registry(Generic[Part]):
                 raise HeirloomError(
                     f"{module.name.replace('.', '/')}.py could not be imported: "
                     f"{type(error).__name__}: {error}. Packages that only one {self.kind} needs "
-                    "are imported inside its function."
+                    "must be imported inside its function."
                 ) from error
         load_plugins()
 
@@ -125,12 +128,14 @@ class _Names:
         return {"type": "string", "enum": self.names()}
 
 
-def name_in(registry: Registry[Part], *, only: Callable[[Part], bool] | None = None) -> Any:
-    """Type of a setting that names a part: a text, checked against the registry when it is read.
+def name_in(
+    registry: Registry[Component], *, only: Callable[[Component], bool] | None = None
+) -> Any:
+    """Type of a setting that names a component: a string, checked against the registry.
 
     Args:
         registry: The registry.
-        only: Limits the setting to the parts for which it is true.
+        only: Predicate that a component must satisfy to be allowed.
 
     Example:
         >>> backend: name_in(BACKENDS) = Field("auto", description="What generates.")

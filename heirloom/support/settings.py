@@ -8,7 +8,8 @@ Name = Annotated[
     str,
     Field(
         pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$",
-        description="Lower-case letters, digits and single hyphens: it becomes part of file names.",
+        description="Lower-case letters, digits and single hyphens: names become part of file "
+        "names.",
     ),
 ]
 
@@ -16,10 +17,10 @@ _Entry = TypeVar("_Entry", str, int)
 
 
 def distinct(names: list[_Entry]) -> list[_Entry]:
-    """Return the names if each is there once.
+    """Return the names unchanged if they are distinct.
 
     Raises:
-        ValueError: One is repeated.
+        ValueError: A name is repeated.
     """
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
@@ -31,6 +32,6 @@ Names = Annotated[list[Name], AfterValidator(distinct)]
 
 
 class Section(BaseModel):
-    """A part of the study file. Unknown keys are errors: a typo must not pass silently."""
+    """A section of the study file. Unknown keys are errors, so that no typo passes silently."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""Work folders: parts or checkpoints kept as files, from which a killed job resumes."""
+"""Work folders: parts or checkpoints saved as files, from which a killed job resumes."""
 
 import hashlib
 import json
@@ -20,13 +20,13 @@ def fingerprint(identity: Any) -> str:
 
 @contextmanager
 def claimed(work: Path, identity: Any, *, share: str = "all") -> Iterator[None]:
-    """Hold a folder, emptied unless its files were made for this very `identity`.
+    """Lock a folder, which is emptied unless its files were made for this `identity`.
 
     Args:
         work: The folder; made if need be.
         identity: Everything that determines the contents of the files, as JSON.
-        share: Name of the share of the files that this job makes. Jobs with different shares hold
-            one folder together.
+        share: Name of the share of the files that this job makes. Jobs with different shares may
+            lock the folder at the same time.
     """
     work.parent.mkdir(parents=True, exist_ok=True)
     # A job ends with the Snakemake that started it, unless something stands between the two, such

@@ -121,7 +121,7 @@ def scores(model: Published, texts: list[str], attribute: str) -> list[float | N
 
 
 def test_equal_to_the_package(published: Published) -> None:
-    # One text a call: of a list of one the package returns a number, of more a list.
+    # One text per call: of a list of one the package returns a number, of more a list.
     each = [published.reference.predict(text) for text in SHORT]
     together = published.reference.predict(SHORT)
     for attribute in together:

@@ -13,7 +13,7 @@ from docs.draw_map import FILE, needed, street, with_map
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Asked of every registry in a process of its own: parts that a test registers would be in the
+# Asked of every registry in a process of its own: components that a test registers would be in the
 # registries of all tests after it.
 NAMES = """
 from heirloom.analyse.tables import TABLES
@@ -24,8 +24,8 @@ from heirloom.profiling import BENCHMARKS
 from heirloom.report.figures import FIGURES
 from heirloom.select.strategies import STRATEGIES
 
-parts = [SCORERS, BENCHMARKS, BACKENDS, STRATEGIES, METHODS, TABLES, FIGURES]
-print(*(name for registry in parts for name in registry.names()))
+registries = [SCORERS, BENCHMARKS, BACKENDS, STRATEGIES, METHODS, TABLES, FIGURES]
+print(*(name for registry in registries for name in registry.names()))
 """
 
 
@@ -40,7 +40,7 @@ print(*(name for registry in parts for name in registry.names()))
     ],
 )
 def test_examples_register(page: str, expected: set[str], tmp_path: Path) -> None:
-    """Every Python example on the page, saved as a module of a plugin, registers its part."""
+    """Every Python example on the page, saved as a module of a plugin, registers its component."""
     text = (ROOT / page).read_text(encoding="utf-8")
     package = tmp_path / "my_lab"
     package.mkdir()

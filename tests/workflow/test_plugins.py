@@ -1,4 +1,4 @@
-"""A study with parts of its own, a file each, from a folder outside the repository."""
+"""A study with components of its own, one file each, from a folder outside the repository."""
 
 import csv
 import json

@@ -48,7 +48,7 @@ def trained(datasets: Iterable[str]) -> set[str]:
 
 
 def profiled(models: Iterable[str]) -> set[str]:
-    """One job a model; what it wrote and scored is kept, so that it measures anew and no more."""
+    """One job per model; what it wrote and scored is kept, so that it measures anew and no more."""
     return {f"profile {model}" for model in models}
 
 
@@ -244,7 +244,8 @@ def test_a_new_benchmark_scores_nothing_twice(copied: Workshop) -> None:
     copied.edit_study(add)
     jobs = copied.plan()
     assert names(jobs) == profiled(MODELS) | {"fetch_data", "plan"} | TAIL
-    # The job is one a model, but what the other benchmarks generated and scored is read, not made.
+    # There is one job per model, but what the other benchmarks generated and scored is read, not
+    # made.
     before = {f: f.stat().st_mtime_ns for f in copied.results.glob("work/profile/**/*.jsonl")}
     assert before
     copied.run(f"{copied.results.relative_to(copied.folder)}/profiles/ant/stereoset.json")

@@ -35,7 +35,7 @@ class Table:
     """A registered table.
 
     Attributes:
-        name: Name of its file and of its part of the report.
+        name: Name of its file and of its section of the report.
         title: Its name for a reader.
         compute: Returns the table. Called with the study's `Results`, unless it is `apart`.
         applies: Tells if the study with this plan has the table.
@@ -45,7 +45,7 @@ class Table:
             of a column stands for any characters, which `{}` in its heading repeats.
         caption: Its caption, unless report/captions/ has one: the first paragraph of its docstring.
         order: Its place among the tables of the report.
-        apart: A job of its own writes it, because it is made of more than the study's results.
+        apart: True if a separate job writes it, because it needs more than the study's results.
     """
 
     name: str

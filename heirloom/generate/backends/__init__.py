@@ -1,8 +1,8 @@
-"""Back ends that generate completions with the models that run here. Each module registers one.
+"""Back ends that generate completions with local models. Each module registers one.
 
 To add one, write a class with the methods of `Backend` and decorate it with `@backend`, here or in
-a plugin of the study; nothing else needs to change, and `generate.backend` takes its name. These
-modules are imported whenever a study file is checked, so that what is heavy is imported inside
+a plugin of the study; nothing else needs to change, and `generate.backend` accepts its name. These
+modules are imported whenever a study file is checked, so heavy packages must be imported inside
 their methods.
 """
 
@@ -18,28 +18,28 @@ from heirloom.support.registry import Registry
 
 @runtime_checkable
 class Backend(Protocol):
-    """Generates completions with a model.
+    """A way to generate completions with a model.
 
-    A completion depends on model, prompt, request and sample number alone: not on the other
-    prompts, their order, `Request.batch_size` or the number of shards.
+    A completion depends only on model, prompt, request and sample number: not on other prompts,
+    their order, `Request.batch_size` or the number of shards.
 
     Attributes:
         weights: Values of `generate.weights` that it can compute with.
-        loads_weights: It reads the weights itself, so that a model that is to generate and nothing
-            else is loaded without them.
+        loads_weights: True if it reads the weights itself, so that a model that only generates is
+            loaded without them.
     """
 
     weights: ClassVar[Sequence[Weights]] = ("model",)
     loads_weights: ClassVar[bool] = False
 
     def require(self, weights: Weights) -> None:
-        """Refuse, before anything is loaded, where it cannot run.
+        """Raise an error, before anything is loaded, if it cannot run.
 
         Args:
             weights: One of its own.
 
         Raises:
-            HeirloomError: Something is missing on this machine; the message says the way out.
+            HeirloomError: Something is missing on this machine; the message says what to do.
         """
         ...
 
@@ -63,9 +63,9 @@ class Backend(Protocol):
             model: The model to sample from.
             prompts: Prompts with distinct ids.
             request: Number of samples, length, sampling and seed.
-            work: Folder for what is finished, the same for all shards.
-            shard: Number of the share to do, from 0.
-            shards: Number of shares.
+            work: Folder for finished parts, the same for all shards.
+            shard: Number of the shard to compute, from 0.
+            shards: Number of shards.
 
         Returns:
             The completions of this shard, in any order. `heirloom.generate.fitting` finds those

@@ -1,4 +1,4 @@
-"""Back end `auto`: the one place that says which back end a study gets that names none."""
+"""Back end `auto`: the choice for a study that names no back end."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @backend("auto")
 class Auto(Backend):
-    """OpenVINO on a processor, if it is installed and can run the model, else transformers.
+    """OpenVINO on CPUs, if it is installed and supports the model, otherwise transformers.
 
     int8-quantised weights are OpenVINO's on any machine.
     """
@@ -29,7 +29,7 @@ class Auto(Backend):
             OpenVino().require(weights)
 
     def choice(self, model: LanguageModel) -> OpenVino | Transformers:
-        """Return the back end for a model. Trying if OpenVINO can run it takes seconds."""
+        """Return the back end for a model. Testing whether OpenVINO supports it takes seconds."""
         if model.engine.weights == "int8":
             return OpenVino()
         return model.keep("auto", lambda: self._try(model))

@@ -1,4 +1,4 @@
-"""Back end `openvino`: the model converted to OpenVINO, at the rate that a processor can do."""
+"""Back end `openvino`: the model converted to OpenVINO, for fast generation on CPUs."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -22,7 +22,7 @@ def installed() -> bool:
 
 @backend("openvino")
 class OpenVino(Backend):
-    """Runs on processors, with the weights as they are or int8-quantised."""
+    """OpenVINO, on CPUs, with original or int8-quantised weights."""
 
     weights = ("model", "int8")
 
@@ -80,7 +80,7 @@ def convert(model: LanguageModel) -> "Decoder":
     """Return a model's decoder, converted at the first call.
 
     Raises:
-        UnconvertibleError: The model has something in it that OpenVINO's graph would not have.
+        UnconvertibleError: OpenVINO's graph cannot represent the model.
     """
     from heirloom.generate.decoders.openvino import OpenVinoDecoder
 

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 @backend("transformers")
 class Transformers(Backend):
-    """Runs everywhere."""
+    """transformers, on any machine."""
 
     def require(self, weights: Weights) -> None:
         """Refuse nothing: transformers is always there."""

@@ -1,8 +1,8 @@
-"""Back end `vllm`: a server of vLLM on this machine, for as long as completions are missing.
+"""Back end `vllm`: a vLLM server on this machine, for as long as completions are missing.
 
-vLLM pins versions of torch and transformers that are not ours, so it runs from an environment of
-its own, and is asked through its OpenAI-compatible server. Prompts are sent as token ids, with the
-stop tokens and the seeds that the other back ends have.
+vLLM pins versions of torch and transformers that conflict with ours, so it runs in its own
+environment and is used through its OpenAI-compatible server. Prompts are sent as token ids, with
+the stop tokens and seeds of the other back ends.
 """
 
 import logging
@@ -50,7 +50,7 @@ def command() -> list[str]:
 
 @backend("vllm")
 class Vllm(Backend):
-    """Runs on GPUs, and where vLLM supports them on processors."""
+    """A vLLM server, on GPUs, or on CPUs that vLLM supports."""
 
     loads_weights = True
 

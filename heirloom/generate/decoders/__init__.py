@@ -1,7 +1,7 @@
 """Decoders compute the next token's logits, and `heirloom.generate.loop` chooses the tokens.
 
-There is one that runs a model as transformers does and one that runs it converted to OpenVINO. The
-loop above them is the same, so they differ by rounding alone.
+One decoder runs a model as transformers does, the other runs it converted to OpenVINO. The loop
+above them is the same, so their completions differ only by rounding.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ class Decoder(Protocol):
     """Computes logits for some sequences at a time.
 
     Attributes:
-        joins: A prompt can begin while other sequences go on.
+        joins: True if a prompt can start while other sequences are unfinished.
     """
 
     joins: bool
 
     def reserve(self, prompts: Sequence[int], new_tokens: int) -> None:
-        """Begin anew, with memory for as many sequences as will go on at once.
+        """Start over, with memory for as many sequences as will be computed at once.
 
         Args:
-            prompts: Most tokens that the prompt of each of them may have.
-            new_tokens: Most tokens that will follow a prompt.
+            prompts: Maximum number of prompt tokens of each of them.
+            new_tokens: Maximum number of tokens that follow a prompt.
         """
         ...
 
@@ -35,13 +35,13 @@ class Decoder(Protocol):
         prompts: Sequence[list[int]] = (),
         samples: Sequence[int] = (),
     ) -> Tensor:
-        """Append a token to each sequence that goes on, and begin others.
+        """Append a token to each unfinished sequence, and start new ones.
 
         Args:
-            kept: Sequences that go on, as rows of the last logits, int64 [kept].
+            kept: Unfinished sequences, as rows of the last logits, int64 [kept].
             tokens: The next token of each, int64 [kept].
-            prompts: Token ids of each prompt that begins, at least one per prompt. Where `joins` is
-                false, none while sequences go on.
+            prompts: Token ids of each prompt that starts, at least one per prompt. If `joins` is
+                false, none while sequences are unfinished.
             samples: Number of sequences that continue each of them; it is computed once.
 
         Returns:

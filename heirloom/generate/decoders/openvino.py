@@ -1,8 +1,8 @@
-"""Logits from OpenVINO: the same model, at the rate that a processor can do.
+"""Logits from OpenVINO: the same model, computed fast on processors.
 
 Its key-value cache is paged (Kwon et al., 2023, arXiv 2309.06180): blocks of 32 tokens, which a
-sequence takes when it begins and gives back when it ends. Nothing is padded, a sequence that ended
-costs nothing from then on, and another prompt can begin in its place.
+sequence takes when it starts and returns when it ends. Nothing is padded, a finished sequence costs
+nothing, and another prompt can start in its place.
 """
 
 import logging
@@ -92,7 +92,7 @@ class OpenVinoDecoder:
         prompts: Sequence[list[int]] = (),
         samples: Sequence[int] = (),
     ) -> Tensor:
-        """See `Decoder.step`. Prompts that begin are computed together with what goes on."""
+        """See `Decoder.step`. Prompts that start are computed together with unfinished ones."""
         rows = kept.tolist()
         for row in set(range(len(self._tables))).difference(rows):
             self._free += self._tables[row].tolist()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
-# Share of a batch still going from which on dropping the ended rows pays: it copies the cache.
+# Share of unfinished rows below which dropping the finished ones pays, because it copies the cache.
 _COMPACT_AT = 0.85
 
 
@@ -19,7 +19,7 @@ class TransformersDecoder:
     def __init__(self, network: Any, pad_token: int) -> None:
         self._network, self._pad_token = network, pad_token
         self._cache: _ReservedCache | None = None
-        # Of the batch's rows: the tokens that are seen, the last position, and the rows that go on.
+        # Of the batch's rows: the tokens that are seen, the last position, and the unfinished rows.
         self._mask: Tensor
         self._position: Tensor
         self._going: Tensor

@@ -1,9 +1,9 @@
 """Log-likelihoods of texts and of answers, each shared prefix computed once.
 
 The sequences of a group (a question's answers, a pair of sentences) are merged into a tree of
-tokens; several trees fill one row, which is a forward pass. A token attends to its ancestors alone
-and its position is its depth, so every sequence is scored as if it stood there by itself. Logits
-are computed only where a token is scored. The rows that are saved together in one file are a part.
+tokens; several trees fill one row, which is a forward pass. A token attends only to its
+ancestors and its position is its depth, so every sequence is scored as if it stood alone. Logits
+are computed only where a token is scored. A part is the rows that are saved in one file.
 """
 
 import inspect

@@ -13,16 +13,17 @@ from heirloom.profiling.engines.likelihood import Likelihood, TokenSequence
 Score = Annotated[
     Literal["mean", "sum"],
     Field(
-        description="A sentence's score: the mean log-likelihood of its tokens, or the sum, as "
-        "lm-evaluation-harness has it."
+        description="Score of a sentence: the mean or the sum of the log-likelihoods of its "
+        "tokens. lm-evaluation-harness uses the sum."
     ),
 ]
 StartToken = Annotated[
     Literal["bos", "none", "separate"],
     Field(
-        description="`bos`: the tokenizer's BOS (else EOS) token stands before a sentence; `none`: "
-        "nothing does, and the first token is not scored; `separate`: BOS for the first token "
-        "alone, as StereoSet's authors and the paper's toolkit have it."
+        description="`bos`: the BOS token (EOS if the tokenizer has none) precedes each sentence. "
+        "`none`: nothing precedes it, so its first token is not scored. `separate`: "
+        "BOS precedes only the first token, and the others are scored without it, as "
+        "in StereoSet's evaluation and the paper's toolkit."
     ),
 ]
 

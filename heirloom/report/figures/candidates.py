@@ -15,7 +15,7 @@ from heirloom.study.plan import Plan
 _TEXTS = Texts(
     "Change of the steered metric with the number of candidates",
     "filled: best candidate   hatched: random control;  95 % intervals",
-    below="candidates a prompt and teacher (k)",
+    below="candidates per prompt and teacher (k)",
 )
 
 

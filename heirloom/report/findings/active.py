@@ -137,7 +137,7 @@ def _corrected(row: Any, found: Effect, tests: int) -> list[str]:
         return []
     text = f"Corrected for {count(tests, 'test')} of steered metrics (Holm), {p_value(p)}"
     if found.verdict and p >= LEVEL:
-        text += ": with so many tests, an interval that excludes zero may be chance"
+        text += ": with so many tests, an interval that excludes zero may be due to chance"
     return [f"{text}."]
 
 
@@ -151,14 +151,15 @@ def _training_set(row: pd.Series, objective: Objective, verdict: Verdict) -> lis
     )
     text = (
         f"The mean {metric} score of its training set is {number(row[f'mean_{metric}'])}, "
-        f"{signed(selected.value)}{interval(selected.low, selected.high, signed)} compared with "
-        f"the control's ({count(int(row['difference_n']), 'prompt')})."
+        f"a difference of {signed(selected.value)}"
+        f"{interval(selected.low, selected.high, signed)} from the control's "
+        f"({count(int(row['difference_n']), 'prompt')})."
     )
     wanted = 1 if objective.direction_of_leading == "maximise" else -1
     if _verdict(selected.verdict, wanted) != "clear":
         return [text, "Selection did not measurably change the training set."]
     if verdict == "open":
-        return [text, "The training set changed as intended; a change in the student is not shown."]
+        return [text, "The training set changed as intended; no change is shown in the student."]
     if verdict == "against":
         return [text, "The training set changed as intended; the student did not follow."]
     return [text]

@@ -26,10 +26,10 @@ _ONE_SEED = (
     "chance of another seed, other candidates or other prompts."
 )
 _ASSUMPTIONS = (
-    "Assumptions about the paper that are ours.",
-    "The number of candidates per prompt, the settings of finetuning, the prompts and their number "
-    "were not available to us from the paper; the values under Settings are our choice. The "
-    "single-source control is the passive set, one draw of the same teacher.",
+    "Our assumptions about the paper.",
+    "The paper's number of candidates per prompt, finetuning settings, prompts and their number "
+    "are not known to us; the values under Settings are our choice. The control of a single-source "
+    "set is the passive set: the first completion of the same teacher for each prompt.",
 )
 
 
@@ -101,12 +101,12 @@ def _many(changes: pd.DataFrame) -> str:
         f"The report holds {n:,} intervals against bases and {of_control:,} against controls, each "
         f"at 95 % without correction: if nothing had changed, about {0.05 * (n + of_control):.0f} "
         "would exclude zero. Metrics and categories that share examples, and students that share a "
-        "base, err together, so false alarms come in clusters. Findings use p values that Holm's "
-        f"method corrects within families ({len(families)} here): the "
+        "base, are correlated, so false positives occur in clusters. Findings use p values that "
+        f"Holm's method corrects within families ({len(families)} here): the "
         f"{count(steering_tests(changes), 'test')} of steered metrics against their controls, and "
         "the main metrics of each benchmark against bases and against controls. The chance of one "
         "or more false findings is 5 % per family. Categories and other metrics are not corrected: "
-        "treat them as hints."
+        "they are exploratory."
     )
 
 

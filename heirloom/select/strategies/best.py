@@ -27,7 +27,7 @@ def _reason(pool: str, criteria: Criteria) -> str:
 @strategy(
     "best",
     label="best for an objective",
-    summary="The candidate that scores best; ties are drawn at random.",
+    summary="The candidate that scores best; ties are broken by hash.",
     needs_objective=True,
     tag="active-inheritance",
     reason=_reason,

@@ -81,11 +81,11 @@ class Measured:
 
 
 def measure(results: str | Path, sizes: Mapping[str, float | None]) -> Measured:
-    """Read what the finished studies below `results` took.
+    """Read the costs of the finished studies below `results`.
 
     Args:
         results: Folder of all results.
-        sizes: Model to its number of parameters; nothing is learnt of other models.
+        sizes: Model to its number of parameters; measurements of other models are ignored.
     """
     sums: dict[tuple[str, str], _Sums] = defaultdict(_Sums)
     studies, skipped = [], []

@@ -1,4 +1,4 @@
-"""Print what a study will cost."""
+"""Print the estimated cost of a study."""
 
 import argparse
 import os
@@ -110,7 +110,9 @@ def remarks(lines: Sequence[Line], device: str) -> list[str]:
     """Lines to read with the table."""
     sizes = {line.work.model: line.size or 0 for line in lines if line.work.stage == "profile"}
     gigabytes = sum(2 * size / 1e9 for size in sizes.values())
-    found = [f"Models in the cache, in bfloat16: {gigabytes:.1f} GB more, beside their downloads."]
+    found = [
+        f"Models in the cache, in bfloat16: {gigabytes:.1f} GB, in addition to their downloads."
+    ]
     if device == "cpu":
         cores = os.cpu_count() or 1
         hours = sum(line.hours or 0 for line in lines)

@@ -207,7 +207,7 @@ PLAYED = {
 def games(own_study_folder, monkeypatch):
     """The study with a benchmark that only its test knows."""
     known = Benchmark("games", "Games", "Games.", Options, GAMES, lambda *_: [])
-    monkeypatch.setitem(BENCHMARKS._parts, "games", known)
+    monkeypatch.setitem(BENCHMARKS._components, "games", known)
     root = own_study_folder
     played = plan(
         {name: DATASETS[name] for name in ("random-multi", "length-multi")},

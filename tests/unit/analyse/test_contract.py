@@ -78,7 +78,7 @@ def test_tables_survive_their_files(own_wide_study_folder: Path) -> None:
 @pytest.fixture
 def longest(monkeypatch: pytest.MonkeyPatch) -> Table:
     """A table that a plugin brings."""
-    monkeypatch.setattr(TABLES, "_parts", {name: TABLES.get(name) for name in TABLES.names()})
+    monkeypatch.setattr(TABLES, "_components", {name: TABLES.get(name) for name in TABLES.names()})
     monkeypatch.setattr(TABLES, "_sources", {name: TABLES.source(name) for name in TABLES.names()})
 
     @table(

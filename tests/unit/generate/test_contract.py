@@ -237,7 +237,7 @@ class Echo(Backend):
 def test_a_back_end_of_a_plugin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load_tiny: Callable[..., LanguageModel]
 ) -> None:
-    for registered in ("_parts", "_sources"):  # so that other tests do not see it
+    for registered in ("_components", "_sources"):  # so that other tests do not see it
         monkeypatch.setattr(BACKENDS, registered, {**getattr(BACKENDS, registered)})
     (tmp_path / "my_backends.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(tmp_path)

@@ -373,11 +373,11 @@ def test_the_note_says_what_the_server_says(server: CompletionServer, tmp_path: 
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"url": "ftp://host/v1"}, "no http or https address"),
-        ({"url": f"https://me:{SECRET}@host/v1"}, "no user, password or query"),
-        ({"url": f"https://host/v1?key={SECRET}"}, "no user, password or query"),
+        ({"url": "ftp://host/v1"}, "not an http or https address"),
+        ({"url": f"https://me:{SECRET}@host/v1"}, "not contain a user, password or query"),
+        ({"url": f"https://host/v1?key={SECRET}"}, "not contain a user, password or query"),
         ({"key": SECRET}, "name of an environment variable"),
-        ({"url": "http://host/v1", "key": "KEY"}, "over https alone"),
+        ({"url": "http://host/v1", "key": "KEY"}, "only over https"),
     ],
 )
 def test_settings_that_would_give_a_key_away(settings: Any, problem: str, root: Path) -> None:

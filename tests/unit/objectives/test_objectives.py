@@ -79,7 +79,7 @@ def test_finding_the_scorers_imports_nothing_heavy() -> None:
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget after a test what it registers."""
     SCORERS.names()
-    for attribute in ("_parts", "_sources"):
+    for attribute in ("_components", "_sources"):
         monkeypatch.setattr(SCORERS, attribute, dict(getattr(SCORERS, attribute)))
 
 

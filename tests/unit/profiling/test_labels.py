@@ -88,7 +88,7 @@ def test_without_main_metrics_those_without_a_category_come_first(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = Benchmark("games", "Games", "Games.", Options, {"won": Metric("share")}, lambda *_: [])
-    monkeypatch.setitem(BENCHMARKS._parts, "games", known)
+    monkeypatch.setitem(BENCHMARKS._components, "games", known)
     assert main_of("games", ["won.chess", "won", "lost"]) == ["won", "lost"]
     assert main_of("games", ["won.chess", "lost.chess"]) == ["won.chess", "lost.chess"]
 
@@ -130,6 +130,6 @@ def test_tokens_of_a_profile_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     assert without_cost(options) == []
 
     known = Benchmark("games", "Games", "Games.", Options, {"won": Metric("share")}, lambda *_: [])
-    monkeypatch.setitem(BENCHMARKS._parts, "games", known)
+    monkeypatch.setitem(BENCHMARKS._components, "games", known)
     assert profile_tokens({**options, "games": Options()}, eval_prompts) == everything
     assert without_cost([*options, "games"]) == ["games"]

@@ -35,7 +35,7 @@ def run(
     prompts: list[Prompt] = PROMPTS,
     **options: object,
 ) -> list[Record]:
-    """The records for three continuations of four tokens a prompt."""
+    """The records for three continuations of four tokens per prompt."""
     settings = ToxicityOptions.model_validate(
         {"prompts": "p", "metric": "m", "continuations": 3, "max_new_tokens": 4, **options}
     )

@@ -37,5 +37,5 @@ def registries(monkeypatch):
     """Let a test register benchmarks, tables and figures that no other test sees."""
     for registry in (BENCHMARKS, TABLES, FIGURES):
         registry.names()  # those that there are
-        monkeypatch.setattr(registry, "_parts", dict(registry._parts))
+        monkeypatch.setattr(registry, "_components", dict(registry._components))
         monkeypatch.setattr(registry, "_sources", dict(registry._sources))

@@ -70,8 +70,8 @@ def test_every_base_has_its_bars(wide: Results, changes: pd.DataFrame) -> None:
 
 def test_candidates_by_hand(wide: Results, changes: pd.DataFrame) -> None:
     svg = figure5(changes, wide.plan)
-    # At random: 30, +20 %. Best of one candidate a teacher: (15 + 25 + 30 + 50) / 4 = 30, +20 %; of
-    # two: 37.5, +50 %. Toxicity has no set of fewer candidates.
+    # At random: 30, +20 %. Best of one candidate per teacher: (15 + 25 + 30 + 50) / 4 = 30, +20 %;
+    # of two: 37.5, +50 %. Toxicity has no set of fewer candidates.
     shown = [text for text in words(svg) if text.endswith("%")]
     assert shown == ["+20.0 %", "+20.0 %", "+50.0 %"]
     below = [text for text in words(svg) if text in ("random", "1", "2")]

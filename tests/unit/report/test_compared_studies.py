@@ -14,9 +14,9 @@ def test_agreement_by_hand():
     # Both clear and equal in sign: length of a.x. Opposite: length of a.y. One only: mtld of a.x.
     # Neither: mtld of a.y. b.z is in one study only.
     assert agreement(PLAN, studies(CHANGES)) == [
-        "one and two share 4 comparisons of main metrics with the random control: the interval "
-        "excludes zero in both, with the same sign, in 1; with opposite signs in 1; in one of the "
-        "two only in 1; in neither in 1."
+        "one and two share 4 comparisons of main metrics with the random control. The interval "
+        "excludes zero in both studies with the same sign for 1, in both with opposite signs for "
+        "1, in only one study for 1, and in neither for 1."
     ]
 
 

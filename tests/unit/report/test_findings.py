@@ -57,11 +57,11 @@ def test_findings_by_hand(study, built):
     ]
     text = " ".join(found["length"][1].sentences)
     assert "Length changed by +50.0 % [" in text and "and by +25.0 % [" in text
-    assert "The mean length score of its training set is 35, +12.5 [+5, +20] compared with" in text
+    assert "its training set is 35, a difference of +12.5 [+5, +20] from the control's" in text
     toxic = " ".join(found["toxicity"][0].sentences)
     # emt 0.3 against 0.5 of both base and control.
     assert toxic.count("\N{MINUS SIGN}40.0 % [") == 2
-    assert "mean toxicity score of its training set is 0.250, \N{MINUS SIGN}0.600 " in toxic
+    assert "its training set is 0.250, a difference of \N{MINUS SIGN}0.600 " in toxic
     assert "Corrected for 3 tests of steered metrics (Holm), p = 0.010." in toxic
     assert found["toxicity"][0].verdict == "clear"
 
@@ -72,7 +72,7 @@ def test_an_interval_without_zero_may_be_chance(study, built):
     assert finding.verdict == "open"
     assert (
         "Corrected for 3 tests of steered metrics (Holm), p = 0.50: with so many tests, an "
-        "interval that excludes zero may be chance." in finding.sentences
+        "interval that excludes zero may be due to chance." in finding.sentences
     )
 
 
@@ -84,7 +84,7 @@ def test_an_interval_with_zero_is_said_plainly(study, built):
     assert finding.verdict == "open"
     assert "The interval against the random control includes zero" in " ".join(finding.sentences)
     assert finding.sentences[-1] == (
-        "The training set changed as intended; a change in the student is not shown."
+        "The training set changed as intended; no change is shown in the student."
     )
 
 
@@ -231,10 +231,10 @@ def test_limits_follow_the_study(built):
     assert "Coarse toxicity scorer." in headings(
         metrics={**STUDY["metrics"], "rudeness": {"function": "profanity"}}
     )
-    assert "Numbers that noise only raises." not in headings()
+    assert "Metrics that noise only increases." not in headings()
     calibration = {"hellaswag": "hellaswag", "openbookqa": "openbookqa"}
     noisy = {**STUDY["profiling"], "calibration": calibration}
-    assert "Numbers that noise only raises." in headings(profiling=noisy)
+    assert "Metrics that noise only increases." in headings(profiling=noisy)
 
 
 def test_the_abstract_by_hand(study, built):

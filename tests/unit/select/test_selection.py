@@ -559,7 +559,7 @@ def greedy(pool, criteria, *, seed):
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A plugin with two strategies, forgotten after the test."""
     STRATEGIES.names()
-    for attribute in ("_parts", "_sources"):
+    for attribute in ("_components", "_sources"):
         monkeypatch.setattr(STRATEGIES, attribute, dict(getattr(STRATEGIES, attribute)))
     (tmp_path / "strategies_plugin.py").write_text(PLUGIN)
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -364,7 +364,7 @@ def test_coverage_of_few_examples(n, plain):
 
 
 def seeds(*rows):
-    """Conditions, one a seed, with these values of the same examples."""
+    """Conditions, one per seed, with these values of the same examples."""
     return [fields(by_id(row)) for row in rows]
 
 

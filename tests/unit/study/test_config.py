@@ -444,8 +444,8 @@ def test_a_model_behind_an_endpoint_is_checked(raw: dict[str, Any]) -> None:
     raw["prompts"]["instructions"]["format"] = "continuation"
     problems = dict(problem.split(": ", 1) for problem in refusal(raw))
     for name in ("both", "neither"):
-        assert "give sources or an endpoint, one of the two" in problems[f"models.{name}"]
-    assert "takes no template" in problems["models.templated"]
+        assert "give either sources or an endpoint" in problems[f"models.{name}"]
+    assert "needs template: chat" in problems["models.templated"]
     assert problems["models.large.endpoint.modle"] == "unknown key. Did you mean 'model'?"
     assert "can generate but not be trained here" in problems["bases[1]"]
     assert "the endpoint of 'large' serves chat alone" in problems["training_prompts"]

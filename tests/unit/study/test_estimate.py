@@ -208,7 +208,7 @@ def test_a_benchmark_that_states_no_cost_counts_nothing_and_is_named(
     """An estimate must not end in an error for a benchmark that somebody adds."""
     before = named(work_of(plan))["profile", "gemma3"]
     free = replace(BENCHMARKS.get("stereoset"), cost=None)
-    monkeypatch.setitem(BENCHMARKS._parts, "stereoset", free)
+    monkeypatch.setitem(BENCHMARKS._components, "stereoset", free)
     assert named(work_of(plan))["profile", "gemma3"].read == before.read - 32 * 60
     assert unmeasured(plan, None) == ["Benchmarks that state no cost count nothing: stereoset."]
 

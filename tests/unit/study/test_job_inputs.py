@@ -13,9 +13,9 @@ from heirloom.generate.backends import BACKENDS
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.job_inputs import (
     JobInputs,
+    component_files,
     inner_path,
     modules,
-    part_files,
     run_command,
     shards_there,
 )
@@ -241,7 +241,7 @@ def test_a_profile_depends_on_benchmarks_and_their_scorers(
 def test_a_part_of_heirloom_brings_what_it_imports_and_a_plugins_its_file(
     folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = library(part_files(STRATEGIES, ["best"]), root)
+    own = library(component_files(STRATEGIES, ["best"]), root)
     assert {"select/strategies/best.py", "select/pool.py"} <= own
     assert not any(file.startswith("support/") for file in own)
     plugin = folder / "lab" / "kiwi.py"
@@ -252,8 +252,8 @@ def test_a_part_of_heirloom_brings_what_it_imports_and_a_plugins_its_file(
     from lab.kiwi import kiwi  # type: ignore[import-not-found]
 
     registry.register("kiwi", "a kiwi", source=kiwi)
-    assert part_files(registry, ["kiwi"]) == ["lab/kiwi.py"]
-    assert part_files(BACKENDS, []) == []
+    assert component_files(registry, ["kiwi"]) == ["lab/kiwi.py"]
+    assert component_files(BACKENDS, []) == []
 
 
 def test_modules_are_paths_from_the_folder_that_the_run_is_in(folder: Path, root: Path) -> None:

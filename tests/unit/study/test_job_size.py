@@ -11,7 +11,7 @@ EIGHT_LAYERS = 100_663_296
 
 
 def test_inference_by_hand() -> None:
-    """Ten sequences of 100 tokens; a cache of 2 * 8 * 128 * 8 = 16,384 numbers a token."""
+    """Ten sequences of 100 tokens; a cache of 2 * 8 * 128 * 8 = 16,384 numbers per token."""
     need = Inference(sequences=10, length=100, tokens=1_000_000, merged=True).need(
         EIGHT_LAYERS, "bfloat16"
     )

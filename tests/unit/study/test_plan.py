@@ -153,7 +153,7 @@ def test_two_seeds() -> None:
 def test_a_training_method_is_part_of_a_student(monkeypatch: pytest.MonkeyPatch) -> None:
     """Students trained by another method than LoRA say so in their id, and so do controls."""
     full = replace(METHODS.get("lora"), name="full")
-    monkeypatch.setitem(METHODS._parts, "full", full)
+    monkeypatch.setitem(METHODS._components, "full", full)
     plan = make_plan(small(finetune={"methods": ["lora", "full"], "seeds": [1, 2]}))
     of_set = [m for m in plan.students.values() if m.dataset == "length-multi"]
     assert [(m.id, m.method, m.control) for m in of_set] == [

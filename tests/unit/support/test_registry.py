@@ -65,7 +65,7 @@ def fruits(folder: Path) -> Registry[str]:
     return found
 
 
-def test_parts_are_found_in_the_package_when_they_are_asked_for(fruits: Registry[str]) -> None:
+def test_components_are_found_in_the_package_when_they_are_asked_for(fruits: Registry[str]) -> None:
     assert "fruits.apple" not in sys.modules
     assert fruits.names() == ["apple", "pear"]
     assert list(fruits) == ["a apple", "a pear"]
@@ -115,7 +115,7 @@ def test_a_module_that_cannot_be_imported_is_named(fruits: Registry[str], folder
     with pytest.raises(HeirloomError) as caught:
         fruits.names()
     assert "fruits/rotten.py could not be imported: ModuleNotFoundError" in str(caught.value)
-    assert "Packages that only one fruit needs are imported inside its function." in str(
+    assert "Packages that only one fruit needs must be imported inside its function." in str(
         caught.value
     )
 
@@ -218,7 +218,7 @@ def test_a_plugin_that_is_not_there_is_one_message(
     assert "PYTHONPATH" in str(caught.value)
 
 
-def test_no_import_asks_for_parts(root: Path) -> None:
+def test_no_import_asks_for_components(root: Path) -> None:
     """A plugin imports modules of heirloom: if one asked for parts meanwhile, it would be half."""
     names = [
         ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")

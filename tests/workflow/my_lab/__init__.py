@@ -1,1 +1,1 @@
-"""A plugin with one part of every kind, a file each; the tests copy it out of the repository."""
+"""A plugin with one component of every kind; tests copy it to a folder outside the repository."""
