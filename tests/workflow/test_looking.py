@@ -26,7 +26,7 @@ def fetched(finished: Workshop, tmp_path_factory: pytest.TempPathFactory) -> Wor
     """The finished tiny study with its models in the cache, as if they had been downloaded."""
     shop = finished.copy(tmp_path_factory.mktemp("looking") / "heirloom")
     for note in sorted(shop.results.glob("models/*.json")):
-        location = f"models/{note.stem}"
+        location = f"artefacts/{note.stem}/content"
         shutil.copytree(shop.folder / "tiny-model", shop.cache / location)
         write_json(note, {**read_json(note), "location": location})
     shop.run("--touch")
@@ -38,6 +38,7 @@ def test_a_look_changes_neither_results_nor_cache(
     fetched: Workshop, tmp_path: Path, cache: str
 ) -> None:
     shop = Workshop(fetched.folder)
+    shop.environment["XDG_CACHE_HOME"] = str(tmp_path / "snakemake")  # which caches for itself
     if cache != "filled":
         shop.cache = tmp_path / "cache"
         shop.environment["HEIRLOOM_CACHE"] = str(shop.cache)
