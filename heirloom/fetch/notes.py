@@ -58,6 +58,16 @@ def locate(note: str | Path) -> Path:
     return location
 
 
+def fetched(note: str | Path) -> Path | None:
+    """Return the path of the artefact that a note describes; None where it is not, or no longer."""
+    if not Path(note).exists():
+        return None
+    try:
+        return locate(note)
+    except HeirloomError:
+        return None
+
+
 def trusts_code(note: str | Path) -> bool:
     """Return True if the study allows the code of the noted model to run."""
     return bool(read_json(note).get("trust_remote_code", False))

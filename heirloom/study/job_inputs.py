@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import heirloom
-from heirloom.fetch.notes import locate
+from heirloom.fetch.notes import fetched
 from heirloom.fetch.settings import Artefact, HubSource, PathSource
 from heirloom.finetune.methods import METHODS
 from heirloom.finetune.settings import Run
@@ -81,7 +81,7 @@ class JobInputs:
             *map(self.paths.prompts_note, study.prompts),
             *map(self.paths.data_note, study.data),
         ]
-        return [note for note in notes if Path(note).exists() and not _there(note)]
+        return [note for note in notes if Path(note).exists() and fetched(note) is None]
 
     # generate
 
@@ -282,13 +282,6 @@ def inner_path(file: str | Path) -> str:
     """A path relative to here; outside of here only its name, because folders may name a user."""
     path = Path(os.path.relpath(file))
     return path.name if ".." in path.parts else str(path)
-
-
-def _there(note: str) -> bool:
-    try:
-        return locate(note).exists()
-    except HeirloomError:
-        return False
 
 
 def shards_there(paths: Paths, stage: str) -> int:

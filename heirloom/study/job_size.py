@@ -28,7 +28,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from heirloom.fetch.notes import locate
+from heirloom.fetch.notes import fetched
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 
@@ -154,8 +154,8 @@ class JobSizes:
             return 0  # it is not here
         if settings.parameters:
             return int(settings.parameters)
-        note = Path(self.paths.model_note(self.plan.models[model].artefact))
-        counted = count_parameters(locate(note)) if note.exists() else None
+        folder = fetched(self.paths.model_note(self.plan.models[model].artefact))
+        counted = count_parameters(folder) if folder else None
         return counted or DEFAULT_PARAMETERS
 
     def generate(self, teacher: str, prompts: str) -> Need:

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from heirloom.fetch.cache import cache_root, content_sha256
 from heirloom.fetch.downloads import fetch, kept_wheels
-from heirloom.fetch.notes import Note, locate, write_note
+from heirloom.fetch.notes import Note, fetched, locate, write_note
 from heirloom.fetch.settings import (
     Artefact,
     HubSource,
@@ -573,3 +573,15 @@ def test_note_of_a_lost_artefact_says_what_to_do(
     write_note(note, Note("m", tmp_path / "cache" / "gone", "0" * 64))
     with pytest.raises(HeirloomError, match=r"gone is gone, which .*m\.json refers to"):
         locate(note)
+
+
+def test_what_was_fetched_may_be_gone_or_not_there_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / "cache"))
+    note, folder = tmp_path / "m.json", tmp_path / "cache" / "m"
+    assert fetched(note) is None
+    write_note(note, Note("m", folder, "0" * 64))
+    assert fetched(note) is None
+    folder.mkdir(parents=True)
+    assert fetched(note) == folder
