@@ -16,6 +16,12 @@ FILES = {
     "select/__init__.py": "import heirloom.fetch.network\n",
     "select/pool.py": "from heirloom.select import choice\n",
     "select/choice.py": "def choose():\n    from heirloom.fetch import cache\n    return cache\n",
+    "select/deep.py": (
+        "class Deep:\n    def way(self, way):\n        match way:\n            case 1:\n"
+        "                try:\n                    pass\n                except ValueError:\n"
+        "                    import heirloom.select.choice\n"
+        "        with way:\n            while way:\n                import heirloom.select.pool\n"
+    ),
     "report/__init__.py": "",
     "report/page.py": (
         "from typing import TYPE_CHECKING\n"
@@ -43,6 +49,10 @@ def test_imports_inside_functions_are_followed(house: Path) -> None:
     own = {"select/__init__.py", "select/choice.py"}
     brought = {"fetch/__init__.py", "fetch/cache.py", "fetch/network.py"}
     assert found(house, "heirloom.select.choice") == own | brought
+
+
+def test_imports_in_any_block_are_followed(house: Path) -> None:
+    assert {"select/choice.py", "select/pool.py"} <= found(house, "heirloom.select.deep")
 
 
 def test_a_name_from_a_package_is_followed_where_it_is_a_module(house: Path) -> None:
