@@ -46,7 +46,7 @@ estimate: env ## Predict the cost of a study; CONFIG: its file, DEVICE: cpu or g
 	@$(BIN)/python -m heirloom.study.estimate $(CONFIG) $(if $(DEVICE),--device $(DEVICE))
 
 test: $(VENV)/.dev $(CHECKS)/.done lint ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev $(CHECKS)/.done ## Check style, types and the workflow
 	$(BIN)/ruff check .
