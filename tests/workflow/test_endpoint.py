@@ -76,5 +76,5 @@ def use_endpoint(study: dict[str, Any], url: str) -> None:
     study["models"] = {"ant": study["models"]["ant"], "remote": {"endpoint": endpoint | limits}}
     study["teachers"] = ["ant", "remote"]
     study["pools"] = {"multi": ["ant", "remote"]}
-    study["objectives"] = {"length": study["objectives"]["length"]}
+    study["objectives"] = {"length": {**study["objectives"]["length"], "pools": ["multi"]}}
     study["finetune"]["epochs"] = 1

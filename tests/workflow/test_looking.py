@@ -91,9 +91,3 @@ def test_an_artefact_that_left_the_cache_is_fetched_again(workshop: Workshop) ->
         assert server.fetched == 2 and workshop.plan(PROMPTS) == []
     assert workshop.bytes_of("sources/*.json", "prompts/*/*.jsonl") == first
     assert any((workshop.cache / "artefacts").rglob("prompts.jsonl"))
-
-
-def test_a_rule_that_the_user_forces_is_still_forced(workshop: Workshop) -> None:
-    workshop.run(PROMPTS)
-    forced = {job.name for job in workshop.plan(PROMPTS, "--forcerun", "split_prompts")}
-    assert forced == {"split_prompts instructions"}

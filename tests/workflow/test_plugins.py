@@ -17,20 +17,19 @@ LAB = Path(__file__).with_name("my_lab")
 def use_lab(study: dict[str, Any]) -> None:
     """Use every part of the plugin in the tiny study."""
     study["plugins"] = ["my_lab"]
+    study |= {"models": {"ant": study["models"]["ant"]}, "teachers": ["ant"], "pools": {}}
     study["metrics"] = {"length": {"function": "length"}, "shouting": {"function": "shouting"}}
     study["objectives"] = {
         "shouting": {
             "metric": "shouting",
             "direction": "maximise",
             "measured_by": "vowels.share",
-            "pools": ["multi"],
         },
         "short": {
             "metric": "length",
             "direction": "minimise",
             "strategy": "shortest",
             "measured_by": "text.length",
-            "pools": ["multi"],
         },
     }
     study["generate"] = {"k": 2, "backend": "echo"}
@@ -49,7 +48,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Workshop:
     workshop = Workshop.make(folder / "workshop", tiny_model)
     workshop.environment["PYTHONPATH"] = str(folder / "elsewhere")
     workshop.edit_study(use_lab)
-    workshop.run()
+    workshop.run("--set-scatter", "shards=1")
     return workshop
 
 
@@ -61,9 +60,9 @@ def test_its_objective_scores_and_selects(lab: Workshop) -> None:
 
 def test_its_strategy_selects(lab: Workshop) -> None:
     """The echo of sample 1 has one word less than that of sample 0: it is always the shorter."""
-    card = json.loads((lab.results / "datasets/short-multi/card.json").read_text(encoding="utf-8"))
+    card = json.loads((lab.results / "datasets/short-ant/card.json").read_text(encoding="utf-8"))
     assert card["selection"] == "shortest"
-    train = (lab.results / "datasets/short-multi/train.jsonl").read_text(encoding="utf-8")
+    train = (lab.results / "datasets/short-ant/train.jsonl").read_text(encoding="utf-8")
     assert {json.loads(line)["sample"] for line in train.splitlines()} == {1}
 
 
@@ -96,18 +95,16 @@ def test_its_table_and_figure_reach_the_report(lab: Workshop) -> None:
 
 
 def test_cards_name_its_objective(lab: Workshop) -> None:
-    card = (lab.results / "datasets/shouting-multi/README.md").read_text(encoding="utf-8")
+    card = (lab.results / "datasets/shouting-ant/README.md").read_text(encoding="utf-8")
     assert "shouting" in card
 
 
 def test_the_estimate_counts_it(lab: Workshop) -> None:
     """Five prompts of eight tokens more for each model, by the benchmark's own cost."""
     profile = {line.split()[1]: line for line in estimate(lab) if line.startswith("profile")}
-    # 5 answers of 8 tokens (text) and 5 of 8 (vowels). On the base `ant` there are five students:
-    # passive of both teachers, random, and the two selected ones.
-    tokens = 5 * 8 + 5 * 8
-    assert profile["ant"].split()[4:6] == ["6", str(6 * tokens)]
-    assert profile["bee"].split()[4:6] == ["1", str(tokens)]
+    # The teacher and three students, passive and two selected ones; of each 5 answers of 8 tokens
+    # (text) and 5 of 8 (vowels).
+    assert profile["ant"].split()[4:6] == ["4", str(4 * (5 * 8 + 5 * 8))]
 
 
 def test_editing_it_runs_again_what_depends_on_it(lab: Workshop, tmp_path: Path) -> None:

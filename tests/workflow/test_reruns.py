@@ -146,7 +146,7 @@ def test_a_setting_of_a_benchmark_re_runs_the_profiles(copied: Workshop) -> None
     assert all("Params have changed" in reason for reason in reasons)
 
 
-@pytest.mark.parametrize("shards", [1, 5])
+@pytest.mark.parametrize("shards", [1, 4])  # of three parts: one of four has nothing to do
 def test_another_number_of_shards_gives_the_same_bytes(copied: Workshop, shards: int) -> None:
     """Generated anew: candidates, scores and training sets are as before."""
     outcome = ["generations/*/*/candidates.jsonl", "scores/*/*/*.jsonl", "datasets/*/train.jsonl"]
@@ -170,10 +170,10 @@ def test_parts_are_kept_for_another_number_of_shards(workshop: Workshop) -> None
         return {file: file.stat().st_mtime_ns for file in found}
 
     target = str(RESULTS / "generations/ant/instructions/candidates.jsonl")
-    workshop.run(target)
+    workshop.run(target, "--set-scatter", "shards=1")
     made = parts()
     assert len(made) == 3  # four batches each of 11 prompts' three candidates; one is too long
-    assert "3-of-3" in workshop.run(target, "--set-scatter", "shards=3")
+    assert "2-of-2" in workshop.run(target)
     assert parts() == made
 
 

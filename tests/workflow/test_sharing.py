@@ -13,7 +13,7 @@ def test_a_second_study_takes_the_candidates_of_the_first(workshop: Workshop) ->
         return {str(path): path.stat().st_mtime_ns for path in found}
 
     def candidates(study: str) -> bytes:
-        workshop.run(f"results/{study}/{CANDIDATES}")
+        workshop.run(f"results/{study}/{CANDIDATES}", "--set-scatter", "shards=1")
         return (workshop.folder / "results" / study / CANDIDATES).read_bytes()
 
     def other(study: dict[str, Any]) -> None:
