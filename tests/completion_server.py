@@ -25,7 +25,7 @@ class CompletionServer(LoopbackServer):
     """Answers as an endpoint does.
 
     Attributes:
-        faults: What happens instead of an answer, once each, in order.
+        faults: Faults in place of answers, once each, in order.
         dies_after: So many answers, and then it only ever drops connections; None: never.
         key: The key that it wants; None: any.
         asked: Every request: path, headers and body.

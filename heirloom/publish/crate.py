@@ -129,7 +129,7 @@ class _FinishedStudy:
         """Return all entities of the crate.
 
         Args:
-            inputs: What the study was made from, with licences as the study file names them.
+            inputs: Inputs of the study, with licences as the study file names them.
         """
         versions = self._versions()
         software = [software_entity(*package) for package in versions]

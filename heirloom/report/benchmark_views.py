@@ -29,8 +29,8 @@ class Section:
     Attributes:
         id: Its target for links.
         title: The benchmark's name for a reader.
-        summary: What it measures, "" if it is not registered any more.
-        resolution: What its examples can resolve, "" without students.
+        summary: The measured quantity in one line; "" if the benchmark is no longer registered.
+        resolution: Smallest difference that its examples can resolve; "" without students.
         main: Models as rows, main metrics as columns.
         details: Every metric of every model.
     """

@@ -35,7 +35,7 @@ class Dataset:
         pool: Name of the pool; a single teacher's name for single-source.
         teachers: The models whose candidates the pool holds.
         prompts: The prompt set.
-        objective: What candidates are selected for; None for `passive` and `random`.
+        objective: Objective that candidates are selected for; None for `passive` and `random`.
         control: Where there is an objective, the training set that differs only in how candidates
             were chosen.
         prompts_of: For the control of a set that may leave out prompts: that set, whose prompts it

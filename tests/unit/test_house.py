@@ -6,8 +6,10 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +83,13 @@ def test_the_street_has_no_way_back() -> None:
     assert done.returncode == 0, done.stdout
 
 
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Imports inside functions and for types alone count as well."""
+    graph = grimp.build_graph("heirloom", cache_dir=None)
+    imports = {module: graph.find_modules_directly_imported_by(module) for module in graph.modules}
+    TopologicalSorter(imports).prepare()  # its error names the cycle
+
+
 def test_the_plan_is_no_dictionary() -> None:
     pattern = re.compile(r"""plan\[["']|plan: (Record|dict)|plan_record""")
     for path in [*SOURCES, *RULES, ROOT / "Snakefile"]:
@@ -113,12 +122,16 @@ def _without_descriptions(path: Path) -> str:
 
 
 def test_no_docstring_begins_with_a_question() -> None:
+    """Neither those of arguments and attributes, nor comments that describe a constant."""
     asking = []
+    kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    begins = re.compile(r"^(?:\s*#: |\s*|\s+\w+: )(?:What|Which|Whether|How)\b.*")
     for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        text = path.read_text(encoding="utf-8")
+        described = [line for line in text.splitlines() if line.lstrip().startswith("#: ")]
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, kinds):
-                text = ast.get_docstring(node) or ""
-                if re.match(r"\s*(What|Which|Whether|How)\b", text):
-                    asking.append(f"{path.relative_to(ROOT)}: {text.splitlines()[0]}")
+                first, *rest = (ast.get_docstring(node) or "").splitlines() or [""]
+                described += [first, *(line for line in rest if re.match(r"\s+\w+: ", line))]
+        asking += [f"{path.relative_to(ROOT)}: {d}" for d in described if begins.match(d)]
     assert asking == []

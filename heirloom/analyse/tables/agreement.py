@@ -12,7 +12,7 @@ from heirloom.analyse.tables import table
 from heirloom.profiling.data.preferences import majority
 from heirloom.statistics.agreement import Verdicts, compare_judges
 
-#: What the majority of the annotators is called as a judge. With a space: no model has such a name.
+#: Name of the annotators' majority as a judge. With a space: no model has such a name.
 HUMAN = "human majority"
 
 

@@ -28,7 +28,7 @@ def embed(
 
     Args:
         model: The model.
-        texts: What to embed, as it stands: no prompt template.
+        texts: Texts to embed as they are, without a prompt template.
         special_tokens: If True, the tokens that the tokenizer adds enter the mean.
         batch_tokens: Most tokens of a forward pass, but one text at least.
 

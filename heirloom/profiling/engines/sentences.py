@@ -40,7 +40,7 @@ def score_sentences(
     Args:
         model: The model.
         groups: Sentences; a prefix that those of a group share is computed once.
-        start_token: What stands before a sentence, as the option of that name says.
+        start_token: Token before a sentence, see the option of that name.
         work: Folder for finished parts; see `heirloom.profiling.engines.likelihood.score`.
 
     Returns:

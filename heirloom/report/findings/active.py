@@ -31,7 +31,7 @@ class Finding:
     Attributes:
         id: The student's id without its seed.
         student: Its name for a reader.
-        verdict: What is shown against the control.
+        verdict: Verdict of the comparison with the control.
         sentences: The result.
     """
 

@@ -90,7 +90,7 @@ def _odds(main: _Tested, tested: _Tested, against: Reference, noun: str, words: 
         main: The rows of main metrics among `tested`.
         tested: All rows that have an interval.
         against: The reference.
-        noun: What a row is called: "change".
+        noun: Noun for a row, such as "change".
         words: Of whom, or with what.
     """
     clear = sum(significant(row, against) != 0 for row, _ in main)
