@@ -30,7 +30,7 @@ class Section:
         id: Its target for links.
         title: The benchmark's name for a reader.
         summary: The measured quantity in one line; "" if the benchmark is no longer registered.
-        resolution: Smallest difference that its examples can resolve; "" without students.
+        resolution: Sentence on the difference that its examples can resolve; "" without students.
         main: Models as rows, main metrics as columns.
         details: Every metric of every model.
     """
