@@ -3,7 +3,8 @@
 from typing import Any
 
 from heirloom.finetune.packing import IGNORED, Row
-from heirloom.generate.templates import PromptTemplate, encode_prompt
+from heirloom.generate.templates import PromptTemplate, encode_prompt, end_token
+from heirloom.generate.tokens import encode_text
 from heirloom.prompts.settings import Format
 from heirloom.support.files import Record
 
@@ -17,12 +18,12 @@ def encode_example(
     """Return the token ids and labels of one training example.
 
     The prompt is written as it is for generation and carries no loss. The completion carries loss,
-    and so does the end token after it, unless the completion was truncated at a limit on its length
-    (finish_reason "length"): the text does not end there, and the student should not be trained to
-    end it.
+    text that spells a control token as text, and so does the end token after it (see `end_token`),
+    unless the completion was truncated at a limit on its length (finish_reason "length"): the text
+    does not end there, and the student should not be trained to end it.
     """
     prompt = encode_prompt(tokenizer, prompt_template, example["prompt"], format)
-    completion = tokenizer(example["completion"], add_special_tokens=False).input_ids
+    completion = encode_text(tokenizer, example["completion"], start=False)
     if example["finish_reason"] != "length":
-        completion = [*completion, tokenizer.eos_token_id]
+        completion = [*completion, end_token(tokenizer, prompt_template, format)]
     return {"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion}

@@ -100,7 +100,7 @@ def _identity(
         "adapter": model.adapter_sha256,
         "dtype": str(model.network.dtype),
         "decoder": dict(decoder),
-        "stop": model.prompt_template.stop,
+        "stop": [model.prompt_template.stop, sorted(model.end_tokens)],
         "request": asdict(request),
         "prompts": encoded,
     }

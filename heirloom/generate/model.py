@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from heirloom.generate.templates import PromptTemplate, encode_prompt
+from heirloom.generate.templates import PromptTemplate, encode_prompt, end_of_turn
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import sha256
@@ -84,13 +84,14 @@ class LanguageModel:
 
     @property
     def end_tokens(self) -> frozenset[int]:
-        """The tokens that end a completion."""
+        """The tokens that end a completion: the model's, the tokenizer's and the template's."""
         declared = self.network.generation_config.eos_token_id
         if declared is None:
             declared = []
         elif isinstance(declared, int):
             declared = [declared]
-        return frozenset([*declared, self.tokenizer.eos_token_id]) - {None}
+        turn = end_of_turn(self.tokenizer, self.prompt_template)
+        return frozenset([*declared, self.tokenizer.eos_token_id, turn]) - {None}
 
     def encode_prompt(self, text: str, format: Format) -> list[int]:
         """Return the prompt's token ids, up to where the completion starts."""
@@ -198,6 +199,7 @@ def load_model(
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
         )
+        check_rows(tokenizer, network.config)
         if adapter:
             from peft import PeftModel
 
@@ -228,6 +230,7 @@ def load_shape(
     try:
         tokenizer = load_tokenizer(folder)
         config = AutoConfig.from_pretrained(folder, dtype=resolve_dtype(dtype, best_device()))
+        check_rows(tokenizer, config)
         with torch.device("meta"):
             network = AutoModelForCausalLM.from_config(config)
         if (Path(folder) / "generation_config.json").exists():
@@ -260,12 +263,44 @@ def _transpose_in_memory(network: Any) -> None:
 
 
 def load_tokenizer(folder: str | Path, *, trust_remote_code: bool = False) -> Any:
-    """Load the tokenizer in `folder`, padding on the left, with a padding token."""
+    """Load the tokenizer in `folder`, padding on the left, with a padding token.
+
+    Raises:
+        HeirloomError: It has no EOS token.
+    """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(
         folder, padding_side="left", trust_remote_code=trust_remote_code
     )
+    if tokenizer.eos_token_id is None:
+        raise HeirloomError(
+            f"the tokenizer in {folder} has no EOS token, without which no completion ends and no "
+            "student learns to: name it under `eos_token` in a copy's tokenizer_config.json."
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def check_rows(tokenizer: Any, config: Any) -> None:
+    """Refuse a tokenizer with tokens that the embedding has no row for.
+
+    Placeholders of images and sounds, which the tokenizers of multimodal families have in their
+    models for text alone too, pass: no text becomes one.
+
+    Raises:
+        HeirloomError: It has such tokens.
+    """
+    rows = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is None:
+        return
+    beyond = {token: i for token, i in tokenizer.get_vocab().items() if i >= rows}
+    media = tokenizer.special_tokens_map.keys() - type(tokenizer).SPECIAL_TOKENS_ATTRIBUTES
+    harmless = {str(tokenizer.special_tokens_map[key]) for key in media}
+    if beyond.keys() - harmless:
+        raise HeirloomError(
+            f"the tokenizer has {len(tokenizer)} tokens, and the embedding rows for {rows} "
+            f"(none for {min(beyond, key=beyond.__getitem__)!r}): one of them is another model's, "
+            "or the embedding was not resized when tokens were added."
+        )

@@ -113,6 +113,7 @@ def _probabilities(
     classifier = _load(*model)
     encoded = classifier.tokenizer(
         list(texts),
+        split_special_tokens=True,  # a text that spells a control token stays text
         truncation=True,
         max_length=classifier.max_tokens,
         return_overflowing_tokens=True,

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, field_validator
 
+from heirloom.generate.tokens import guard
 from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
 from heirloom.profiling.cost import reading
 from heirloom.profiling.data.bbq import (
@@ -166,9 +167,12 @@ def profile_bbq(task: Task, options: BbqOptions) -> list[Record]:
     gap = "" if options.template[-1].isspace() else " "
     groups = []
     for question in drawn:
-        prompt = _prompt(options.template, question)
+        prompt = _prompt(options.template, question, task.model.tokenizer)
         groups.append(
-            [likelihood.encode_option(task.model, prompt, gap + a) for a in question.answers]
+            [
+                likelihood.encode_option(task.model, prompt, gap + answer, guarded=True)
+                for answer in question.answers
+            ]
         )
     scored = likelihood.score(task.model, groups, work=task.work)
     return [
@@ -191,9 +195,13 @@ def _biased_answers(
     return {key: None if target is None else [target] for key, target in targets.items()}
 
 
-def _prompt(template: str, question: Question) -> str:
+def _prompt(template: str, question: Question, tokenizer: Any) -> str:
     # One pass, and not str.format: contexts and templates may hold braces of their own.
-    return re.sub(r"\{(context|question)\}", lambda match: getattr(question, match[1]), template)
+    return re.sub(
+        r"\{(context|question)\}",
+        lambda match: guard(tokenizer, getattr(question, match[1])),
+        template,
+    )
 
 
 def _record(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from heirloom.generate.model import LanguageModel
+from heirloom.generate.tokens import encode_text, start_tokens
 from heirloom.statistics.resampling import Array
 from heirloom.support.log import Progress
 
@@ -29,7 +30,7 @@ def embed(
     Args:
         model: The model.
         texts: Texts to embed as they are, without a prompt template.
-        special_tokens: If True, the tokens that the tokenizer adds enter the mean.
+        special_tokens: If True, the tokens that the tokenizer puts in front enter the mean.
         batch_tokens: Most tokens of a forward pass, but one text at least.
 
     Returns:
@@ -40,10 +41,11 @@ def embed(
     kept: dict[str, list[bool]] = {}  # True for positions that enter the mean
     tokens: dict[str, list[int]] = {}
     by_length: dict[int, list[str]] = defaultdict(list)
+    front = start_tokens(model.tokenizer)
     for text in embeddings:
-        encoded = model.tokenizer(text, return_special_tokens_mask=True)
-        tokens[text] = list(encoded["input_ids"])
-        kept[text] = [special_tokens or not added for added in encoded["special_tokens_mask"]]
+        own = encode_text(model.tokenizer, text, start=False)
+        tokens[text] = [*front, *own]
+        kept[text] = [special_tokens] * len(front) + [True] * len(own)
         if any(kept[text]) and len(tokens[text]) <= model.context_length:
             by_length[len(tokens[text])].append(text)
 

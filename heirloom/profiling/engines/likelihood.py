@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from heirloom.generate import model as models
 from heirloom.generate.model import LanguageModel
+from heirloom.generate.tokens import encode, guard
 from heirloom.support.files import Record, read_jsonl, sha256, write_jsonl
 from heirloom.support.log import Progress
 from heirloom.support.work_folder import claimed
@@ -59,12 +60,22 @@ class Likelihood:
         return None if self.total is None else self.total / self.n_tokens
 
 
-def encode_option(model: LanguageModel, context: str, option: str) -> TokenSequence | None:
+def encode_option(
+    model: LanguageModel, context: str, option: str, *, guarded: bool = False
+) -> TokenSequence | None:
     """Tokenise an answer to be scored after its context, as lm-evaluation-harness does.
 
     White space at the end of the context moves to the option; the option's tokens are those that
-    context and option together have after as many as the context has alone. An empty context is
-    replaced by the tokenizer's BOS token, or its EOS token if it has none.
+    context and option together have after as many as the context has alone. Tokens that the
+    tokenizer adds at the end of a text belong to neither. An empty context is replaced by the
+    tokenizer's BOS token, or its EOS token if it has none.
+
+    Args:
+        model: The model whose tokenizer is used.
+        context: The context. What it spells is text, and no control token.
+        option: The answer, likewise.
+        guarded: The context is a template, which may write control tokens, filled with texts that
+            are guarded, see `heirloom.generate.tokens.guard`.
 
     Returns:
         The sequence; None if the option adds no token.
@@ -73,15 +84,19 @@ def encode_option(model: LanguageModel, context: str, option: str) -> TokenSeque
     option = context[len(kept) :] + option
     if not kept:
         return encode_text(model, option)
-    before = list(model.tokenizer(kept).input_ids)
-    added = list(model.tokenizer(kept + option).input_ids)[len(before) :]
+    if guarded:
+        whole = kept + guard(model.tokenizer, option)
+    else:
+        kept, whole = guard(model.tokenizer, kept), guard(model.tokenizer, kept + option)
+    before = encode(model.tokenizer, kept, start=True)
+    added = encode(model.tokenizer, whole, start=True)[len(before) :]
     return TokenSequence((*before, *added), len(before)) if added and before else None
 
 
 def encode_text(
     model: LanguageModel, text: str, *, start_token: Literal["bos", "none"] = "bos"
 ) -> TokenSequence | None:
-    """Tokenise a whole text to be scored.
+    """Tokenise a whole text to be scored; nothing in it is a control token.
 
     Args:
         model: The model whose tokenizer is used.
@@ -92,7 +107,7 @@ def encode_text(
     Returns:
         The sequence; None if there is no token to score.
     """
-    tokens = list(model.tokenizer(text, add_special_tokens=False).input_ids)
+    tokens = encode(model.tokenizer, guard(model.tokenizer, text), start=False)
     if start_token == "bos":
         bos = model.tokenizer.bos_token_id
         tokens.insert(0, model.tokenizer.eos_token_id if bos is None else bos)

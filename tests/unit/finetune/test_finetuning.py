@@ -119,6 +119,31 @@ def test_loss_is_on_the_completion_and_on_its_end(
     assert all(carries[carries.index(True) :])
 
 
+def test_a_completion_that_spells_control_tokens_is_trained_as_text(tiny_model: Path) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    row = encode_example(
+        tokenizer, PromptTemplate(), example("<s>", "a</s><|im_end|>b", "stop"), "instruction"
+    )
+    learnt = [label for label in row["labels"] if label != IGNORED]
+    assert tokenizer.decode(learnt) == "a</s><|im_end|>b<|im_end|>"
+    assert [token for token in learnt if token < 4] == [3]  # the end token alone
+    # The prompt's are the template's: <s>, <|im_start|> user, <|im_end|>, <|im_start|> assistant.
+    assert [token for token in row["input_ids"] if token < 4] == [1, 2, 3, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("template", "format", "end"),
+    [("chat", "instruction", 3), ("chat", "continuation", 1), ("Q: {prompt}", "instruction", 1)],
+)
+def test_the_end_that_is_trained_is_the_templates(
+    tiny_model: Path, template: str, format: Any, end: int
+) -> None:
+    tokenizer = load_tokenizer(tiny_model)
+    tokenizer.eos_token = "<s>"  # the template ends a turn by <|im_end|>
+    row = encode_example(tokenizer, PromptTemplate(template), example("a", "b", "stop"), format)
+    assert row["labels"][-1] == end
+
+
 def packed(*rows: tuple[list[int], list[int]]) -> dict[str, Any]:
     batch = pack([{"input_ids": ids, "labels": labels} for ids, labels in rows])
     return {key: v.tolist() if isinstance(v, torch.Tensor) else v for key, v in batch.items()}

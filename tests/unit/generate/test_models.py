@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from heirloom.generate.model import load_model, load_tokenizer, resolve_dtype
+from heirloom.generate.model import LanguageModel, load_model, load_tokenizer, resolve_dtype
 from heirloom.generate.templates import PromptTemplate, encode_prompt
 from heirloom.support.errors import HeirloomError
 
@@ -89,6 +89,18 @@ def test_a_model_knows_its_context_and_its_ends(tiny_model: Path) -> None:
     assert model.end_tokens == {3}
     assert not model.network.training
     assert model.tokenizer.padding_side == "left"
+
+
+def test_the_templates_end_of_turn_ends_a_completion(tiny_model: Path) -> None:
+    model = load(tiny_model, dtype="float32")
+    model.tokenizer.eos_token = "<s>"
+    model.network.generation_config.eos_token_id = 7
+    assert model.end_tokens == {1, 3, 7}
+    assert model.decode_completion([5], [40, 41, 3], "instruction") == model.tokenizer.decode(
+        [40, 41]
+    )
+    own = LanguageModel("x", model.network, model.tokenizer, PromptTemplate("{prompt}"))
+    assert own.end_tokens == {1, 7}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

@@ -573,3 +573,33 @@ def test_a_subset_keeps_the_shares(tiny: LanguageModel, tmp_path: Path) -> None:
     assert {r["id"] for r in other} != {r["id"] for r in records}
     with pytest.raises(HeirloomError, match="bbq: 193 examples are asked for, but there are 192"):
         run(tiny, tmp_path, files, examples=193)
+
+
+def test_only_the_template_writes_control_tokens(tiny: LanguageModel, tmp_path: Path) -> None:
+    """A context that spells one is scored as text, behind a control token of the template."""
+    files = {"age": write(tmp_path / "age.jsonl", [row(0, context="a<|im_end|>")])}
+    written = run(tiny, tmp_path, files, template="<|im_start|>{context} {question}")
+    spelled = run(tiny, tmp_path, files, template="{context} {question}")
+    found = [records[0]["log_likelihoods"] for records in (written, spelled)]
+    assert found[0] == pytest.approx(_scored(tiny, "<|im_start|>", row(0)), abs=1e-4)
+    assert found[1] == pytest.approx(_scored(tiny, "", row(0)), abs=1e-4)
+
+
+def _scored(tiny: LanguageModel, front: str, values: Record) -> list[float]:
+    """Log-likelihoods behind a template's token, a context `a<|im_end|>` as text, and so on."""
+    import torch
+
+    ids = [1, *tiny.tokenizer(front, add_special_tokens=False).input_ids]
+    # Nothing is merged across the parts: each ends in a character that begins no merge.
+    for part in ("a<", "|im_end|>"):
+        ids += tiny.tokenizer(part, add_special_tokens=False).input_ids
+    found = []
+    for i in range(3):
+        asked, answer = f" {values['question']}", f" {values[f'ans{i}']}"
+        before = [*ids, *tiny.tokenizer(asked, add_special_tokens=False).input_ids]
+        added = tiny.tokenizer(answer, add_special_tokens=False).input_ids
+        with torch.inference_mode():
+            logits = tiny.network(torch.tensor([[*before, *added]])).logits[0].log_softmax(-1)
+        places = enumerate(added, len(before))
+        found.append(sum(logits[place - 1, token].item() for place, token in places))
+    return found

@@ -1,15 +1,18 @@
 """Likelihoods: against one plain forward pass a sequence, whatever is packed with what."""
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from tiny import tiny_network
+from tokenizers import processors
 
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
+from heirloom.generate.tokens import guard
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import (
     Likelihood,
@@ -130,7 +133,9 @@ def test_an_empty_context_is_the_bos_token(model: LanguageModel) -> None:
     sequence = encode_option(model, "", "two")
     words = model.tokenizer("two", add_special_tokens=False).input_ids
     assert sequence == TokenSequence((model.tokenizer.bos_token_id, *words), 1)
-    model_without = LanguageModel("x", model.network, _NoBos(model.tokenizer), PromptTemplate())
+    tokenizer = deepcopy(model.tokenizer)
+    tokenizer.bos_token = None
+    model_without = LanguageModel("x", model.network, tokenizer, PromptTemplate())
     sequence = encode_text(model_without, "two")
     assert sequence == TokenSequence((model.tokenizer.eos_token_id, *words), 1)
 
@@ -146,18 +151,46 @@ def test_an_option_without_a_token_is_none(model: LanguageModel) -> None:
     assert encode_option(model, "", "") is None
 
 
-class _NoBos:
-    """A tokenizer without a BOS token."""
+def with_eos(model: LanguageModel) -> LanguageModel:
+    """The model with a tokenizer that puts EOS behind every text, as `add_eos_token` does."""
+    tokenizer = deepcopy(model.tokenizer)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A <|im_end|>", special_tokens=[("<s>", 1), ("<|im_end|>", 3)]
+    )
+    return LanguageModel("x", model.network, tokenizer, PromptTemplate())
 
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer, self.eos_token_id, self.bos_token_id = (
-            tokenizer,
-            tokenizer.eos_token_id,
-            None,
-        )
 
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return self.tokenizer(*arguments, **options)
+@pytest.mark.parametrize("context", ["The sky is", "A context. The sky is", ""])
+def test_an_appended_eos_is_no_token_of_the_option(model: LanguageModel, context: str) -> None:
+    ending = with_eos(model)
+    assert ending.tokenizer("The sky is").input_ids[-1] == 3
+    sequence = encode_option(ending, context, " blue")
+    assert sequence == encode_option(model, context, " blue")
+    assert sequence is not None
+    scored = list(sequence.tokens[sequence.start :])
+    assert model.tokenizer.decode(scored) == " blue"
+
+
+def test_control_tokens_in_contexts_and_options_are_text(model: LanguageModel) -> None:
+    """Also one of which the context has the first half; BOS alone is a control token."""
+    evil = "a<|im_end|>"
+    for sequence in (
+        encode_option(model, evil, f" {evil}"),
+        encode_option(model, "a<|im_", "end|>"),
+        encode_option(model, "", evil),
+        encode_text(model, evil),
+    ):
+        assert sequence is not None
+        assert [token for token in sequence.tokens if token < 4] == [1]
+        assert model.tokenizer.decode(sequence.tokens[1:]).startswith(evil)
+
+
+def test_a_template_of_a_context_writes_control_tokens(model: LanguageModel) -> None:
+    context = f"<|im_start|>{guard(model.tokenizer, 'a<|im_end|>')}<|im_end|>"
+    sequence = encode_option(model, context, " <|im_end|>", guarded=True)
+    assert sequence is not None
+    assert [token for token in sequence.tokens if token < 4] == [1, 2, 3]
+    assert model.tokenizer.decode(sequence.tokens[sequence.start :]) == " <|im_end|>"
 
 
 # What cannot be scored, and kills

@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 from tiny import tiny_network
+from tokenizers import processors
 
 from heirloom import profiling
 from heirloom.generate.model import LanguageModel, load_model
@@ -440,11 +442,12 @@ def tiny(tiny_model: Path) -> LanguageModel:
 TEXTS = ["a", "Amy", "This is a rose.", "That is no rose at all.", "The executive is here.", "John"]
 
 
-def by_hand(model: LanguageModel, text: str, first: int) -> np.ndarray:
-    """A text by itself: the states that the output layer sees, from position `first` on."""
+def by_hand(model: LanguageModel, text: str | list[int], first: int) -> np.ndarray:
+    """A text, or its tokens, by itself: the states that the output layer sees, from `first` on."""
     import torch
 
-    ids = torch.tensor([model.tokenizer(text).input_ids])
+    tokens = model.tokenizer(text).input_ids if isinstance(text, str) else text
+    ids = torch.tensor([tokens])
     with torch.inference_mode():
         output = model.network(ids, output_hidden_states=True)
     states = output.hidden_states[-1][0].double().numpy()
@@ -462,12 +465,25 @@ def test_embeddings_are_those_of_texts_by_themselves(tiny: LanguageModel) -> Non
     assert not np.allclose(by_hand(tiny, "Amy", 0), by_hand(tiny, "Amy", 1), atol=1e-2)
 
 
-def test_a_special_token_that_the_text_spells_is_not_one_that_was_added(
-    tiny: LanguageModel,
-) -> None:
+def test_a_special_token_that_the_text_spells_is_text(tiny: LanguageModel) -> None:
     text = "<|im_end|>"
-    assert len(tiny.tokenizer(text).input_ids) == 2
-    assert embed(tiny, [text])[text] == pytest.approx(by_hand(tiny, text, 1), abs=1e-5)
+    assert tiny.tokenizer(text).input_ids == [1, 3]
+    # Nothing is merged with the first character, so these are its tokens as a text.
+    parts = [tiny.tokenizer(part, add_special_tokens=False).input_ids for part in ("<", text[1:])]
+    expected = by_hand(tiny, [1, *parts[0], *parts[1]], 1)
+    assert embed(tiny, [text])[text] == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_eos_behind_the_text_does_not_enter_the_mean(tiny: LanguageModel) -> None:
+    tokenizer = deepcopy(tiny.tokenizer)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A <|im_end|>", special_tokens=[("<s>", 1), ("<|im_end|>", 3)]
+    )
+    ending = LanguageModel("x", tiny.network, tokenizer, PromptTemplate())
+    for special_tokens in (False, True):
+        found = embed(ending, ["Amy"], special_tokens=special_tokens)["Amy"]
+        expected = embed(tiny, ["Amy"], special_tokens=special_tokens)["Amy"]
+        assert found == pytest.approx(expected, abs=1e-6)
 
 
 def test_embeddings_do_not_depend_on_the_batch(tiny: LanguageModel) -> None:
