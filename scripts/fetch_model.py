@@ -5,13 +5,13 @@ from heirloom.support.job import start_job
 name, params, note = snakemake.wildcards.artefact, snakemake.params, snakemake.output[0]
 start_job(snakemake.log[0], f"fetch {name}")
 
-from heirloom.fetch.artefacts import fetch_model
 from heirloom.fetch.settings import read_sources
 from heirloom.generate.client import note_endpoint
+from heirloom.generate.model_checks import fetch_checked
 from heirloom.generate.settings import Endpoint
 
 if params.endpoint:
     note_endpoint(note, name, Endpoint(**params.endpoint))
 else:
-    sources = read_sources(params.sources)
-    fetch_model(name, sources, note, trust_remote_code=params.trust_remote_code)
+    sources, trusted = read_sources(params.sources), params.trust_remote_code
+    fetch_checked(name, sources, note, template=params.template, trust_remote_code=trusted)

@@ -1,6 +1,6 @@
 """Fetch the artefacts of a study and note their locations in its results."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from heirloom.fetch.cache import cache_root, content_sha256
@@ -26,7 +26,12 @@ def fetch_file(name: str, sources: Sequence[Source], note: str | Path) -> None:
 
 
 def fetch_model(
-    name: str, sources: Sequence[Source], note: str | Path, *, trust_remote_code: bool = False
+    name: str,
+    sources: Sequence[Source],
+    note: str | Path,
+    *,
+    trust_remote_code: bool = False,
+    check: Callable[[Path], None] | None = None,
 ) -> None:
     """Fetch a model, convert it to a folder of safetensors if necessary, and write its note.
 
@@ -35,6 +40,7 @@ def fetch_model(
         sources: Places that have it.
         note: File for the note.
         trust_remote_code: Allow the Python code of the model to run.
+        check: Raises if the model in a folder cannot be used, before anything depends on it.
 
     Raises:
         HeirloomError: No source answered, it is no model, or the cache cannot be written.
@@ -43,4 +49,6 @@ def fetch_model(
     folder = prepare_model(
         artefact, name=name, cache=cache_root(), trust_remote_code=trust_remote_code
     )
+    if check is not None:
+        check(folder)
     write_note(note, Note(name, folder, content_sha256(artefact), trust_remote_code))

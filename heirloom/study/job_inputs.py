@@ -96,6 +96,12 @@ class JobInputs:
         backend = self.plan.study.generate.backend
         return sorted({*modules("generate.candidates"), *component_files(BACKENDS, [backend])})
 
+    def shown_template(self, model: str) -> Record | None:
+        """`template` of a model; None in a study that shows models no instructions."""
+        formats = {prompts.format for prompts in self.plan.study.prompts.values()}
+        shows = "instruction" in formats or "judge" in self.plan.benchmarks
+        return self.template(model) if shows else None
+
     # objectives and select
 
     def scorer_files(self, metric: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,17 @@ def test_a_run_of_a_student_is_plain_json(inputs: JobInputs) -> None:
 def test_the_template_of_a_student_is_its_bases(inputs: JobInputs) -> None:
     assert inputs.template("smollm2.length-multi.s1") == inputs.template("smollm2")
     assert inputs.template("gemma3")["stop"] == ("\n###",)
+
+
+def test_a_template_is_shown_in_a_study_with_instructions(inputs: JobInputs) -> None:
+    assert inputs.shown_template("gemma3") == inputs.template("gemma3")
+    study = inputs.plan.study
+    bare = {
+        name: p.model_copy(update={"format": "continuation"}) for name, p in study.prompts.items()
+    }
+    plan = replace(inputs.plan, study=study.model_copy(update={"prompts": bare}))
+    assert "judge" not in plan.benchmarks
+    assert replace(inputs, plan=plan).shown_template("gemma3") is None
 
 
 def test_a_study_to_compare_with_has_to_be_there(raw: dict[str, Any], folder: Path) -> None:
