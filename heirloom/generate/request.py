@@ -73,6 +73,8 @@ class Completion:
         n_tokens: Generated tokens, the end token included; None if a server does not count them.
         finish_reason: `"stop"` (ended by itself) or `"length"` (truncated by max_new_tokens);
             without an answer one of `UNANSWERED`.
+        prompt_tokens: Tokens of the prompt as a server counts them, where they have a price; left
+            out of files otherwise.
     """
 
     prompt_id: str
@@ -80,10 +82,12 @@ class Completion:
     completion: str | None
     n_tokens: int | None
     finish_reason: str
+    prompt_tokens: int | None = None
 
     def record(self) -> Record:
         """Return the completion as it is written to files, fields in the order above."""
-        return dict(vars(self))
+        optional = ("prompt_tokens",)
+        return {k: v for k, v in vars(self).items() if v is not None or k not in optional}
 
 
 def sequence_key(seed: int, prompt_id: str, sample: int) -> int:
