@@ -29,7 +29,11 @@ _TOO_LONG = re.compile(
     """,
     re.IGNORECASE | re.VERBOSE,
 )
-_RATE = re.compile(r"per\s+(minute|min|hour|day|second)|quota|rate[\s_-]*limit", re.IGNORECASE)
+# Rates and times, which the words of _TOO_LONG may be about.
+_RATE = re.compile(
+    r"per\s+(minute|min|hour|day|second)|quota|rate[\s_-]*limit|time[d\s-]*out|took|taking",
+    re.IGNORECASE,
+)
 _NEVER = re.compile(r"must be reduced in order to run", re.IGNORECASE)
 _ACCOUNT = re.compile(
     r"credit balance|billing|insufficient[\s_](quota|funds|credits?|balance)|payment", re.IGNORECASE
@@ -71,7 +75,7 @@ def fields_named(said: str, sent: Collection[str]) -> list[str]:
     or next to a complaint alone.
     """
     complaint = r"(is|are|was)?\s*(not|un|invalid|only|must|does|deprecated)"
-    found = []
+    found, said = [], said.replace("\\", "")  # JSON within JSON
     for name in sent:
         if name in ("model", "messages", "prompt"):
             continue
