@@ -15,7 +15,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heirloom.generate import refusals
@@ -24,8 +23,7 @@ from heirloom.generate.meter import Meter
 from heirloom.generate.pace import Pace
 from heirloom.generate.settings import Endpoint
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, write_json
-from heirloom.support.work_folder import fingerprint
+from heirloom.support.files import Record
 
 if TYPE_CHECKING:
     import requests
@@ -34,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_SECONDS = 10.0
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0  # seconds between two attempts, doubling
+_BUSY_PAUSES = 150  # first delays that a server which has answered may be busy
 _LONGEST_ASKED = 600.0  # most seconds that a server may ask to wait
 _MOST_BYTES = 16 << 20  # of one answer
 _WARNING_SECONDS = 10.0  # between two warnings
@@ -129,14 +128,17 @@ class Client:
                 raise self._refused(path, body, refusal) from None
             except _TooManyError as failure:
                 times, pause = self._pace.refused(admitted, failure.wait)
-                if times >= self.endpoint.attempts or failure.wait > _LONGEST_ASKED:
+                tried = times >= self.endpoint.attempts and self._pace.silent(_patience())
+                if tried or failure.wait > _LONGEST_ASKED:
                     raise self._error(_no_answer(times, failure)) from None
                 self._warn(f"{failure}; all requests wait for {pause:.1f} s")
             except FailedAttemptError as failure:
                 failures += 1
                 lively, answered = self.lively_since(answered), self.answered
-                if failures == self.endpoint.attempts or failure.wait > _LONGEST_ASKED:
-                    what = _no_answer(failures, failure)
+                what = _no_answer(failures, failure)
+                if failure.wait > _LONGEST_ASKED:
+                    raise self._error(what) from None
+                if failures >= self.endpoint.attempts:
                     raise self._unanswered(what, str(failure), lively=lively) from None
                 # At random, so that threads that failed together do not return together.
                 pause = max(failure.wait, delay * random.uniform(0.5, 1.0))
@@ -355,36 +357,13 @@ class Client:
         )
 
 
-def describe_endpoint(name: str, endpoint: Endpoint) -> Record:
-    """Return the note on a model behind an endpoint, like the notes of `heirloom.fetch.notes`.
-
-    The server need not run and the key need not be set: the stored completions may be all that is
-    needed.
-
-    Args:
-        name: The model's name in the study.
-        endpoint: Its endpoint.
-    """
-    served = None
-    try:
-        served = Client(endpoint).served()
-    except EndpointError as error:
-        logger.warning("%s", error)
-    return {
-        "name": name,
-        "endpoint": endpoint.model_dump(mode="json"),
-        "sha256": fingerprint(endpoint.identity),
-        "served": served,
-    }
-
-
-def note_endpoint(note: str | Path, name: str, endpoint: Endpoint) -> None:
-    """Write the note on a model behind an endpoint, see `describe_endpoint`."""
-    write_json(note, describe_endpoint(name, endpoint))
-
-
 def _no_answer(attempts: int, failure: FailedAttemptError) -> str:
     return f"gave no answer in {attempts} attempt(s), the last: {failure}."
+
+
+def _patience() -> float:
+    """Return the seconds that a server which has answered may be too busy for more."""
+    return _BUSY_PAUSES * _FIRST_DELAY
 
 
 def _seconds_to_wait(headers: Mapping[str, str]) -> float:

@@ -27,7 +27,7 @@ from heirloom.generate.answer_store import (
     read_answers,
     sampling_fields,
 )
-from heirloom.generate.client import Client
+from heirloom.generate.client import Client, EndpointError
 from heirloom.generate.meter import Meter
 from heirloom.generate.request import Completion, Prompt, Request
 from heirloom.generate.settings import Endpoint
@@ -79,6 +79,34 @@ class RemoteModel:
         if format == "continuation" and not self.endpoint.completions:
             return "the endpoint serves chat alone, which does not continue a text"
         return None
+
+
+def describe_endpoint(name: str, endpoint: Endpoint) -> Record:
+    """Return the note on a model behind an endpoint, like the notes of `heirloom.fetch.notes`.
+
+    The server need not run and the key need not be set: the stored completions may be all that is
+    needed.
+
+    Args:
+        name: The model's name in the study.
+        endpoint: Its endpoint.
+    """
+    served = None
+    try:
+        served = Client(endpoint).served()
+    except EndpointError as error:
+        logger.warning("%s", error)
+    return {
+        "name": name,
+        "endpoint": endpoint.model_dump(mode="json"),
+        "sha256": fingerprint(endpoint.identity),
+        "served": served,
+    }
+
+
+def note_endpoint(note: str | Path, name: str, endpoint: Endpoint) -> None:
+    """Write the note on a model behind an endpoint, see `describe_endpoint`."""
+    write_json(note, describe_endpoint(name, endpoint))
 
 
 def remote_model(

@@ -22,7 +22,7 @@ class Pace:
         self._most, self._first = most, first_pause
         self._limit, self._pause = float(most), first_pause
         self._running = self._refusals = 0
-        self._closed_at = self._open_at = float("-inf")
+        self._closed_at = self._open_at = self._heard_at = float("-inf")
         self._changed = threading.Condition()
         self._stopped = False
 
@@ -52,10 +52,14 @@ class Pace:
     def answered(self) -> None:
         """Take note of an answer."""
         with self._changed:
-            self._refusals = 0
+            self._refusals, self._heard_at = 0, time.monotonic()
             self._limit = min(self._most, self._limit + 1)
             self._pause = max(self._first, self._pause / 2)
             self._changed.notify_all()
+
+    def silent(self, seconds: float) -> bool:
+        """Return True if no answer has come for so many seconds."""
+        return time.monotonic() - self._heard_at >= seconds
 
     def refused(self, admitted: float, wait: float) -> tuple[int, float]:
         """Slow down after a refusal of too many requests.

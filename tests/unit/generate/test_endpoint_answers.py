@@ -1,4 +1,4 @@
-"""What servers answer in place of a text, what they refuse, and how fast they may be asked."""
+"""Answers without a text, refusals, and the pace and the price of requests."""
 
 import json
 import logging
@@ -396,14 +396,14 @@ class Busy:
 def test_too_many_requests_slow_the_client_down_and_use_up_no_attempts(
     server: CompletionServer, tmp_path: Path, headers: dict[str, str]
 ) -> None:
-    """Ten answers per 0.2 s and three attempts each: sixty answers come all the same."""
+    """Ten answers per 0.2 s and two attempts each: sixty answers come all the same."""
     server.rule = Busy(10, 0.2, **headers)
     many = [Prompt(f"p{n}", f"Name {n} colours.") for n in range(60)]
-    records = write(server, tmp_path, many, attempts=5)
+    records = write(server, tmp_path, many, attempts=2)
     assert [r["finish_reason"] for r in records] == ["stop"] * 60
     assert len(server.answered) == 60
     refused = len(server.asked) - 60
-    assert refused < 60  # threads that each asked on their own would be refused hundreds of times
+    assert refused < 120  # threads that each asked on their own would be refused hundreds of times
 
 
 def test_a_server_that_is_always_busy_is_dead(server: CompletionServer, tmp_path: Path) -> None:

@@ -27,9 +27,9 @@ from completion_server import (
 from pydantic import ValidationError
 
 from heirloom.generate import client as endpoints
-from heirloom.generate.client import Client, EndpointError, describe_endpoint
+from heirloom.generate.client import Client, EndpointError
 from heirloom.generate.completions import generate, open_model
-from heirloom.generate.endpoint import RemoteModel
+from heirloom.generate.endpoint import RemoteModel, describe_endpoint
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
