@@ -199,9 +199,9 @@ def _check_separated(path: Path, text: str, separator: str) -> tuple[list[str], 
             n_rows += 1
             if len(row) > len(header):
                 raise HeirloomError(
-                    f"{path}, row {n_rows} (line {began}): {len(row)} cells under {len(header)} "
-                    f"columns, separated by {separator!r}. A cell with a separator or a line break "
-                    "in it belongs in double quotes."
+                    f"{path}, row {n_rows}: {len(row)} cells under {len(header)} columns, "
+                    f"separated by {separator!r}, in line {began}. A cell with a separator or a "
+                    "line break in it belongs in double quotes."
                 )
     except csv.Error as error:
         raise HeirloomError(

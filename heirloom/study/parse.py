@@ -37,6 +37,7 @@ def parse_study(raw: dict[str, Any], *, root: Path) -> Study:
     Raises:
         HeirloomError: something is wrong. The message has every error, with its key and a hint.
     """
+    _refuse_other_keys(raw)
     problems: list[str] = []
     study = None
     _use_plugins(raw)
@@ -55,6 +56,23 @@ def parse_study(raw: dict[str, Any], *, root: Path) -> Study:
             "Every key is explained in config/README.md."
         )
     return study
+
+
+def _refuse_other_keys(raw: dict[str, Any]) -> None:
+    """Refuse keys that YAML does not read as text: `no` and `on`, numbers and dates."""
+    lines: list[str] = []
+    pending: list[tuple[tuple[int | str, ...], Any]] = [((), raw)]
+    while pending:
+        path, value = pending.pop()
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, below in inner:
+            if isinstance(value, dict) and not isinstance(key, str):
+                where = _path([*path, str(key)])
+                lines.append(f"  - {where}: YAML reads this key as {key!r}. Put it into quotes.")
+            elif isinstance(below, dict | list):
+                pending.append(((*path, key), below))
+    if lines:
+        raise HeirloomError("\n".join(["the study cannot run as it is:", *sorted(lines)]))
 
 
 def _use_plugins(raw: dict[str, Any]) -> None:

@@ -247,11 +247,11 @@ def test_cells_of_csv_are_text_and_must_be_under_their_columns(tmp_path: Path) -
         {"column 1": "1", "q": "NA", "n": "3"},
     ]
     path.write_text("q,n\n0,one,two\n")
-    with pytest.raises(HeirloomError, match=r"a\.csv, row 1 \(line 2\): 3 cells under 2 columns"):
+    with pytest.raises(HeirloomError, match=r"a\.csv, row 1: 3 cells under 2 columns.* in line 2"):
         read_rows(path)
     # pandas takes the first column for an index if every row is too long.
     path.write_text("q\nx,1\ny,2\n")
-    with pytest.raises(HeirloomError, match=r"a\.csv, row 1 \(line 2\): 2 cells under 1 columns"):
+    with pytest.raises(HeirloomError, match=r"a\.csv, row 1: 2 cells under 1 columns"):
         read_rows(path)
 
 

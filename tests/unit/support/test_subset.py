@@ -1,6 +1,5 @@
 """Subsets: which examples are drawn, in which proportions, and which rows a file has."""
 
-
 import pytest
 
 from heirloom.support.errors import HeirloomError
