@@ -8,7 +8,6 @@ from snakemake.exceptions import WorkflowError
 from heirloom.analyse.tables import TABLES, table_names
 from heirloom.publish.hub import DATASET_FILES, STUDENT_FILES, repository
 from heirloom.report.figures import FIGURES, figure_names
-from heirloom.study.file import check_study_files
 from heirloom.study.job_inputs import (
     JobInputs,
     component_files,
@@ -37,9 +36,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 HOME = Path(os.path.relpath(workflow.basedir))
 try:
-    if workflow.is_main_process:
-        check_study_files(workflow.configfiles)
-    STUDY = parse_study(config, root=Path.cwd())
+    STUDY = parse_study(config, root=Path.cwd(), files=workflow.configfiles)
     PLAN = make_plan(STUDY)
     PATHS = Paths.of_study(STUDY.study)
     JOBS = JobInputs(PLAN, PATHS)

@@ -54,9 +54,10 @@ def _parsed(path: Path, text: str) -> Any:
     with suppress(ValueError, RecursionError):
         return json.loads(text, object_pairs_hook=distinct)
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        loader = yaml.SafeLoader(text)  # not libyaml's, which nesting can crash
+        root = loader.get_single_node()
         _refuse_repeated_keys(path, root)
-        return yaml.safe_load(text)
+        return loader.construct_document(root) if root else None
     except yaml.MarkedYAMLError as error:
         raise HeirloomError(f"{path}{_place(error)}: {_told(error, text)}") from None
     except (yaml.YAMLError, ValueError) as error:  # a character or a date that does not exist
