@@ -6,7 +6,7 @@ name, params, note = snakemake.wildcards.artefact, snakemake.params, snakemake.o
 start_job(snakemake.log[0], f"fetch {name}")
 
 from heirloom.fetch.settings import read_sources
-from heirloom.generate.client import note_endpoint
+from heirloom.generate.endpoint import note_endpoint
 from heirloom.generate.model_checks import fetch_checked
 from heirloom.generate.settings import Endpoint
 

@@ -177,10 +177,14 @@ def test_a_template_is_shown_in_a_study_with_instructions(inputs: JobInputs) -> 
     assert inputs.shown_template("gemma3") == inputs.template("gemma3")
     study = inputs.plan.study
     bare = {
-        name: p.model_copy(update={"format": "continuation"}) for name, p in study.prompts.items()
+        name: prompts.model_copy(update={"format": "continuation"})
+        for name, prompts in study.prompts.items()
     }
     plan = replace(inputs.plan, study=study.model_copy(update={"prompts": bare}))
-    assert "judge" not in plan.benchmarks
+    assert "judge" in plan.benchmarks  # it asks in the template
+    assert replace(inputs, plan=plan).shown_template("gemma3") == inputs.template("gemma3")
+    silent = study.profiling.model_copy(update={"judge": None})
+    plan = replace(plan, study=plan.study.model_copy(update={"profiling": silent}))
     assert replace(inputs, plan=plan).shown_template("gemma3") is None
 
 
