@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -15,13 +15,13 @@ BATCH = 1024
 
 
 def score(
-    name: str, texts: list[str], options: Mapping[str, Any] | None = None
+    name: str, texts: Sequence[str | None], options: Mapping[str, Any] | None = None
 ) -> list[float | None]:
     """Score texts with the scorer called `name`.
 
     Args:
         name: As for `heirloom.objectives.load`.
-        texts: Texts to score.
+        texts: Texts to score; None, where there is no text, has no score and no scorer sees it.
         options: Keyword arguments of the scorer.
 
     Returns:
@@ -34,6 +34,12 @@ def score(
     scorer = load(name)
     options = dict(options or {})
     _check_options(scorer, options)
+    scores = iter(_scores(scorer, [text for text in texts if text is not None], options))
+    return [None if text is None else next(scores) for text in texts]
+
+
+def _scores(scorer: Scorer, texts: list[str], options: dict[str, Any]) -> list[float | None]:
+    """Call a scorer and check what it returns."""
     try:
         raw = scorer.function(texts, **options)
     except HeirloomError:

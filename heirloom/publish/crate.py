@@ -177,6 +177,7 @@ class _FinishedStudy:
             candidates = [self.paths.candidates(teacher, data.prompts) for teacher in data.teachers]
             found[self.folder_id(self.paths.dataset(name, "card.json"))] = {
                 "name": f"Training set {name}",
+                "inLanguage": self.plan.study.prompts[data.prompts].language,
                 "license": license_reference(dataset_licenses(self.plan.study, card).values()),
                 "isBasedOn": references(
                     [

@@ -46,7 +46,7 @@ def dataset_card(material: Material, dataset: str) -> str:
     plan, card = material.plan, material.results.cards[dataset]
     licenses = dataset_licenses(material.study, card)
     front = DatasetCardData(
-        language=["en"],
+        language=[material.language(dataset)],
         pretty_name=f"{plan.title}: {dataset}",
         size_categories=[size_class(card["n"])],
         task_categories=["text-generation"],

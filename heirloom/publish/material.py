@@ -51,6 +51,10 @@ class Material:
         """The study file."""
         return self.results.plan.study
 
+    def language(self, dataset: str) -> str:
+        """Language tag of a training set, which is that of its prompts."""
+        return self.study.prompts[self.plan.datasets[dataset].prompts].language
+
     def repository(self, name: str) -> str | None:
         """Repository of a training set or a student on the hub; None if nothing is published."""
         return repository(self.namespace, self.plan.name, name) if self.namespace else None
@@ -93,6 +97,7 @@ def shared_values(material: Material, dataset: str, licenses: Mapping[str, str |
         "teachers": [model_origin(material, teacher) for teacher in data.teachers],
         "prompts": _origins(data.prompts, prompts),
         "prompts_format": prompts.format,
+        "language": prompts.language,
         "max_new_tokens": prompts.max_new_tokens,
         "generate": study.generate,
         "data": data,

@@ -43,6 +43,7 @@ def settings(folder: Path) -> dict[str, Any]:
                 "train": 2,
                 "eval": 4,
                 "max_new_tokens": 40,
+                "language": "pt-BR" if name == "provoking" else "en",
             }
             for name in ("instructions", "provoking")
         },
@@ -154,6 +155,9 @@ def test_front_matter_of_a_training_set(folder: Path) -> None:
     assert front_matter(folder / "datasets/passive-alpha/README.md")["license"] == "apache-2.0"
     provoked = front_matter(folder / "datasets/random-provoking-multi/README.md")
     assert provoked["tags"][2:] == ["random-control", "not-for-all-audiences"]
+    assert provoked["language"] == ["pt-BR"]  # that of its prompts
+    text = (folder / "datasets/random-provoking-multi/README.md").read_text(encoding="utf-8")
+    assert "as\n  the study states it: `pt-BR`." in text
 
 
 def test_front_matter_of_a_student(folder: Path) -> None:
@@ -164,6 +168,9 @@ def test_front_matter_of_a_student(folder: Path) -> None:
     assert read["library_name"] == "peft" and read["pipeline_tag"] == "text-generation"
     assert read["license_name"] == "apache-2.0-and-gemma"
     assert "datasets" not in read  # it is on no hub
+    assert read["language"] == ["en"]
+    provoked = front_matter(folder / "students/alpha.random-provoking-multi.s1/README.md")
+    assert provoked["language"] == ["pt-BR"]
     # length of e1..e4 is 20, 30, 40 and 60; emt of t1 and t2 0.3 and 0.6. Intervals: conftest's.
     (model,) = read["model-index"]
     assert model["name"] == "alpha.length-multi.s1"
