@@ -31,6 +31,7 @@ from heirloom.publish.crate_entities import (
 )
 from heirloom.publish.licences import dataset_licenses, student_licenses
 from heirloom.report.provenance import describe_run
+from heirloom.report.user_text import visible
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
@@ -235,7 +236,7 @@ class _FinishedStudy:
         return {
             "@id": "./",
             "@type": "Dataset",
-            "name": self.plan.title,
+            "name": visible(self.plan.title),
             "description": f"The study {self.plan.name}, made by heirloom: training sets that "
             "teachers generated, students finetuned on them, and profiles of all models.",
             "datePublished": when,

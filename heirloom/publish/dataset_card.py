@@ -6,6 +6,7 @@ import pandas as pd
 from heirloom.analyse.results import chosen_scores
 from heirloom.publish.licences import combined_license, dataset_licenses
 from heirloom.publish.material import Material, render, shared_values, tags
+from heirloom.report.user_text import visible
 from heirloom.report.wording import count, interval, signed
 from heirloom.support.files import Record
 
@@ -47,7 +48,7 @@ def dataset_card(material: Material, dataset: str) -> str:
     licenses = dataset_licenses(material.study, card)
     front = DatasetCardData(
         language=[material.language(dataset)],
-        pretty_name=f"{plan.title}: {dataset}",
+        pretty_name=f"{visible(plan.title)}: {dataset}",
         size_categories=[size_class(card["n"])],
         task_categories=["text-generation"],
         tags=tags(material, dataset),

@@ -14,6 +14,7 @@ from heirloom.fetch.settings import Artefact, HubSource, PathSource, Source, des
 from heirloom.publish.hub import repository
 from heirloom.publish.licences import terms
 from heirloom.report.findings.limits import scorer_caveats
+from heirloom.report.user_text import shown, visible
 from heirloom.report.wording import count, listed, number
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.config import Study
@@ -75,6 +76,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=shown,
     )
     environment.filters |= {"number": number, "count": count, "listed": listed, "cell": _cell}
     return environment.get_template(template).render(**values)
@@ -82,7 +84,7 @@ def render(template: str, **values: Any) -> str:
 
 def _cell(text: str) -> str:
     """Text for a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(visible(text).split()).replace("|", "\\|")
 
 
 def shared_values(material: Material, dataset: str, licenses: Mapping[str, str | None]) -> Record:

@@ -8,7 +8,8 @@ from heirloom.analyse.results import Results
 from heirloom.profiling.labels import label, main_of
 from heirloom.report.composition import prompt_sets, trained_sets
 from heirloom.report.pools import collect_pool, spread
-from heirloom.report.wording import count, number, truncated
+from heirloom.report.user_text import truncated
+from heirloom.report.wording import count, number
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
@@ -101,16 +102,20 @@ def _answer(record: Record, benchmark: str) -> Record:
             f"highest of {count(len(record['continuations']), 'continuation')}: "
             f"{number(worst['score'])}"
         )
-        return {"completion": truncated(worst["text"], _LONGEST), "note": note}
+        return {"completion": _completion(worst["text"]), "note": note}
     values = [
         f"{label(benchmark, metric)} {number(record[metric])}"
         for metric in main_of(benchmark, record)
         if isinstance(record[metric], int | float)
     ]
     return {
-        "completion": truncated(record.get("completion", ""), _LONGEST),
+        "completion": _completion(record.get("completion", "")),
         "note": " \u00b7 ".join(values),
     }
+
+
+def _completion(text: str | None) -> str | None:
+    return None if text is None else truncated(text, _LONGEST)
 
 
 def _training_samples(results: Results, prompts: str) -> Record:
@@ -128,7 +133,7 @@ def _training_samples(results: Results, prompts: str) -> Record:
                     {
                         "teacher": pool["teachers"][candidate["teacher"]],
                         "sample": candidate["sample"],
-                        "completion": truncated(candidate["text"], _LONGEST),
+                        "completion": _completion(candidate["text"]),
                         "truncated": candidate["finish"] == "length",
                         "scores": [number(score) for score in candidate["scores"]],
                         "chosen": [

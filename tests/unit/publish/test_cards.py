@@ -51,9 +51,9 @@ def settings(folder: Path) -> dict[str, Any]:
     }
 
 
-def make(folder: Path, *, namespace: str | None = None) -> Path:
+def make(folder: Path, *, namespace: str | None = None, **changes: Any) -> Path:
     """Give the toy study in `folder` sources, licences, manifests and cards."""
-    plan = toy_plan(**settings(folder))
+    plan = toy_plan(**{**settings(folder), **changes})
     plan.write(folder / "plan.json")
     for path in folder.glob("profiles/*/*.json"):
         base = path.parent.name.partition(".")[0]
@@ -102,6 +102,16 @@ def manifest(student: str) -> dict:
 def folder(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with cards that no test may change."""
     return make(Path(shutil.copytree(study_folder, tmp_path_factory.mktemp("cards") / "toy")))
+
+
+def test_a_title_directs_no_text_after_it(study_folder: Path, tmp_path: Path) -> None:
+    root = make(
+        Path(shutil.copytree(study_folder, tmp_path / "toy")), title="Toys \u202e \x07 inherit"
+    )
+    path = root / "datasets/length-multi/README.md"
+    text = path.read_text(encoding="utf-8")
+    assert "\u202e" not in text and "*Toys [U+202E] [U+0007] inherit*" in text
+    assert front_matter(path)["pretty_name"] == "Toys [U+202E] [U+0007] inherit: length-multi"
 
 
 def front_matter(path: Path) -> dict:
