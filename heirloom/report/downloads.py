@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from heirloom.report.cells import View
+from heirloom.report.user_text import visible
 
 #: Tables with more rows than this may break across pages.
 _LONG = 40
@@ -33,6 +34,7 @@ _LATEX = str.maketrans(
 
 def data_uri(text: str, kind: str) -> str:
     """Return a link that holds `text` of this media type, in the shorter of two encodings."""
+    text = text.encode(errors="replace").decode()
     plain = quote(text, safe=" !*'(),/:;=?@[]|{}$+~\\")
     packed = base64.b64encode(text.encode()).decode()
     if len(plain) <= len(packed):
@@ -74,4 +76,4 @@ def _range(view: View) -> range:
 
 
 def _cell(text: str) -> str:
-    return text.translate(_LATEX)
+    return visible(text).translate(_LATEX)

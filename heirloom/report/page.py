@@ -28,6 +28,7 @@ from heirloom.report.findings.limits import limits
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
 from heirloom.report.samples import collect_samples
+from heirloom.report.user_text import shown
 from heirloom.report.wording import listed
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
@@ -106,6 +107,7 @@ def render(material: Material) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
+        finalize=shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -7,7 +7,8 @@ from typing import Any
 from heirloom.analyse.results import Results
 from heirloom.generate.request import UNANSWERED
 from heirloom.report.composition import teachers
-from heirloom.report.wording import count, number, truncated
+from heirloom.report.user_text import truncated, visible
+from heirloom.report.wording import count, number
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.plan import Dataset, Plan
 from heirloom.support.files import Record
@@ -44,7 +45,12 @@ def collect_pool(results: Results, prompts: str) -> Record:
         "teachers": answering,
         "sets": [{"name": name, "text": _described(plan.datasets[name])} for name in names],
         "prompts": [
-            {"id": key, "text": texts.get(key, key), "candidates": own, "chosen": chosen[key]}
+            {
+                "id": visible(key),
+                "text": visible(texts.get(key, key)),
+                "candidates": own,
+                "chosen": chosen[key],
+            }
             for key, own in candidates.items()
         ],
     }

@@ -8,7 +8,8 @@ from heirloom.analyse.results import Results
 from heirloom.profiling.labels import label, main_of
 from heirloom.report.composition import prompt_sets, trained_sets
 from heirloom.report.pools import absent, collect_pool, spread
-from heirloom.report.wording import count, number, truncated
+from heirloom.report.user_text import truncated
+from heirloom.report.wording import count, number
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 

@@ -93,7 +93,7 @@ def test_every_table_has_a_caption(page):
 
 
 def test_title(html):
-    assert "<title>What toys inherit</title>" in html and "study <b>toy</b>" in html
+    assert '<title dir="auto">What toys inherit</title>' in html and "study <b>toy</b>" in html
 
 
 def test_everything_is_closed_and_escaped(page, html):
