@@ -162,7 +162,7 @@ function browse(root) {
     return prompt.candidates.map((candidate, index) => ({
       candidate, reasons: chosen.filter(c => c.candidate === index),
     })).filter(({ candidate, reasons }) =>
-      (whole || has(candidate.text ?? ""))
+      (whole || has(candidate.text))
       && (teacher === "" || candidate.teacher === Number(teacher))
       && (!control("chosen").checked || reasons.length));
   }
@@ -175,14 +175,15 @@ function browse(root) {
       return (value(a) - value(b)) * (way === "down" ? -1 : 1);
     });
   }
+  function absent(finish) {
+    return ["stop", "length"].includes(finish) ? "(empty)" : `(no answer: ${finish.replace("_", " ")})`;
+  }
   function card({ candidate, reasons }, words) {
     const box = make("div", "", reasons.length ? "answer chosen" : "answer");
     const who = make("p", "", "who");
     who.append(make("b", pool.teachers[candidate.teacher]), make("span", `sample ${candidate.sample}`));
     box.append(who);
-    const text = candidate.text ?? "";
-    box.append(text.trim() ? marked("blockquote", text, words)
-      : make("blockquote", candidate.text === null ? "(no text)" : "(empty)"));
+    box.append(candidate.text.trim() ? marked("blockquote", candidate.text, words) : make("blockquote", absent(candidate.finish)));
     const scores = pool.metrics.map((name, index) => `${name} ${shown(candidate.scores[index])}`);
     if (candidate.finish === "length") scores.push("truncated at the token limit");
     box.append(make("p", scores.join(" \u00b7 "), "note"));

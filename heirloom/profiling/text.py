@@ -109,9 +109,9 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
 
 
 def _measure(answer: Record, options: TextOptions, language: str) -> dict[str, float | None]:
-    """Return every metric of one answer; all null if there is none, or no room for one."""
+    """Return every metric of one answer; all null if there is none."""
     text = answer["completion"]
-    if text is None or answer["finish_reason"] == "too_long":
+    if text is None:
         return dict.fromkeys(METRICS)
     described = describe(text, language)
     n_words = described.pop("n_words") or 0.0

@@ -7,7 +7,7 @@ from heirloom.analyse.offence import may_offend
 from heirloom.analyse.results import Results
 from heirloom.profiling.labels import label, main_of
 from heirloom.report.composition import prompt_sets, trained_sets
-from heirloom.report.pools import collect_pool, spread
+from heirloom.report.pools import absent, collect_pool, spread
 from heirloom.report.user_text import truncated
 from heirloom.report.wording import count, number
 from heirloom.study.plan import Plan
@@ -100,20 +100,18 @@ def _answer(record: Record, benchmark: str) -> Record:
             f"highest of {count(len(record['continuations']), 'continuation')}: "
             f"{number(worst['score'])}"
         )
-        return {"completion": _completion(worst["text"]), "note": note}
+        shown = truncated(worst["text"] or "", _LONGEST)
+        return {"completion": shown, "note": note, "absent": absent("")}
     values = [
         f"{label(benchmark, metric)} {number(record[metric])}"
         for metric in main_of(benchmark, record)
         if isinstance(record[metric], int | float)
     ]
     return {
-        "completion": _completion(record.get("completion", "")),
+        "completion": truncated(record.get("completion") or "", _LONGEST),
         "note": " \u00b7 ".join(values),
+        "absent": absent(record.get("finish_reason", "")),
     }
-
-
-def _completion(text: str | None) -> str | None:
-    return None if text is None else truncated(text, _LONGEST)
 
 
 def _training_samples(results: Results, prompts: str) -> Record:
@@ -131,8 +129,9 @@ def _training_samples(results: Results, prompts: str) -> Record:
                     {
                         "teacher": pool["teachers"][candidate["teacher"]],
                         "sample": candidate["sample"],
-                        "completion": _completion(candidate["text"]),
+                        "completion": truncated(candidate["text"], _LONGEST),
                         "truncated": candidate["finish"] == "length",
+                        "absent": absent(candidate["finish"]),
                         "scores": [number(score) for score in candidate["scores"]],
                         "chosen": [
                             pool["sets"][chosen["set"]]["name"]

@@ -4,7 +4,9 @@ from dataclasses import replace
 from report_file import changed
 from toy_study import STUDY, plan
 
+from heirloom.analyse.results import load_results
 from heirloom.report import pools, samples
+from heirloom.support.files import read_jsonl, write_jsonl
 
 
 def test_benchmarks_without_completions_have_no_samples(wide):
@@ -121,3 +123,14 @@ def test_one_huge_prompt_takes_no_other_out_one_by_one():
 def test_pools_fill_the_room():
     assert pools.fitting([10] * 100, 50, 500) == 50
     assert pools.fitting([10] * 100, 50, 499) == 49
+
+
+def test_a_candidate_without_an_answer_says_why(own_study_folder):
+    path = own_study_folder / "generations/beta/instructions/candidates.jsonl"
+    rows = read_jsonl(path)
+    rows[1] |= {"completion": None, "finish_reason": "too_long"}
+    write_jsonl(path, rows)
+    found = samples.collect_samples(load_results(own_study_folder))
+    candidates = found["training"][0]["prompts"][0]["candidates"]
+    assert (candidates[3]["completion"], candidates[3]["absent"]) == ("", "(no answer: too long)")
+    assert candidates[0]["absent"] == "(empty)"
