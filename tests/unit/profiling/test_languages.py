@@ -52,8 +52,8 @@ def test_a_profile_states_null_for_what_is_not_english_and_for_no_text() -> None
     measured = _measure(answer, options, "fr")
     assert {name for name, value in measured.items() if value is None} == ENGLISH_ONLY | {"mtld"}
     assert measured["length"] == 7
-    none = answer | {"completion": None, "finish_reason": "too_long"}
-    assert _measure(none, options, "en") == dict.fromkeys(METRICS)
+    refused = answer | {"completion": None, "finish_reason": "too_long"}
+    assert _measure(refused, options, "en") == dict.fromkeys(METRICS)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ HOSTILE = {
     "none": None,
 }
 JOINED = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 שָׁלוֹם हिन्दी"
-#: Characters that a page must never hold as they are.
+#: Characters that no page may hold as they are.
 RAW = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
