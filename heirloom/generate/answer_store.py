@@ -139,4 +139,5 @@ def completion(key: Key, answer: Answer, stop: Sequence[str], format: Format) ->
         completion=text.rstrip() if format == "continuation" else text.strip(),
         n_tokens=answer.n_tokens,
         finish_reason="stop" if ends else reason,
+        reasoning=answer.reasoning,
     )

@@ -19,6 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heirloom.generate.reasoning import of_message
 from heirloom.generate.settings import Endpoint
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_json
@@ -54,6 +55,7 @@ class Answer:
         finish_reason: `"stop"`, `"length"`, `"too_long"`, or `"content_filter"`.
         served_by: Name that the server has for the model that answered.
         tokens: The tokens of the text, from a server that was asked for them and gives them.
+        reasoning: The reasoning that the server gives apart from the text; None if it gives none.
     """
 
     text: str
@@ -61,6 +63,7 @@ class Answer:
     finish_reason: str
     served_by: str | None = None
     tokens: list[int] | None = None
+    reasoning: str | None = None
 
 
 class _FailedAttemptError(Exception):
@@ -257,19 +260,21 @@ def _read(document: Any) -> Answer:
         choice = document["choices"][0]
         reason = choice["finish_reason"]
         text = choice["message"]["content"] if "message" in choice else choice["text"]
+        reasoning = of_message(choice.get("message") or {})
         n_tokens = (document.get("usage") or {}).get("completion_tokens")
     except (KeyError, IndexError, TypeError, AttributeError):
         said = _excerpt(json.dumps(document))
         raise _FailedAttemptError(f"its answer holds no completion: {said}") from None
     if reason not in ("stop", "length", "content_filter"):
         raise _FailedAttemptError(f"its answer ended for the reason {reason!r}")
-    if text is None and reason != "stop":
+    if text is None and (reason != "stop" or reasoning):
         text = ""  # all its tokens were spent on reasoning, or a filter removed everything
     if not isinstance(text, str) or not isinstance(n_tokens, int | None):
         raise _FailedAttemptError("its answer holds no text")
     # Half a surrogate pair, which JSON allows, could be written into no file.
     whole = text.encode(errors="replace").decode()
-    return Answer(whole, n_tokens, reason, str(document.get("model")), choice.get("token_ids"))
+    served_by = str(document.get("model"))
+    return Answer(whole, n_tokens, reason, served_by, choice.get("token_ids"), reasoning)
 
 
 def describe_endpoint(name: str, endpoint: Endpoint) -> Record:

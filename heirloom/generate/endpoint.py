@@ -8,7 +8,7 @@ requested, and a copy of the files is a copy of the completions.
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from heirloom.generate.answer_store import (
 from heirloom.generate.client import Client
 from heirloom.generate.request import Completion, Prompt, Request
 from heirloom.generate.settings import Endpoint
-from heirloom.generate.templates import CHAT, PromptTemplate
+from heirloom.generate.templates import CHAT, PromptTemplate, closing_of
 from heirloom.prompts.settings import Format
 from heirloom.support.files import read_json, write_json
 from heirloom.support.work_folder import fingerprint
@@ -58,6 +58,12 @@ class RemoteModel:
     def identity(self) -> Mapping[str, str]:
         """The server's model, as `heirloom.generate.backends.Backend.identity`."""
         return {"backend": "endpoint", **self.endpoint.identity}
+
+    def begins_inside(self, text: str, format: Format) -> bool:
+        """Tell if the completion of a prompt is known to begin inside a block of reasoning."""
+        if self.prompt_template.template == CHAT:
+            return False  # the server applies its own template
+        return closing_of(None, self.prompt_template, text, format) is not None
 
     def cannot(self, *, generates: bool, format: Format | None) -> str | None:
         """Return why a benchmark is not applicable; None if it is.
@@ -107,7 +113,7 @@ def generate(
         "version": 1,  # only the identity: a change of code is no reason to pay again
         "model": model.endpoint.identity,
         "api": model.endpoint.api,
-        "template": asdict(model.prompt_template),
+        "template": model.prompt_template.deciding(),
         **decisive(request),
     }
     folder = model.kept / fingerprint(identity)
@@ -146,6 +152,8 @@ def _body(model: RemoteModel, text: str, key: Key, request: Request) -> dict[str
     limit = "max_tokens"
     if request.format == "instruction" and template == CHAT:
         body["messages"] = [{"role": "user", "content": text}]
+        if model.prompt_template.chat_template_kwargs:
+            body["chat_template_kwargs"] = dict(model.prompt_template.chat_template_kwargs)
         if model.endpoint.api == "openai":
             limit = "max_completion_tokens"  # its newer models refuse the old name
     else:

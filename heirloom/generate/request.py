@@ -62,10 +62,12 @@ class Completion:
         prompt_id: Id of the prompt.
         sample: Number of the sample, from 0.
         completion: Text without the stop text and what follows it.
-        n_tokens: Generated tokens, the end token included; None if a server does not count them.
+        n_tokens: Generated tokens, those of the reasoning and the end token included; None if a
+            server does not count them.
         finish_reason: `"stop"` (ended by itself), `"length"` (truncated by max_new_tokens) or
             `"too_long"` (prompt and completion exceed the model's context: completion "",
             n_tokens 0).
+        reasoning: The reasoning before the answer, where it is kept apart; None if there is none.
     """
 
     prompt_id: str
@@ -73,10 +75,17 @@ class Completion:
     completion: str
     n_tokens: int | None
     finish_reason: str
+    reasoning: str | None = None
 
     def record(self) -> Record:
-        """Return the completion as it is written to files, fields in the order above."""
-        return dict(vars(self))
+        """Return the completion as it is written to files, fields in the order above.
+
+        `reasoning` is left out where there is none.
+        """
+        fields = dict(vars(self))
+        if self.reasoning is None:
+            del fields["reasoning"]
+        return fields
 
 
 def sequence_key(seed: int, prompt_id: str, sample: int) -> int:
