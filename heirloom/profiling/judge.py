@@ -131,7 +131,11 @@ METRICS = {
 
 def _cost(options: JudgeOptions, eval_prompts: int) -> Tokens:
     sets = len(options.data) + (options.pool is not None)
-    return reading(300, 600, sets=sets, limit=options.examples)
+    work = reading(300, 600, sets=sets, limit=options.examples)
+    if not options.generates:
+        return work
+    questions = 2 * sets * min(options.examples or 300, 300)
+    return work + Tokens(written=questions * options.verdict_tokens)
 
 
 @benchmark(

@@ -481,3 +481,13 @@ def test_real_pairs_on_smollm2(
     # Bigger than zero: the place alone does not decide, nor does it decide nothing.
     assert 0 < summary["margin"]["value"] < 20
     assert abs(summary["position_bias"]["value"]) < 0.5
+
+
+def test_generated_verdicts_have_a_cost() -> None:
+    cost = profiling.BENCHMARKS.get("judge").cost
+    options = {"data": ["bar"], "examples": 10}
+    likely = cost(JudgeOptions.model_validate(options), 0)
+    generated = {**options, "verdict": "generated", "verdict_tokens": 500}
+    assert likely.written == 0
+    assert cost(JudgeOptions.model_validate(generated), 0).written == 2 * 10 * 500
+    assert cost(JudgeOptions.model_validate(generated), 0).read == likely.read
