@@ -126,7 +126,7 @@ def generate(
         made = backend.generate(model, prompts, request, work=work, shard=shard, shards=shards)
     found = {(completion.prompt_id, completion.sample): completion for completion in made}
     read = together if model.prompt_template.reasoning == "keep" else apart
-    opens = isinstance(model, RemoteModel) and any(ends_inside(c.completion) for c in made)
+    opens = isinstance(model, RemoteModel) and any(ends_inside(c.completion or "") for c in made)
     records = []
     for prompt in prompts:
         own = [found[prompt.id, n] for n in range(request.samples) if (prompt.id, n) in found]

@@ -252,17 +252,27 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def apart(completion: Completion, *, inside: bool = False) -> Completion:
-    """Return a completion whose reasoning is kept apart; see `split` for `inside`."""
-    parts = split(completion.completion, inside=inside)
+    """Return a completion whose reasoning is kept apart; see `split` for `inside`.
+
+    One that is reasoning alone has no answer.
+    """
+    parts = split(completion.completion or "", inside=inside)
+    if parts == Parts(None, completion.completion or ""):
+        return completion
     given = [text for text in (completion.reasoning, parts.reasoning) if text]
-    return replace(completion, completion=parts.answer, reasoning="\n\n".join(given) or None)
+    found = replace(completion, completion=parts.answer, reasoning="\n\n".join(given) or None)
+    return found if parts.answer else replace(found, completion=None, finish_reason="empty")
 
 
 def together(completion: Completion, *, inside: bool = False) -> Completion:
     """Return a completion with its reasoning in front of the answer, in a block that is opened."""
     text = completion.completion
     if completion.reasoning:
-        text = f"<think>\n{completion.reasoning}\n</think>\n\n{text}"
-    elif inside and not _OPENER.match(text):
-        text = f"<think>\n{text}"
-    return replace(completion, completion=text, reasoning=None)
+        thought = f"<think>\n{completion.reasoning}\n"
+        if text is None:
+            # A server gives no more reason than that: the block does not end.
+            return replace(completion, completion=thought, finish_reason="length", reasoning=None)
+        return replace(completion, completion=f"{thought}</think>\n\n{text}", reasoning=None)
+    if text is not None and inside and not _OPENER.match(text):
+        return replace(completion, completion=f"<think>\n{text}")
+    return completion

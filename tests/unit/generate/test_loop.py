@@ -244,7 +244,7 @@ def test_a_prompt_that_does_not_fit_is_recorded(
         {
             "prompt_id": "n41",
             "sample": sample,
-            "completion": "",
+            "completion": None,
             "n_tokens": 0,
             "finish_reason": "too_long",
         }

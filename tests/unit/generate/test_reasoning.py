@@ -101,7 +101,7 @@ def test_a_record_has_reasoning_only_where_there_is_any() -> None:
     assert apart(plain) == plain and list(plain.record()) == [
         "prompt_id", "sample", "completion", "n_tokens", "finish_reason"
     ]  # fmt: skip
-    thought = apart(Completion("p", 0, "<think>b</think>Red", 9, "stop", "a"))
+    thought = apart(Completion("p", 0, "<think>b</think>Red", 9, "stop", reasoning="a"))
     assert thought.record() == {
         **plain.record(), "completion": "Red", "n_tokens": 9, "reasoning": "a\n\nb"
     }  # fmt: skip
@@ -173,7 +173,7 @@ def ask(folder: Path, *answers: Any, template: PromptTemplate | None = None) -> 
     """Records of one prompt for each of these answers of a server, asked one after another."""
     with serving() as server:
         server.faults.extend(answers)
-        endpoint = Endpoint(url=server.url, model="m", requests=1, attempts=1)
+        endpoint = Endpoint(url=server.url, model="m", requests=1, attempts=1, max_failed=1)
         model = RemoteModel("m", endpoint, template or PromptTemplate(), folder / "kept")
         prompts = [Prompt(f"p{i}", "A colour?") for i in range(len(answers))]
         request = Request(1, 16, Sampling(), seed=1)
@@ -196,8 +196,15 @@ def test_what_servers_say_of_reasoning(tmp_path: Path) -> None:
     ]
     records = ask(tmp_path, *answers)
     assert [r["reasoning"] for r in records] == ["hm"] * 7
-    assert [r["completion"] or "" for r in records] == ["Red"] * 4 + [""] * 3
+    assert [r["completion"] for r in records] == ["Red"] * 4 + [None] * 3
+    assert [r["finish_reason"] for r in records] == ["stop"] * 4 + ["empty"] * 3
     assert {r["n_tokens"] for r in records} == {9}
+
+
+def test_reasoning_alone_is_no_answer() -> None:
+    record = apart(Completion("p", 0, "<think>hm", 9, "length")).record()
+    assert (record["completion"], record["finish_reason"]) == (None, "empty")
+    assert (record["reasoning"], record["n_tokens"]) == ("hm", 9)
 
 
 def test_a_truncated_answer_is_one_where_no_server_opens_a_block(tmp_path: Path) -> None:
@@ -208,12 +215,18 @@ def test_a_truncated_answer_is_one_where_no_server_opens_a_block(tmp_path: Path)
 
 def test_a_study_may_keep_reasoning_in_completions(tmp_path: Path) -> None:
     kept = PromptTemplate(reasoning="keep")
-    texts = [answer("Red", reasoning_content="hm"), answer("<think>hm</think>\n\nRed")]
+    texts = [
+        answer("Red", reasoning_content="hm"),
+        answer("<think>hm</think>\n\nRed"),
+        answer(None, reasoning_content="hm"),
+    ]
     records = ask(tmp_path, *texts, template=kept)
     assert [r["completion"] for r in records] == [
         "<think>\nhm\n</think>\n\nRed",
         "<think>hm</think>\n\nRed",
+        "<think>\nhm\n",
     ]
+    assert [r["finish_reason"] for r in records] == ["stop", "stop", "length"]
     # Stored answers serve both ways of reading them.
     assert kept.deciding() == PromptTemplate().deciding() == {"template": "chat", "stop": ()}
 
