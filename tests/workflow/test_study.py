@@ -31,10 +31,8 @@ CONTROLS = {
     "random-multi": None,
     "length-ant": "passive-ant",
     "length-multi": "random-multi",
-    "mtld-ant": "passive-ant",
     "mtld-multi": "random-multi",
     "toxicity-ant": "passive-ant",
-    "toxicity-multi": "random-multi",
 }
 STUDENTS = {f"ant.{dataset}.s1": dataset for dataset in CONTROLS}
 

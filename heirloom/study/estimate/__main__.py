@@ -6,13 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from heirloom.fetch.cache import cache_root
 from heirloom.fetch.settings import PathSource
 from heirloom.profiling.workload import without_cost
 from heirloom.study.config import Study
 from heirloom.study.estimate import RATES, Line, Measured, estimate, measure
+from heirloom.study.file import read_study_file
 from heirloom.study.job_size import count_parameters
 from heirloom.study.parse import parse_study
 from heirloom.study.plan import Plan, make_plan
@@ -31,11 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     try:
-        raw = yaml.safe_load(options.study.read_text(encoding="utf-8"))
-        study = parse_study(raw, root=Path.cwd())
+        study = parse_study(read_study_file(options.study), root=Path.cwd())
         plan = make_plan(study)
-    except OSError as error:
-        sys.exit(f"{options.study}: {error.strerror}. Name a study file: make estimate CONFIG=...")
     except HeirloomError as error:
         sys.exit(str(error))
     sizes = sizes_of(study)
