@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from heirloom.generate.templates import PromptTemplate, encode_prompt
+from heirloom.generate.reasoning import telling
+from heirloom.generate.templates import PromptTemplate, closing_of, encode_prompt
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import sha256
@@ -92,12 +93,24 @@ class LanguageModel:
             declared = [declared]
         return frozenset([*declared, self.tokenizer.eos_token_id]) - {None}
 
-    def encode_prompt(self, text: str, format: Format) -> list[int]:
-        """Return the prompt's token ids, up to where the completion starts."""
-        return encode_prompt(self.tokenizer, self.prompt_template, text, format)
+    def encode_prompt(self, text: str, format: Format, *, answer: bool = False) -> list[int]:
+        """Return the prompt's token ids, up to where the completion starts.
+
+        Args:
+            text: The prompt.
+            format: Of the prompt.
+            answer: See `heirloom.generate.templates.encode_prompt`.
+        """
+        return encode_prompt(self.tokenizer, self.prompt_template, text, format, answer=answer)
+
+    def begins_inside(self, text: str, format: Format) -> bool:
+        """Tell if the completion of a prompt begins inside a block of reasoning."""
+        return closing_of(self.tokenizer, self.prompt_template, text, format) is not None
 
     def decode_completion(self, prompt: list[int], tokens: Sequence[int], format: Format) -> str:
         """Return the text of generated tokens, without special tokens, stop text and space around.
+
+        Special tokens that tell reasoning from the answer stay.
 
         Args:
             prompt: Token ids of the prompt.
@@ -110,10 +123,23 @@ class LanguageModel:
             before = self.tokenizer.decode(prompt, skip_special_tokens=True)
             text = self.tokenizer.decode(prompt + tokens, skip_special_tokens=True)[len(before) :]
         else:
-            text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+            text = self._decode(tokens)
         ends = [text.find(stop) for stop in self.prompt_template.stop if stop in text]
         text = str(text[: min(ends, default=len(text))])
         return text.rstrip() if format == "continuation" else text.strip()
+
+    def _decode(self, tokens: list[int]) -> str:
+        """Return the text of tokens; special ones stay where they delimit reasoning."""
+        special = self.keep("special tokens", self._special_tokens)
+        shown = telling(special[token] for token in tokens if token in special)
+        if shown:
+            tokens = [token for token in tokens if special.get(token, "") in shown | {""}]
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=not shown)
+        return text
+
+    def _special_tokens(self) -> dict[int, str]:
+        added: dict[int, Any] = getattr(self.tokenizer, "added_tokens_decoder", {})
+        return {number: token.content for number, token in added.items() if token.special}
 
 
 def best_device() -> "torch.device":

@@ -119,6 +119,29 @@ def test_loss_is_on_the_completion_and_on_its_end(
     assert all(carries[carries.index(True) :])
 
 
+@pytest.mark.parametrize(
+    ("completion", "prompt", "trained_on"),
+    [
+        ("A wren.", "<s>Which bird? <think>\n\n</think>\n\n", "A wren.<|im_end|>"),
+        (
+            "<think>\nSmall?\n</think>\n\nA wren.",
+            "<s>Which bird? <think>\n",
+            "Small?\n</think>\n\nA wren.<|im_end|>",
+        ),
+    ],
+)
+def test_no_answer_is_trained_inside_a_block_of_reasoning(
+    tiny_model: Path, completion: str, prompt: str, trained_on: str
+) -> None:
+    """The template opens the block; a completion that keeps its reasoning continues it."""
+    tokenizer = load_tokenizer(tiny_model)
+    template = PromptTemplate("{prompt} <think>\n")
+    row = encode_example(tokenizer, template, example("Which bird?", completion), "instruction")
+    learnt = [label for label in row["labels"] if label != IGNORED]
+    assert tokenizer.decode(learnt) == trained_on
+    assert tokenizer.decode(row["input_ids"][: -len(learnt)]) == prompt
+
+
 def packed(*rows: tuple[list[int], list[int]]) -> dict[str, Any]:
     batch = pack([{"input_ids": ids, "labels": labels} for ids, labels in rows])
     return {key: v.tolist() if isinstance(v, torch.Tensor) else v for key, v in batch.items()}
