@@ -35,6 +35,7 @@ rule fetch_model:
     params:
         sources=lambda w: JOBS.sources(STUDY.models[w.artefact]),
         endpoint=lambda w: JOBS.endpoint(w.artefact),
+        template=lambda w: JOBS.template(w.artefact),
         trust_remote_code=lambda w: STUDY.models[w.artefact].trust_remote_code,
     script:
         "../scripts/fetch_model.py"
