@@ -57,7 +57,7 @@ def require_weights(report: Mapping[str, Any], place: str | Path) -> None:
     if problems:
         raise HeirloomError(
             f"{place} {', and '.join(problems)}. Loaded so, they would be random: fetch the model "
-            "again, whole, or correct its config.json."
+            "again, whole, or correct its configuration."
         )
     unexpected = sorted(report["unexpected_keys"])
     if unexpected:
