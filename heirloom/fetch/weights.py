@@ -51,9 +51,7 @@ def require_weights(report: Mapping[str, Any], place: str | Path) -> None:
         for name, found, expected in sorted(report["mismatched_keys"])
     ]
     if reshaped:
-        problems.append(
-            f"has weights of another shape than its config.json says: {_named(reshaped)}"
-        )
+        problems.append(f"has weights of another shape than configured: {_named(reshaped)}")
     if problems:
         raise HeirloomError(
             f"{place} {', and '.join(problems)}. Loaded so, they would be random: fetch the model "
@@ -62,7 +60,7 @@ def require_weights(report: Mapping[str, Any], place: str | Path) -> None:
     unexpected = sorted(report["unexpected_keys"])
     if unexpected:
         logger.warning(
-            "%s: weights that its config.json has no use for: %s", place, _named(unexpected)
+            "%s: weights that its configuration does not use: %s", place, _named(unexpected)
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
@@ -205,15 +206,21 @@ def _load_base(job: Job, device: torch.device) -> Any:
             ),
             "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))},
         }
-    model, report = AutoModelForCausalLM.from_pretrained(
-        job.base,
-        dtype=dtype,
-        use_safetensors=True,
-        trust_remote_code=job.trust_remote_code,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # in the report, instead of an exception without names
-        **options,
-    )
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            job.base,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=job.trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # in the report, instead of an exception without names
+            **options,
+        )
+    except (OSError, SafetensorError) as error:
+        raise HeirloomError(
+            f"the base in {job.base} could not be loaded: {error}. If a file is damaged, put it "
+            "right and run the same command again."
+        ) from error
     require_weights(report, job.base)
     return model
 

@@ -13,6 +13,18 @@ from heirloom.generate.templates import PromptTemplate
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json
 
+# Where quantised models say so, and the method of those that do not name it.
+_QUANTIZED_BY_KEY = {
+    "quantization_config": "bitsandbytes",
+    "compression_config": "compressed-tensors",
+    "quantization": "mlx",
+}
+_QUANTIZED_BY_FILE = {
+    "quantize_config.json": "gptq",
+    "quant_config.json": "awq",
+    "hf_quant_config.json": "modelopt",
+}
+
 
 @dataclass(frozen=True)
 class Fetched:
@@ -62,10 +74,12 @@ def quantization(folder: Path) -> str | None:
     """Return the method that the weights in a folder are quantised by; None if they are not."""
     config = read_json(folder / "config.json")
     for part in (config, *(inner for inner in config.values() if isinstance(inner, dict))):
-        described = part.get("quantization_config") or part.get("compression_config")
-        if described:
-            # The first releases of bitsandbytes did not write their name.
-            return str(described.get("quant_method", "bitsandbytes"))
+        for key, usual in _QUANTIZED_BY_KEY.items():
+            if isinstance(part.get(key), dict) and part[key]:
+                return str(part[key].get("quant_method", usual))
+    for file, method in _QUANTIZED_BY_FILE.items():
+        if (folder / file).is_file():
+            return method
     return None
 
 
@@ -87,8 +101,12 @@ def check_weights(model: Fetched) -> None:
     try:
         report = loading_report(model.folder, trust_remote_code=model.trust_remote_code)
     except Exception as error:  # transformers and safetensors each raise their own
+        # Of an architecture that generates no text, all that do are listed in further lines.
+        first = str(error).partition("\n")[0]
         raise HeirloomError(
-            f"model {model.name!r} in {model.folder} cannot be loaded: {error}"
+            f"model {model.name!r} in {model.folder} cannot be loaded "
+            f"({type(error).__name__}: {first}). Name a causal language model of an architecture "
+            "that transformers has, whole and undamaged."
         ) from error
     require_weights(report, model.folder)
 

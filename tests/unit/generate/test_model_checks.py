@@ -74,6 +74,7 @@ def test_tied_weights_may_be_absent(copied: Path) -> None:
             {"text_config": {"quantization_config": {"quant_method": "compressed-tensors"}}},
             "compressed-tensors",
         ),
+        ({"quantization": {"group_size": 64, "bits": 4}}, "mlx"),
         ({"compression_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
     ],
 )
@@ -83,3 +84,30 @@ def test_quantised_weights_need_a_gpu(copied: Path, config: dict[str, Any], meth
     assert f"are quantised ({method}), which needs a GPU" in message
     assert "original precision" in message
     Checks("ant", gpu=True)(copied)  # left to the jobs that have it
+
+
+@pytest.mark.parametrize(
+    ("file", "method"),
+    [("quantize_config.json", "gptq"), ("quant_config.json", "awq")],
+)
+def test_quantised_weights_are_told_by_the_file_beside_them(
+    copied: Path, file: str, method: str
+) -> None:
+    (copied / file).write_text("{}")
+    assert f"are quantised ({method})" in refusal(copied)
+
+
+def test_weights_without_use_are_named(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = read_json(copied / "config.json")
+    write_json(copied / "config.json", {**config, "num_hidden_layers": 1})
+    Checks("ant")(copied)
+    assert "its configuration does not use: model.layers.1." in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["t5", "vit", "nobody-knows"])
+def test_a_model_of_another_kind_is_refused_in_one_line(copied: Path, kind: str) -> None:
+    write_json(copied / "config.json", {"model_type": kind})
+    message = refusal(copied)
+    assert f"model 'ant' in {copied} cannot be loaded" in message
+    assert len(message.splitlines()) == 1
+    assert len(message) < 800
