@@ -482,7 +482,7 @@ def test_a_hub_repository_that_is_no_model_is_not_downloaded(
     assert not any("/resolve/" in path for _, path in loopback.requests)
 
 
-def test_a_failed_fetch_tells_no_secrets(cache: Path) -> None:
+def test_a_failed_fetch_tells_no_secrets(loopback: Server, cache: Path) -> None:
     """Neither the hub's token nor the password of a package index, in messages or logs."""
     sources = [
         {"hub": "org/name", "revision": COMMIT, "files": ["a"], "sha256": SHA},
@@ -492,7 +492,7 @@ def test_a_failed_fetch_tells_no_secrets(cache: Path) -> None:
         "import logging; logging.basicConfig(level=logging.DEBUG)\n" + FETCH,
         json.dumps(sources),
         cache,
-        HF_ENDPOINT="http://127.0.0.1:9",  # nobody listens there
+        HF_ENDPOINT=loopback.address,  # which has no such file
         HF_TOKEN="hf_canary",
         PIP_INDEX_URL="http://jane:pw_canary@127.0.0.1:9/simple",
         PIP_RETRIES="0",
