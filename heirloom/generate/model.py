@@ -4,11 +4,14 @@ torch and transformers are imported when a model is loaded: the study file's set
 processes that load none.
 """
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from heirloom.fetch.weights import require_weights
 from heirloom.generate.reasoning import telling
 from heirloom.generate.templates import PromptTemplate, closing_of, encode_prompt
 from heirloom.prompts.settings import Format
@@ -19,6 +22,18 @@ if TYPE_CHECKING:
     import torch
 
 Weights = Literal["model", "int8"]
+# Names of the most tokens in the configurations of different architectures. Those with a state
+# instead of a cache, such as Mamba, state none.
+_CONTEXT_LENGTHS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_sequence_length",
+    "max_seq_length",
+    "max_seq_len",
+    "seq_length",
+    "n_ctx",
+    "model_max_length",
+)
 Made = TypeVar("Made")
 
 
@@ -79,9 +94,11 @@ class LanguageModel:
         return device
 
     @property
-    def context_length(self) -> int:
-        """Most tokens, prompt and completion together, that the model was made for."""
-        return int(self.network.config.max_position_embeddings)
+    def context_length(self) -> float:
+        """Most tokens, prompt and completion together; infinite where the model states no limit."""
+        config = self.network.config.get_text_config()
+        stated = (getattr(config, name, None) for name in _CONTEXT_LENGTHS)
+        return next((n for n in stated if isinstance(n, int) and n > 0), math.inf)
 
     @property
     def end_tokens(self) -> frozenset[int]:
@@ -209,7 +226,7 @@ def load_model(
         trust_remote_code: Allow Python code in `folder` to run.
 
     Raises:
-        HeirloomError: A file is missing or damaged.
+        HeirloomError: A file is missing or damaged, or lacks weights.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -218,23 +235,33 @@ def load_model(
     resolved = resolve_dtype(dtype, device)
     try:
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-        network = AutoModelForCausalLM.from_pretrained(
+        network, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32 if adapter else resolved,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # in the report, instead of an exception without names
         )
         if adapter:
-            from peft import PeftModel
-
-            network = PeftModel.from_pretrained(network, adapter).merge_and_unload().to(resolved)
+            network = _merged(network, adapter).to(resolved)
     except Exception as error:  # safetensors, transformers and peft each raise their own
         raise _unloadable(name, adapter or folder, error) from error
+    require_weights(report, folder)
     identity = sha256(Path(adapter) / "adapter_model.safetensors") if adapter else None
     network = network.eval().to(device)
     if device.type == "cpu" and resolved == torch.float32:
         _transpose_in_memory(network)
     return LanguageModel(name, network, tokenizer, prompt_template, identity, engine)
+
+
+def _merged(network: Any, adapter: str | Path) -> Any:
+    """Return a network with an adapter merged into it, all of whose weights are there."""
+    from peft import PeftModel
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        return PeftModel.from_pretrained(network, adapter).merge_and_unload()
 
 
 def load_shape(

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -582,6 +583,22 @@ def test_a_killed_run_resumes_to_the_same_weights(tiny_model: Path, tmp_path: Pa
     resumed = train(tiny_model, folder, LONG)
     assert weights(folder) == weights(tmp_path / "unbroken")
     assert resumed == unbroken
+
+
+def test_a_base_that_lost_a_tensor_is_not_filled_with_noise(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    base = shutil.copytree(tiny_model, tmp_path / "base")
+    held = load_file(base / "model.safetensors")
+    del held["model.layers.0.mlp.up_proj.weight"]
+    save_file(held, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(HeirloomError, match=r"no weights for model\.layers\.0\.mlp\.up_proj"):
+        train(base, tmp_path)
+    (base / "model.safetensors").write_bytes(b"")
+    with pytest.raises(HeirloomError, match=r"base in .* could not be loaded"):
+        train(base, tmp_path)
 
 
 def test_a_finished_step_is_not_done_again(
