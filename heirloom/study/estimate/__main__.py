@@ -113,6 +113,7 @@ def remarks(lines: Sequence[Line], device: str) -> list[str]:
         cores = os.cpu_count() or 1
         hours = sum(line.hours or 0 for line in lines)
         found.append(f"All {cores} cores of this machine: {_duration(hours / cores)} or more.")
+    found += _prices(lines)
     unknown = sorted({line.work.model for line in lines if line.hours is None})
     if unknown:
         found.append(
@@ -120,6 +121,21 @@ def remarks(lines: Sequence[Line], device: str) -> list[str]:
             "their `parameters` in the study file."
         )
     return found
+
+
+def _prices(lines: Sequence[Line]) -> list[str]:
+    """Lines about money, one per model behind an endpoint."""
+    models = dict.fromkeys(line.work.model for line in lines if line.money is not None)
+    return [
+        f"Price of {model}: about "
+        + " + ".join(
+            f"{line.money:,.2f} ({line.work.stage})"
+            for line in lines
+            if line.work.model == model and line.money is not None
+        )
+        + ", in the currency of its endpoint's price."
+        for model in models
+    ]
 
 
 def unmeasured(plan: Plan, measured: Measured | None) -> list[str]:
