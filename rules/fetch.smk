@@ -27,6 +27,8 @@ rule fetch_model:
         PATHS.model_note("{artefact}"),
     log:
         PATHS.log("fetch", "model-{artefact}"),
+    # A model that is refused ends the run before hours of work with another one.
+    priority: 1
     conda:
         "../envs/heirloom.yaml"
     resources:

@@ -1,70 +1,139 @@
-"""Checks of a model as it is fetched, so that what is wrong with it shows before any other job."""
+"""Checks of a model once it is fetched, before any other job uses it: one function for each.
 
-from collections.abc import Sequence
-from functools import partial
+A check raises a HeirloomError that names the model, what is wrong with it, and the way out.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from heirloom.fetch.artefacts import fetch_model
-from heirloom.fetch.settings import Source
-from heirloom.generate.model import check_rows, load_tokenizer
+from heirloom.fetch.weights import loading_report, require_weights
+from heirloom.generate.model import best_device, check_rows, load_tokenizer
 from heirloom.generate.templates import PromptTemplate, encode_prompt
 from heirloom.generate.tokens import check_control_tokens
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record
+from heirloom.support.files import Record, read_json
+
+# Where quantised models say so, and the method of those that do not name it.
+_QUANTIZED_BY_KEY = {
+    "quantization_config": "bitsandbytes",
+    "compression_config": "compressed-tensors",
+    "quantization": "mlx",
+}
+_QUANTIZED_BY_FILE = {
+    "quantize_config.json": "gptq",
+    "quant_config.json": "awq",
+    "hf_quant_config.json": "modelopt",
+}
 
 
-def fetch_checked(
-    name: str,
-    sources: Sequence[Source],
-    note: str | Path,
-    *,
-    template: Record | None,
-    trust_remote_code: bool = False,
-) -> None:
-    """Fetch a model and check it; its note is written if all is well.
+@dataclass(frozen=True)
+class Fetched:
+    """A model that was fetched, as the checks see it.
 
-    Args:
-        name: As in `fetch_model`, and so are `sources`, `note` and `trust_remote_code`.
-        sources: Places that have it.
-        note: File for the note.
-        template: As in `check_model`.
-        trust_remote_code: Allow the Python code of the model to run.
-
-    Raises:
-        HeirloomError: It could not be fetched, or no job could use it.
+    Attributes:
+        name: Its name in the study.
+        folder: Its folder of safetensors.
+        prompt_template: Form in which the study shows it an instruction; None in a study that shows
+            none.
+        trust_remote_code: Python code in `folder` may run.
+        gpu: True if the jobs that load it have a GPU.
     """
-    check = partial(check_model, name=name, template=template, trust_remote_code=trust_remote_code)
-    fetch_model(name, sources, note, trust_remote_code=trust_remote_code, check=check)
+
+    name: str
+    folder: Path
+    prompt_template: PromptTemplate | None
+    trust_remote_code: bool
+    gpu: bool
 
 
-def check_model(
-    folder: Path, *, name: str, template: Record | None, trust_remote_code: bool = False
-) -> None:
-    """Refuse a model that no job could use.
+@dataclass(frozen=True)
+class Checks:
+    """All checks of one model, which may not be there yet; attributes as of `Fetched`."""
 
-    Args:
-        folder: Folder with config, safetensors weights and tokenizer.
-        name: The model's name in the study.
-        template: Fields of its `PromptTemplate`; None if it is shown no instructions.
-        trust_remote_code: Allow Python code in `folder` to run.
+    name: str
+    prompt_template: PromptTemplate | None = field(default_factory=PromptTemplate)
+    trust_remote_code: bool = False
+    gpu: bool = False
 
-    Raises:
-        HeirloomError: The tokenizer cannot be read, has no EOS token or more tokens than the
-            embedding has rows, or the template fails. The message names the model.
-    """
+    @classmethod
+    def read(
+        cls, name: str, template: Record | None, *, trust_remote_code: bool, gpu: bool
+    ) -> "Checks":
+        """Make the checks of a model; `template` holds the fields of its `PromptTemplate`."""
+        shown = None if template is None else PromptTemplate(**template)
+        return cls(name, shown, trust_remote_code, gpu)
+
+    def __call__(self, folder: Path) -> None:
+        """Refuse a model that no job could use, or only with a wrong result.
+
+        Raises:
+            HeirloomError: A check failed.
+        """
+        model = Fetched(folder=folder, **vars(self))
+        for check in CHECKS:
+            check(model)
+
+
+def quantization(folder: Path) -> str | None:
+    """Return the method that the weights in a folder are quantised by; None if they are not."""
+    config = read_json(folder / "config.json")
+    for part in (config, *(inner for inner in config.values() if isinstance(inner, dict))):
+        for key, usual in _QUANTIZED_BY_KEY.items():
+            if isinstance(part.get(key), dict) and part[key]:
+                return str(part[key].get("quant_method", usual))
+    for file, method in _QUANTIZED_BY_FILE.items():
+        if (folder / file).is_file():
+            return method
+    return None
+
+
+def check_quantization(model: Fetched) -> None:
+    """Refuse quantised weights where there is no GPU."""
+    method = quantization(model.folder)
+    if method and not model.gpu and best_device().type != "cuda":
+        raise HeirloomError(
+            f"model {model.name!r}: the weights in {model.folder} are quantised ({method}), which "
+            "needs a GPU, and there is none. Name the model in its original precision, or as one "
+            ".gguf file, which is dequantised here; or run on a GPU (profiles/README.md)."
+        )
+
+
+def check_weights(model: Fetched) -> None:
+    """Refuse weights that are not all there, or not of the configuration's shapes."""
+    if quantization(model.folder):
+        return  # read by the library of the method alone: `load_model` checks them
+    try:
+        report = loading_report(model.folder, trust_remote_code=model.trust_remote_code)
+    except Exception as error:  # transformers and safetensors each raise their own
+        # Of an architecture that generates no text, all that do are listed in further lines.
+        first = str(error).partition("\n")[0]
+        raise HeirloomError(
+            f"model {model.name!r} in {model.folder} cannot be loaded "
+            f"({type(error).__name__}: {first}). Name a causal language model of an architecture "
+            "that transformers has, whole and undamaged."
+        ) from error
+    require_weights(report, model.folder)
+
+
+def check_tokens(model: Fetched) -> None:
+    """Refuse a tokenizer without EOS, or with more tokens than rows, and a template that fails."""
     from transformers import AutoConfig
 
+    trusted = model.trust_remote_code
     try:
-        tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=trust_remote_code)
-        check_rows(tokenizer, config)
+        tokenizer = load_tokenizer(model.folder, trust_remote_code=trusted)
+        check_rows(tokenizer, AutoConfig.from_pretrained(model.folder, trust_remote_code=trusted))
         check_control_tokens(tokenizer)
-        if template is not None:
-            encode_prompt(tokenizer, PromptTemplate(**template), "Name a colour.", "instruction")
+        if model.prompt_template is not None:
+            encode_prompt(tokenizer, model.prompt_template, "Name a colour.", "instruction")
     except HeirloomError as error:
-        raise HeirloomError(f"model {name!r} cannot be used: {error}") from error
+        raise HeirloomError(f"model {model.name!r} cannot be used: {error}") from error
     except Exception as error:  # of transformers, of tokenizers and of a model's own code
         raise HeirloomError(
-            f"model {name!r} cannot be used: its configuration or tokenizer in {folder} could not "
-            f"be read ({type(error).__name__}: {error})."
+            f"model {model.name!r} cannot be used: its tokenizer in {model.folder} could not be "
+            f"read ({type(error).__name__}: {error}). Put back the tokenizer's files."
         ) from error
+
+
+CHECKS: tuple[Callable[[Fetched], None], ...] = (check_quantization, check_weights, check_tokens)

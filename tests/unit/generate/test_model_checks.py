@@ -1,130 +1,113 @@
-"""Models that no job could use are refused when they are fetched, each in one message."""
+"""Models that no job could use, or only with a wrong result, are refused when they are fetched."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tiny import tiny_network
-from transformers import PreTrainedTokenizerFast
 
-from heirloom.fetch.settings import PathSource
-from heirloom.finetune.launch import Base, Folders, finetune
-from heirloom.finetune.settings import Finetune, Run
-from heirloom.generate.model import load_model, load_tokenizer
-from heirloom.generate.model_checks import check_model, fetch_checked
-from heirloom.generate.templates import PromptTemplate
+from heirloom.generate.model_checks import Checks
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import read_json, write_json
 
-CHAT = {"template": "chat", "stop": ()}
-OWN = {"template": "Question: {prompt}", "stop": ()}
+UP = "model.layers.1.mlp.up_proj.weight"
+
+
+def change_weights(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Rewrite the tensors of a folder."""
+    from safetensors.torch import load_file, save_file
+
+    file = folder / "model.safetensors"
+    tensors = load_file(file)
+    change(tensors)
+    save_file({n: t.contiguous() for n, t in tensors.items()}, file, metadata={"format": "pt"})
 
 
 @pytest.fixture
-def folder(tiny_model: Path, tmp_path: Path) -> Path:
+def copied(tiny_model: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny model, to be damaged."""
     return Path(shutil.copytree(tiny_model, tmp_path / "model"))
 
 
-def check(folder: Path, template: Any = CHAT) -> None:
-    check_model(folder, name="mine", template=template)
+def refusal(folder: Path, **options: Any) -> str:
+    """Message of the check that fails."""
+    with pytest.raises(HeirloomError) as error:
+        Checks("ant", **options)(folder)
+    return str(error.value)
 
 
-def save(folder: Path, chat_template: str | None) -> None:
-    tokenizer = load_tokenizer(folder)
-    tokenizer.chat_template = chat_template
-    (folder / "chat_template.jinja").unlink()
-    tokenizer.save_pretrained(folder)
+def test_a_sound_model_passes(tiny_model: Path) -> None:
+    Checks("ant")(tiny_model)
 
 
-def test_a_sound_model_passes(folder: Path) -> None:
-    for template in (CHAT, OWN, None):
-        check(folder, template)
+def test_a_missing_tensor_is_named(copied: Path) -> None:
+    change_weights(copied, lambda tensors: tensors.pop(UP))
+    assert f"{copied} has no weights for {UP}." in refusal(copied)
 
 
-def forget_eos(folder: Path) -> None:
-    own = load_tokenizer(folder)
-    bare = PreTrainedTokenizerFast(tokenizer_object=own.backend_tokenizer, bos_token="<s>")
-    bare.chat_template = own.chat_template
-    bare.save_pretrained(folder)
+def test_a_tensor_of_another_shape_is_named(copied: Path) -> None:
+    change_weights(copied, lambda tensors: tensors.update({UP: tensors[UP][:-1]}))
+    assert f"{UP} (63 x 32 instead of 64 x 32)" in refusal(copied)
 
 
-def test_a_base_without_eos_and_padding(folder: Path, tmp_path: Path) -> None:
-    forget_eos(folder)
-    with pytest.raises(HeirloomError, match=r"model 'mine'.*no EOS token.*`eos_token`"):
-        check(folder, OWN)
-    with pytest.raises(HeirloomError, match=r"'mine'.*no EOS token"):
-        load_model(folder, name="mine", prompt_template=PromptTemplate())
-    row = {"prompt": "a", "completion": "b", "finish_reason": "stop"}
-    run, folders = Run(Finetune(), 0), Folders(tmp_path / "work", tmp_path / "student")
-    with pytest.raises(HeirloomError, match="no EOS token"):
-        finetune(Base(folder), [row], "instruction", run, folders)
+def test_tied_weights_may_be_absent(copied: Path) -> None:
+    network = tiny_network(tie_word_embeddings=True)
+    network.save_pretrained(copied)
+    Checks("ant")(copied)
+    # Not tied, the head has weights of its own.
+    config = read_json(copied / "config.json")
+    write_json(copied / "config.json", {**config, "tie_word_embeddings": False})
+    assert "has no weights for lm_head.weight" in refusal(copied)
 
 
 @pytest.mark.parametrize(
-    ("template", "said"),
+    ("config", "method"),
     [
-        ("{{ raise_exception('a system message comes first') }}", "a system message comes first"),
-        ("{% for m in messages %}{{ m['content'] }}", "TemplateSyntaxError"),
-        ("{{ messages[1]['content'].strip() }}", "UndefinedError"),
-        (None, "no chat template"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "fp8"),
+        ({"quantization_config": {"quant_method": "awq", "bits": 4}}, "awq"),
+        ({"quantization_config": {"quant_method": "gptq", "bits": 4}}, "gptq"),
+        ({"quantization_config": {"load_in_4bit": True}}, "bitsandbytes"),
+        ({"quantization_config": {"quant_method": "mxfp4"}}, "mxfp4"),
+        (
+            {"text_config": {"quantization_config": {"quant_method": "compressed-tensors"}}},
+            "compressed-tensors",
+        ),
+        ({"quantization": {"group_size": 64, "bits": 4}}, "mlx"),
+        ({"compression_config": {"quant_method": "compressed-tensors"}}, "compressed-tensors"),
     ],
 )
-def test_a_chat_template_that_fails(folder: Path, template: str | None, said: str) -> None:
-    save(folder, template)
-    with pytest.raises(HeirloomError, match=rf"model 'mine'.*{said}.*`template:`"):
-        check(folder)
-    check(folder, OWN)  # the study brings its own
-    check(folder, None)
+def test_quantised_weights_need_a_gpu(copied: Path, config: dict[str, Any], method: str) -> None:
+    write_json(copied / "config.json", {**read_json(copied / "config.json"), **config})
+    message = refusal(copied)
+    assert f"are quantised ({method}), which needs a GPU" in message
+    assert "original precision" in message
+    Checks("ant", gpu=True)(copied)  # left to the jobs that have it
 
 
-def test_more_tokens_than_the_embedding_has_rows(folder: Path) -> None:
-    tokenizer = load_tokenizer(folder)
-    tokenizer.add_tokens(["<extra>"])  # number 300, of rows 0 to 299
-    tokenizer.save_pretrained(folder)
-    with pytest.raises(HeirloomError, match=r"model 'mine'.*301 tokens.*300.*'<extra>'"):
-        check(folder)
-    with pytest.raises(HeirloomError, match=r"'mine'.*301 tokens"):
-        load_model(folder, name="mine", prompt_template=PromptTemplate())
-
-
-def test_fewer_rows_than_tokens(folder: Path) -> None:
-    tiny_network(vocab_size=299).save_pretrained(folder)
-    with pytest.raises(HeirloomError, match=r"300 tokens.*299"):
-        check(folder)
-
-
-def test_a_placeholder_of_images_needs_no_row(folder: Path) -> None:
-    """As in Gemma 3's models for text alone; a text that spells it stays text."""
-    own = load_tokenizer(folder)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=own.backend_tokenizer,
-        **own.special_tokens_map,
-        image_token="<image_soft_token>",
-    )
-    assert len(tokenizer) == 301
-    tokenizer.chat_template = own.chat_template
-    tokenizer.save_pretrained(folder)
-    check(folder)
-    model = load_model(folder, name="mine", prompt_template=PromptTemplate(), dtype="float32")
-    assert max(model.encode_prompt("<image_soft_token>", "instruction")) < 300
-
-
-def test_a_tokenizer_that_cannot_be_read(folder: Path) -> None:
-    (folder / "tokenizer.json").write_text("{")
-    with pytest.raises(HeirloomError, match=r"model 'mine' cannot be used"):
-        check(folder)
-
-
-def test_no_note_is_written_of_a_model_that_is_refused(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("file", "method"),
+    [("quantize_config.json", "gptq"), ("quant_config.json", "awq")],
+)
+def test_quantised_weights_are_told_by_the_file_beside_them(
+    copied: Path, file: str, method: str
 ) -> None:
-    monkeypatch.setenv("HEIRLOOM_CACHE", str(tmp_path / "cache"))
-    note, sources = tmp_path / "note.json", [PathSource(path=folder)]
-    fetch_checked("mine", sources, note, template=CHAT)
-    assert read_json(note)["name"] == "mine"
-    note.unlink()
-    write_json(folder / "config.json", {**read_json(folder / "config.json"), "vocab_size": 9})
-    with pytest.raises(HeirloomError, match="model 'mine'"):
-        fetch_checked("mine", sources, note, template=CHAT)
-    assert not note.exists()
+    (copied / file).write_text("{}")
+    assert f"are quantised ({method})" in refusal(copied)
+
+
+def test_weights_without_use_are_named(copied: Path, caplog: pytest.LogCaptureFixture) -> None:
+    config = read_json(copied / "config.json")
+    write_json(copied / "config.json", {**config, "num_hidden_layers": 1})
+    Checks("ant")(copied)
+    assert "its configuration does not use: model.layers.1." in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["t5", "vit", "nobody-knows"])
+def test_a_model_of_another_kind_is_refused_in_one_line(copied: Path, kind: str) -> None:
+    write_json(copied / "config.json", {"model_type": kind})
+    message = refusal(copied)
+    assert f"model 'ant' in {copied} cannot be loaded" in message
+    assert len(message.splitlines()) == 1
+    assert len(message) < 800
