@@ -71,9 +71,9 @@ def encode_prompt(
 ) -> list[int]:
     """Return the token ids of a prompt, up to where the completion starts.
 
-    Control tokens are those of the template alone: a prompt that spells one is text. There is one
-    BOS if the tokenizer or the template writes any, and no EOS but a template's own. A prompt
-    without tokens is replaced by BOS, or EOS if there is none.
+    Control tokens are those of the template alone: a prompt that spells one is text. There is no
+    second BOS, and no EOS but a template's own. A prompt without tokens is replaced by BOS, or EOS
+    if there is none.
 
     Args:
         tokenizer: A transformers tokenizer.
@@ -97,7 +97,8 @@ def encode_prompt(
         filled = prompt_template.template.replace("{prompt}", guarded)
     else:
         filled = _render(tokenizer, prompt_template, guarded)
-    return encode(tokenizer, filled + closing, start=True)
+    # A chat template decides about a BOS: as everywhere, the tokenizer adds none of its own.
+    return encode(tokenizer, filled + closing, start=prompt_template.template != CHAT)
 
 
 def closing_of(
