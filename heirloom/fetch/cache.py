@@ -12,10 +12,13 @@ from typing import Literal
 
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, sha256, write_json
+from heirloom.support.result_store import ResultStore
 
 logger = logging.getLogger(__name__)
 
-CacheKind = Literal["artefacts", "models", "graphs", "generations", "answers"]
+CacheKind = Literal[
+    "artefacts", "models", "graphs", "generations", "answers", "scores", "students", "profiles"
+]
 MANIFEST = "manifest.json"
 # Errors for which trying another source is useless: the cache itself cannot be written.
 CACHE_ERRORS = frozenset(
@@ -42,6 +45,14 @@ def cache_path(kind: CacheKind, *name: str, root: str | Path | None = None) -> P
         root: Folder of the cache; None: `cache_root()`.
     """
     return Path(root or cache_root(), kind, *name)
+
+
+def result_store(kind: Literal["scores", "students", "profiles"]) -> ResultStore:
+    """Return the store of one kind of results; nothing is kept if $HEIRLOOM_REUSE is `no`."""
+    reuse = os.environ.get("HEIRLOOM_REUSE", "yes")
+    if reuse not in ("yes", "no"):
+        raise HeirloomError(f"HEIRLOOM_REUSE is {reuse!r}: set it to yes or no, or not at all.")
+    return ResultStore(cache_path(kind) if reuse == "yes" else None)
 
 
 def content_sha256(path: Path) -> str:

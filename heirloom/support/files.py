@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,6 +91,16 @@ def read_jsonl(path: str | Path) -> list[Record]:
     except FileNotFoundError:
         raise HeirloomError(f"{path} does not exist.") from None
     return records
+
+
+def copy_file(source: str | Path, target: str | Path) -> None:
+    """Copy a file's bytes; the copy appears whole, as a file made now.
+
+    Raises:
+        HeirloomError: `target` could not be written.
+    """
+    with Path(source).open("rb") as content, atomic_write(target) as handle:
+        shutil.copyfileobj(content, handle.buffer)
 
 
 def sha256(path: str | Path) -> str:
