@@ -8,11 +8,10 @@ requested, and a copy of the files is a copy of the completions.
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from heirloom.fetch.cache import cache_path
 from heirloom.generate.answer_store import (
@@ -31,6 +30,7 @@ from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import CHAT, PromptTemplate
 from heirloom.prompts.settings import Format
 from heirloom.support.files import read_json, write_json
+from heirloom.support.locks import locked, require_writable
 from heirloom.support.work_folder import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -113,11 +113,11 @@ def generate(
     folder = model.kept / fingerprint(identity)
     file = folder / f"{shard + 1}-of-{shards}.jsonl"
     own = prompts[shard::shards]
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # the cache may be read-only, and have every answer
+        folder.mkdir(parents=True, exist_ok=True)
     # Not `claimed`, which empties a folder that lost its marker. The lock is for a job that is left
     # from a run that was killed, and for other studies.
-    with FileLock(file.with_suffix(".lock")):
-        write_json(folder / "identity.json", identity)
+    with locked(file.with_suffix(".lock"), purpose="asking for the same"):
         kept = read_answers(sorted(folder.glob("*.jsonl")))
         asked = {
             key: _body(model, prompt.text, key, request)
@@ -126,6 +126,8 @@ def generate(
             if key not in kept
         }
         if asked:
+            require_writable(folder)  # before anything is asked for that may cost money
+            write_json(folder / "identity.json", identity)
             chat = request.format == "instruction" and model.prompt_template.template == CHAT
             path = "chat/completions" if chat else "completions"
             kept |= ask(Client(model.endpoint), path, asked, file)

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,9 +18,9 @@ Record = dict[str, Any]
 def atomic_write(path: str | Path) -> Iterator[TextIO]:
     """Open a text file that appears under `path` only if the block ends without an exception."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8") as handle:
             yield handle
             handle.flush()
@@ -32,7 +32,8 @@ def atomic_write(path: str | Path) -> Iterator[TextIO]:
             "free some space or fix the permissions and run the same command again."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only file system it was never made
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
