@@ -28,7 +28,7 @@ def locked(path: Path, *, purpose: str = "") -> Iterator[bool]:
 
     Args:
         path: The file to lock; made if need be, its folder must be there.
-        purpose: What another process that holds it does, for the log.
+        purpose: Activity of another process that holds it, for the log.
 
     Yields:
         True if the lock is held.
