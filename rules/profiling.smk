@@ -55,7 +55,6 @@ if STUDY.judge:
             template=lambda w: JOBS.template(w.teacher),
             seed=STUDY.seed,
             dtype=STUDY.dtype,
-            work=PATHS.work("judge", "{teacher}"),
         script:
             "../scripts/profiling_answer.py"
 
