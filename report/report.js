@@ -168,12 +168,15 @@ function browse(root) {
       return (value(a) - value(b)) * (way === "down" ? -1 : 1);
     });
   }
+  function absent(finish) {
+    return ["stop", "length"].includes(finish) ? "(empty)" : `(no answer: ${finish.replace("_", " ")})`;
+  }
   function card({ candidate, reasons }, words) {
     const box = make("div", "", reasons.length ? "answer chosen" : "answer");
     const who = make("p", "", "who");
     who.append(make("b", pool.teachers[candidate.teacher]), make("span", `sample ${candidate.sample}`));
     box.append(who);
-    box.append(candidate.text.trim() ? marked("blockquote", candidate.text, words) : make("blockquote", "(empty)"));
+    box.append(candidate.text.trim() ? marked("blockquote", candidate.text, words) : make("blockquote", absent(candidate.finish)));
     const scores = pool.metrics.map((name, index) => `${name} ${shown(candidate.scores[index])}`);
     if (candidate.finish === "length") scores.push("truncated at the token limit");
     box.append(make("p", scores.join(" \u00b7 "), "note"));

@@ -20,13 +20,13 @@ BATCH = 1024
 
 
 def score(
-    name: str, texts: list[str], options: Mapping[str, Any] | None = None
+    name: str, texts: Sequence[str | None], options: Mapping[str, Any] | None = None
 ) -> list[float | None]:
     """Score texts with the scorer called `name`.
 
     Args:
         name: As for `heirloom.objectives.load`.
-        texts: Texts to score.
+        texts: Texts to score. None, a completion without an answer, has no score.
         options: Keyword arguments of the scorer.
 
     Returns:
@@ -39,6 +39,13 @@ def score(
     scorer = load(name)
     options = dict(options or {})
     _check_options(scorer, options)
+    present = [text for text in texts if text is not None]
+    scores = iter(_scores(scorer, present, options) if present or not texts else [])
+    return [None if text is None else next(scores) for text in texts]
+
+
+def _scores(scorer: Scorer, texts: list[str], options: dict[str, Any]) -> list[float | None]:
+    """Call a scorer, and check what it returns."""
     try:
         raw = scorer.function(texts, **options)
     except HeirloomError:
@@ -151,7 +158,7 @@ def score_candidates(
 def bind(function: str, options: Mapping[str, Any]) -> ScoreFunction:
     """Return `score` with a scorer and its options filled in; a call may override the options."""
 
-    def scorer(texts: list[str], **overrides: Any) -> list[float | None]:
+    def scorer(texts: Sequence[str | None], **overrides: Any) -> list[float | None]:
         return score(function, texts, {**options, **overrides})
 
     return scorer

@@ -107,10 +107,10 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
 
 
 def _measure(answer: Record, options: TextOptions) -> dict[str, float | None]:
-    """Return every metric of one answer; all null if the prompt exceeded the model's context."""
-    if answer["finish_reason"] == "too_long":
-        return dict.fromkeys(METRICS)
+    """Return every metric of one answer; all null if there is none."""
     text = answer["completion"]
+    if text is None:
+        return dict.fromkeys(METRICS)
     described = describe(text)
     n_words = described.pop("n_words") or 0.0
     return {

@@ -43,6 +43,7 @@ _FORMATS = {
     ".json": "application/json",
     ".jsonl": "application/jsonl",
     ".csv": "text/csv",
+    ".parquet": "application/vnd.apache.parquet",
     ".svg": "image/svg+xml",
     ".html": "text/html",
     ".md": "text/markdown",

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from heirloom.analyse.results import chosen_scores
+from heirloom.generate.request import UNANSWERED
 from heirloom.publish.licences import combined_license, dataset_licenses
 from heirloom.publish.material import Material, render, shared_values, tags
 from heirloom.report.wording import count, interval, signed
@@ -66,6 +67,7 @@ def dataset_card(material: Material, dataset: str) -> str:
         card=card,
         repository=material.repository(dataset),
         columns=COLUMNS,
+        unanswered=UNANSWERED,
         students=[name for name, model in plan.students.items() if model.dataset == dataset],
         control_of=[name for name, other in plan.datasets.items() if other.control == dataset],
         distributions=_distributions(material, dataset),

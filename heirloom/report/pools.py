@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from heirloom.analyse.results import Results
+from heirloom.generate.request import UNANSWERED
 from heirloom.report.composition import teachers
 from heirloom.report.wording import count, number, truncated
 from heirloom.select.strategies import STRATEGIES
@@ -66,11 +67,16 @@ def _candidates(
                     "teacher": index,
                     "sample": row["sample"],
                     "finish": row["finish_reason"],
-                    "text": truncated(row["completion"], _LONGEST),
+                    "text": truncated(row["completion"] or "", _LONGEST),
                     "scores": [scores.get(metric, {}).get(key) for metric in metrics],
                 }
             )
     return by_prompt, position
+
+
+def absent(finish: str) -> str:
+    """Return the words that stand in the place of a completion without text."""
+    return f"(no answer: {finish.replace('_', ' ')})" if finish in UNANSWERED else "(empty)"
 
 
 def _described(data: Dataset) -> str:

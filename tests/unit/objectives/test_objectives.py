@@ -452,3 +452,13 @@ def test_a_file_that_an_option_names_belongs_to_the_scorer(tmp_path: Path) -> No
         contents.append(scoring._content(str(checkpoint)))
     assert contents[0] != contents[1]
     assert scoring._content(str(tmp_path / "absent")) == scoring._content(3) == []
+
+
+def test_a_completion_without_an_answer_has_no_score() -> None:
+    # The scorer is given the others alone: `together` scores a text with the number of texts.
+    assert score("my_scorers:together", ["a", None, "b"]) == [2.0, None, 2.0]
+    assert score("my_scorers:broken", [None]) == [None]
+    record = {"prompt_id": "p", "sample": 0, "completion": None}
+    assert score_candidates([record], "length", {}) == [
+        {"prompt_id": "p", "sample": 0, "score": None}
+    ]

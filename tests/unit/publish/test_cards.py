@@ -130,6 +130,18 @@ def test_every_training_set_and_student_has_a_card(folder: Path) -> None:
         assert str(folder) not in text
 
 
+def test_candidates_without_an_answer_are_told(own_study_folder: Path) -> None:
+    path = own_study_folder / "datasets/length-multi/card.json"
+    write_json(path, {**read_json(path), "unanswered": {"filtered": 2, "too_long": 1}})
+    text = (make(own_study_folder) / "datasets/length-multi/README.md").read_text("utf-8")
+    assert (
+        "3 candidates of the pool hold no answer and could not be selected: 2 removed by a filter "
+        "of the server (`filtered`), 1 that exceed the model's context (`too_long`)."
+    ) in text
+    other = (own_study_folder / "datasets/random-multi/README.md").read_text("utf-8")
+    assert "no answer" not in other
+
+
 def test_front_matter_of_a_training_set(folder: Path) -> None:
     path = folder / "datasets/length-multi/README.md"
     read = front_matter(path)
