@@ -48,8 +48,8 @@ class HubSource(_Model):
         default=None,
         min_length=1,
         description="Files to download. A single file is used as it is, several as the folder "
-        "that contains them. Default: the whole repository, for models without pickled "
-        "weights and weights of other frameworks.",
+        "that contains them. Default: of a model, its safetensors, configuration, tokenizer and "
+        "licence, without copies of the weights in other formats; of a data set, all.",
     )
     repo_type: Literal["model", "dataset"] = Field(
         default="model", description="Type of the repository."

@@ -1,7 +1,7 @@
 """Candidates of a teacher, shard by shard, and its answers for judges."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +113,7 @@ def _parts(
         **settings,
         "max_new_tokens": prompts.max_new_tokens,
         "format": prompts.format,
-        "template": asdict(teacher.template),
+        "template": teacher.template.deciding(),
         "seed": prompts.seed,
         "dtype": teacher.dtype,
     }

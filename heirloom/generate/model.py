@@ -4,12 +4,16 @@ torch and transformers are imported when a model is loaded: the study file's set
 processes that load none.
 """
 
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from heirloom.generate.templates import PromptTemplate, encode_prompt
+from heirloom.fetch.weights import require_weights
+from heirloom.generate.reasoning import telling
+from heirloom.generate.templates import PromptTemplate, closing_of, encode_prompt
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import sha256
@@ -19,6 +23,18 @@ if TYPE_CHECKING:
     import torch
 
 Weights = Literal["model", "int8"]
+# Names of the most tokens in the configurations of different architectures. Those with a state
+# instead of a cache, such as Mamba, state none.
+_CONTEXT_LENGTHS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_sequence_length",
+    "max_seq_length",
+    "max_seq_len",
+    "seq_length",
+    "n_ctx",
+    "model_max_length",
+)
 Made = TypeVar("Made")
 
 
@@ -79,9 +95,11 @@ class LanguageModel:
         return device
 
     @property
-    def context_length(self) -> int:
-        """Most tokens, prompt and completion together, that the model was made for."""
-        return int(self.network.config.max_position_embeddings)
+    def context_length(self) -> float:
+        """Most tokens, prompt and completion together; infinite where the model states no limit."""
+        config = self.network.config.get_text_config()
+        stated = (getattr(config, name, None) for name in _CONTEXT_LENGTHS)
+        return next((n for n in stated if isinstance(n, int) and n > 0), math.inf)
 
     @property
     def end_tokens(self) -> frozenset[int]:
@@ -93,12 +111,24 @@ class LanguageModel:
             declared = [declared]
         return frozenset([*declared, self.tokenizer.eos_token_id]) - {None}
 
-    def encode_prompt(self, text: str, format: Format) -> list[int]:
-        """Return the prompt's token ids, up to where the completion starts."""
-        return encode_prompt(self.tokenizer, self.prompt_template, text, format)
+    def encode_prompt(self, text: str, format: Format, *, answer: bool = False) -> list[int]:
+        """Return the prompt's token ids, up to where the completion starts.
+
+        Args:
+            text: The prompt.
+            format: Of the prompt.
+            answer: See `heirloom.generate.templates.encode_prompt`.
+        """
+        return encode_prompt(self.tokenizer, self.prompt_template, text, format, answer=answer)
+
+    def begins_inside(self, text: str, format: Format) -> bool:
+        """Tell if the completion of a prompt begins inside a block of reasoning."""
+        return closing_of(self.tokenizer, self.prompt_template, text, format) is not None
 
     def decode_completion(self, prompt: list[int], tokens: Sequence[int], format: Format) -> str:
         """Return the text of generated tokens, without special tokens, stop text and space around.
+
+        Special tokens that tell reasoning from the answer stay.
 
         Args:
             prompt: Token ids of the prompt.
@@ -111,10 +141,23 @@ class LanguageModel:
             before = self.tokenizer.decode(prompt, skip_special_tokens=True)
             text = self.tokenizer.decode(prompt + tokens, skip_special_tokens=True)[len(before) :]
         else:
-            text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+            text = self._decode(tokens)
         ends = [text.find(stop) for stop in self.prompt_template.stop if stop in text]
         text = str(text[: min(ends, default=len(text))])
         return text.rstrip() if format == "continuation" else text.strip()
+
+    def _decode(self, tokens: list[int]) -> str:
+        """Return the text of tokens; special ones stay where they delimit reasoning."""
+        special = self.keep("special tokens", self._special_tokens)
+        shown = telling(special[token] for token in tokens if token in special)
+        if shown:
+            tokens = [token for token in tokens if special.get(token, "") in shown | {""}]
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=not shown)
+        return text
+
+    def _special_tokens(self) -> dict[int, str]:
+        added: dict[int, Any] = getattr(self.tokenizer, "added_tokens_decoder", {})
+        return {number: token.content for number, token in added.items() if token.special}
 
 
 def best_device() -> "torch.device":
@@ -169,7 +212,7 @@ def load_model(
         trust_remote_code: Allow Python code in `folder` to run.
 
     Raises:
-        HeirloomError: A file is missing or damaged.
+        HeirloomError: A file is missing or damaged, or lacks weights.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -178,23 +221,33 @@ def load_model(
     resolved = resolve_dtype(dtype, device)
     try:
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-        network = AutoModelForCausalLM.from_pretrained(
+        network, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32 if adapter else resolved,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # in the report, instead of an exception without names
         )
         if adapter:
-            from peft import PeftModel
-
-            network = PeftModel.from_pretrained(network, adapter).merge_and_unload().to(resolved)
+            network = _merged(network, adapter).to(resolved)
     except Exception as error:  # safetensors, transformers and peft each raise their own
         raise _unloadable(name, adapter or folder, error) from error
+    require_weights(report, folder)
     identity = sha256(Path(adapter) / "adapter_model.safetensors") if adapter else None
     network = network.eval().to(device)
     if device.type == "cpu" and resolved == torch.float32:
         _transpose_in_memory(network)
     return LanguageModel(name, network, tokenizer, prompt_template, identity, engine)
+
+
+def _merged(network: Any, adapter: str | Path) -> Any:
+    """Return a network with an adapter merged into it, all of whose weights are there."""
+    from peft import PeftModel
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        return PeftModel.from_pretrained(network, adapter).merge_and_unload()
 
 
 def load_shape(

@@ -26,7 +26,7 @@ def score(
 
     Args:
         name: As for `heirloom.objectives.load`.
-        texts: Texts to score. None, a completion without an answer, has no score.
+        texts: Texts to score; None (no answer) has no score, and no scorer sees it.
         options: Keyword arguments of the scorer.
 
     Returns:

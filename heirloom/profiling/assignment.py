@@ -43,6 +43,7 @@ class Assignment:
         format: Format of those prompts.
         scorer: The metric that they name: {function, options}.
         pairs: File of the pairs by the pool's teachers that they name.
+        language: Language tag of the eval prompts.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Assignment:
     format: Format | None
     scorer: Mapping[str, Any] | None
     pairs: str | None
+    language: str = "en"
 
     @property
     def inputs(self) -> list[str]:

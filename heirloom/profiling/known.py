@@ -62,6 +62,7 @@ class Known:
             "benchmark": assignment.name,
             "options": {**assignment.options},
             "format": assignment.format,
+            "language": assignment.language,
             "scorer": assignment.scorer,
             "seed": seed,
             "data": [read_json(notes[name])["sha256"] for name in data],

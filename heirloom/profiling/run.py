@@ -177,4 +177,5 @@ def _task(
         seed=seed,
         work=work / assignment.name,
         pairs=Path(assignment.pairs) if assignment.pairs else None,
+        language=assignment.language,
     )

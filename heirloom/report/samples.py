@@ -8,7 +8,8 @@ from heirloom.analyse.results import Results
 from heirloom.profiling.labels import label, main_of
 from heirloom.report.composition import prompt_sets, trained_sets
 from heirloom.report.pools import absent, collect_pool, spread
-from heirloom.report.wording import count, number, truncated
+from heirloom.report.user_text import truncated
+from heirloom.report.wording import count, number
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
@@ -37,11 +38,9 @@ def collect_samples(results: Results) -> Record:
 
 def _has_completions(results: Results, benchmark: str) -> bool:
     """Return True if models generate for a benchmark, so that there is something to read."""
-    return any(
-        {"completion", "continuations"} & record.keys()
-        for model in results.plan.models
-        for record in results.records[model][benchmark][:1]
-    )
+    measured = (results.records[model][benchmark] for model in results.plan.models)
+    record = next((records[0] for records in measured if records), {})
+    return bool({"completion", "continuations"} & record.keys())
 
 
 def _evaluation_samples(results: Results, benchmark: str) -> Record:

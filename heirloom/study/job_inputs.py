@@ -89,7 +89,11 @@ class JobInputs:
         """Prompt template of a model, or of the base of a student."""
         known = self.plan.models.get(model)
         settings = self.plan.study.models[known.artefact if known else model]
-        return {"template": settings.template, "stop": tuple(settings.stop)}
+        # Only what is set: Snakemake would run finished jobs again for a parameter that is new.
+        more = settings.model_dump(
+            include={"chat_template_kwargs", "reasoning"}, exclude_defaults=True
+        )
+        return {"template": settings.template, "stop": tuple(settings.stop), **more}
 
     def generate_modules(self) -> list[str]:
         """Files that define completions, the study's back end included."""
@@ -155,6 +159,7 @@ class JobInputs:
             "options": options.model_dump(mode="json"),
             "prompts": self.paths.prompts(needed.prompts, "eval") if needed.prompts else None,
             "format": study.prompts[needed.prompts].format if needed.prompts else None,
+            "language": study.prompts[needed.prompts].language if needed.prompts else "en",
             "scorer": metric.model_dump(mode="json") if metric else None,
             "pairs": self.paths.judge_pairs() if needed.pool else None,
         }

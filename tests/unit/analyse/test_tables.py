@@ -157,3 +157,15 @@ def test_wilson_interval():
     for right, n in ((0, 6), (3, 6), (60, 60), (17, 200)):
         expected = stats.binomtest(right, n).proportion_ci(method="wilson")
         assert wilson(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_records_are_read_when_they_are_asked_for(own_study_folder):
+    results = load_results(own_study_folder)
+    lost = own_study_folder / "profiles/beta/text.records.jsonl"
+    lost.write_text("no JSON\n")
+    records = results.records
+    assert [r["id"] for r in records["alpha"]["text"]] == ["e1", "e2", "e3", "e4"]
+    assert records["alpha"]["text"] is records["alpha"]["text"]
+    assert set(records) == set(results.plan.models) and "gamma" not in records
+    with pytest.raises(HeirloomError, match=r"beta/text\.records\.jsonl"):
+        records["beta"]["text"]

@@ -410,21 +410,76 @@ def test_hub_one_file(loopback: Server, cache: Path) -> None:
     assert len(loopback.requests) == asked
 
 
-def test_hub_snapshot_leaves_pickles_out(loopback: Server, cache: Path) -> None:
-    files = {"config.json": b"{}", "model.safetensors": DATA, "pytorch_model.bin": b"pickle"}
+def serve_repository(server: Server, files: Mapping[str, bytes]) -> dict[str, object]:
+    """Serve a model repository as the hub does; return the source that names it."""
     for file, content in files.items():
-        loopback.pages[f"/org/name/resolve/{COMMIT}/{file}"] = content
+        server.pages[f"/org/name/resolve/{COMMIT}/{file}"] = content
     tree = [
         {"type": "file", "path": file, "size": len(content), "oid": "0" * 40}
         for file, content in files.items()
     ]
-    loopback.pages[f"/api/models/org/name/tree/{COMMIT}"] = json.dumps(tree).encode()
-    loopback.pages[f"/api/models/org/name/revision/{COMMIT}"] = json.dumps(
+    server.pages[f"/api/models/org/name/tree/{COMMIT}"] = json.dumps(tree).encode()
+    server.pages[f"/api/models/org/name/revision/{COMMIT}"] = json.dumps(
         {"id": "org/name", "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]}
     ).encode()
-    status, out, err = fetch_from_hub(loopback, {"hub": "org/name", "revision": COMMIT}, cache)
+    return {"hub": "org/name", "revision": COMMIT}
+
+
+NOT_LOADED = (
+    *("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack"),
+    *("consolidated.safetensors", "consolidated.00.pth", "model.fp16.safetensors", "m-Q4.gguf"),
+    *("original/consolidated.00.pth", "original/tokenizer.model", "onnx/model.onnx"),
+    *("onnx/model.onnx_data", "coreml/weight.bin", "figures/loss.png", "teaser.gif", "runs/events"),
+    *("openvino_model.xml", "model.llamafile", ".gitattributes", "metal/model.bin"),
+)
+BESIDE_WEIGHTS = (
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer.model", "merges.txt"),
+    *("chat_template.jinja", "modeling_own.py", "LICENSE", "qwen.tiktoken"),
+    "additional_chat_templates/tools.jinja",
+)
+SHARDS = {f"model-0000{n}-of-00002.safetensors": DATA for n in (1, 2)}
+SHARD_INDEX = json.dumps({"weight_map": dict(zip("ab", SHARDS, strict=True))}).encode()
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"model.safetensors": DATA},
+        {**SHARDS, "model.safetensors.index.json": SHARD_INDEX},
+    ],
+    ids=["whole", "sharded"],
+)
+def test_of_a_hub_repository_only_what_is_loaded_is_downloaded(
+    loopback: Server, cache: Path, weights: dict[str, bytes]
+) -> None:
+    wanted = {**weights, **dict.fromkeys(BESIDE_WEIGHTS, b"{}")}
+    source = serve_repository(loopback, {**wanted, **dict.fromkeys(NOT_LOADED, b"much")})
+    status, out, err = fetch_from_hub(loopback, source, cache)
     assert status == 0, err
-    assert sorted(p.name for p in Path(out).iterdir()) == ["config.json", "model.safetensors"]
+    found = [p.relative_to(out).as_posix() for p in Path(out).rglob("*") if p.is_file()]
+    assert sorted(found) == sorted(wanted)
+    served = {path.partition(f"{COMMIT}/")[2] for command, path in loopback.requests}
+    assert served.isdisjoint(NOT_LOADED)
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        (["config.json", "pytorch_model.bin"], "it has pickled weights only (pytorch_model.bin)"),
+        (["m-Q4.gguf", "m-Q8.gguf"], "it has m-Q4.gguf, m-Q8.gguf: name the one .gguf file"),
+        (["adapter_config.json", "adapter_model.safetensors"], "it is an adapter"),
+        (["consolidated.safetensors", "params.json"], "but no config.json"),
+    ],
+)
+def test_a_hub_repository_that_is_no_model_is_not_downloaded(
+    loopback: Server, cache: Path, files: list[str], problem: str
+) -> None:
+    source = serve_repository(loopback, dict.fromkeys(files, b"{}"))
+    status, _, err = fetch_from_hub(loopback, source, cache)
+    assert status == 1
+    assert problem in err
+    assert "Is there a network?" not in err
+    assert not any("/resolve/" in path for _, path in loopback.requests)
 
 
 def test_a_failed_fetch_tells_no_secrets(loopback: Server, cache: Path) -> None:

@@ -115,7 +115,7 @@ def test_one_name_belongs_to_one_file(own_registry: None) -> None:
 
 
 def test_the_files_of_a_scorer_are_its_own_and_those_it_imports_from() -> None:
-    assert [file.name for file in objectives.source_files("mtld")] == ["mtld.py"]
+    assert [file.name for file in objectives.source_files("mtld")] == ["mtld.py", "words.py"]
     assert [file.name for file in objectives.source_files("length")] == ["length.py", "words.py"]
 
 
@@ -345,6 +345,13 @@ def test_detoxify_names_what_is_wrong(tiny_detoxify: dict[str, str], tmp_path: P
     del loaded["state_dict"]["classifier.weight"]
     torch.save(loaded, other)
     with pytest.raises(HeirloomError, match=r"lacks weights.*classifier\.weight"):
+        score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
+    loaded["state_dict"]["classifier.weight"] = torch.zeros(3, 8)
+    torch.save(loaded, other)
+    with pytest.raises(HeirloomError, match=r"do not fit.*size mismatch for classifier\.weight"):
+        score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
+    torch.save({**loaded, "state_dict": [1, 2]}, other)
+    with pytest.raises(HeirloomError, match="do not fit the configuration"):
         score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
 
 

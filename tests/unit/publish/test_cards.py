@@ -43,6 +43,7 @@ def settings(folder: Path) -> dict[str, Any]:
                 "train": 2,
                 "eval": 4,
                 "max_new_tokens": 40,
+                "language": "pt-BR" if name == "provoking" else "en",
             }
             for name in ("instructions", "provoking")
         },
@@ -50,9 +51,9 @@ def settings(folder: Path) -> dict[str, Any]:
     }
 
 
-def make(folder: Path, *, namespace: str | None = None) -> Path:
+def make(folder: Path, *, namespace: str | None = None, **changes: Any) -> Path:
     """Give the toy study in `folder` sources, licences, manifests and cards."""
-    plan = toy_plan(**settings(folder))
+    plan = toy_plan(**{**settings(folder), **changes})
     plan.write(folder / "plan.json")
     for path in folder.glob("profiles/*/*.json"):
         base = path.parent.name.partition(".")[0]
@@ -93,6 +94,11 @@ def manifest(student: str) -> dict:
         "n_steps": 20,
         # A tenth of 20 steps are 2: 3 on average at the beginning, 1.5 at the end.
         "losses": [4.0, 2.0, *[9.0] * 16, 1.0, 2.0],
+        "adapted": {
+            "modules": ["layers.*.k_proj", "layers.*.q_proj"],
+            "share": 0.0321,
+            "unreached": ["layers.*.experts.down_proj"],
+        },
         "inputs": {"base": SHA["alpha"], "train": "c" * 64},
     }
 
@@ -101,6 +107,16 @@ def manifest(student: str) -> dict:
 def folder(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study with cards that no test may change."""
     return make(Path(shutil.copytree(study_folder, tmp_path_factory.mktemp("cards") / "toy")))
+
+
+def test_a_title_directs_no_text_after_it(study_folder: Path, tmp_path: Path) -> None:
+    root = make(
+        Path(shutil.copytree(study_folder, tmp_path / "toy")), title="Toys \u202e \x07 inherit"
+    )
+    path = root / "datasets/length-multi/README.md"
+    text = path.read_text(encoding="utf-8")
+    assert "\u202e" not in text and "*Toys [U+202E] [U+0007] inherit*" in text
+    assert front_matter(path)["pretty_name"] == "Toys [U+202E] [U+0007] inherit: length-multi"
 
 
 def front_matter(path: Path) -> dict:
@@ -166,6 +182,9 @@ def test_front_matter_of_a_training_set(folder: Path) -> None:
     assert front_matter(folder / "datasets/passive-alpha/README.md")["license"] == "apache-2.0"
     provoked = front_matter(folder / "datasets/random-provoking-multi/README.md")
     assert provoked["tags"][2:] == ["random-control", "not-for-all-audiences"]
+    assert provoked["language"] == ["pt-BR"]  # that of its prompts
+    text = (folder / "datasets/random-provoking-multi/README.md").read_text(encoding="utf-8")
+    assert "as\n  the study states it: `pt-BR`." in text
 
 
 def test_front_matter_of_a_student(folder: Path) -> None:
@@ -176,6 +195,9 @@ def test_front_matter_of_a_student(folder: Path) -> None:
     assert read["library_name"] == "peft" and read["pipeline_tag"] == "text-generation"
     assert read["license_name"] == "apache-2.0-and-gemma"
     assert "datasets" not in read  # it is on no hub
+    assert read["language"] == ["en"]
+    provoked = front_matter(folder / "students/alpha.random-provoking-multi.s1/README.md")
+    assert provoked["language"] == ["pt-BR"]
     # length of e1..e4 is 20, 30, 40 and 60; emt of t1 and t2 0.3 and 0.6. Intervals: conftest's.
     (model,) = read["model-index"]
     assert model["name"] == "alpha.length-multi.s1"
@@ -305,6 +327,9 @@ def test_an_interval_with_zero_is_said_to_show_nothing(own_study_folder: Path) -
 def test_the_recipe_is_told(folder: Path) -> None:
     text = (folder / "students/alpha.length-multi.s1/README.md").read_text()
     assert "Rank 16, alpha 32, in float32; the base is in float32" in text
+    assert "3.21 % of the base's weights" in text
+    assert "`layers.*.k_proj`, `layers.*.q_proj`." in text
+    assert "not reach, and training left as they are:\n  `layers.*.experts.down_proj`." in text
     assert "20 steps of 4 examples (2 epochs), peak learning rate 0.001" in text
     assert "700 tokens of 1,200" in text
     assert "2; left out because they exceed 512 tokens: 1." in text
