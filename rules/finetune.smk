@@ -1,6 +1,7 @@
 """Finetune a base on a training set.
 
-A killed job resumes from its last checkpoint, kept under work/.
+A killed job resumes from its last checkpoint, kept under work/. Students are kept in the cache that
+studies share, under a name that stands for everything that decides them: nothing is trained twice.
 
 Required inputs:
     models/{base}.json
@@ -34,5 +35,6 @@ rule finetune:
         template=lambda w: JOBS.template(w.student),
         format=lambda w: JOBS.student_format(w.student),
         work=PATHS.work("finetune", "{student}"),
+        reused=PATHS.reused("finetune", "{student}"),
     script:
         "../scripts/finetune.py"

@@ -45,6 +45,7 @@ rule generate:
         template=lambda w: JOBS.template(w.teacher),
         seed=STUDY.seed,
         dtype=STUDY.dtype,
+        reused=PATHS.reused("generate", "{teacher}", "{prompts}", "{scatteritem}"),
     script:
         "../scripts/generate.py"
 

@@ -3,7 +3,8 @@
 One job per model, because loading one takes longer than some benchmarks do. A benchmark is a module
 in heirloom/profiling/ that registers itself. Completions and likelihoods are kept under work/: a job
 that was killed resumes there, and editing a metric, or adding a benchmark, measures again without
-generating or scoring anything twice.
+generating or scoring anything twice. The profiles themselves are kept in the cache that studies
+share, per benchmark, under a name that stands for everything that decides them.
 
 Where judges are shown completions of the study's own teachers, these answer eval prompts first:
 students were trained on completions to the others.
@@ -54,7 +55,6 @@ if STUDY.judge:
             template=lambda w: JOBS.template(w.teacher),
             seed=STUDY.seed,
             dtype=STUDY.dtype,
-            work=PATHS.work("judge", "{teacher}"),
         script:
             "../scripts/profiling_answer.py"
 
@@ -116,6 +116,8 @@ rule profile:
         backend=STUDY.generate.backend,
         weights=STUDY.generate.weights,
         work=PATHS.work("profile", "{model}"),
+        code=JOBS.benchmark_code(),
+        reused=PATHS.reused("profile", "{model}"),
     script:
         "../scripts/profiling.py"
 

@@ -1,5 +1,8 @@
 """Read a prompt file and draw disjoint train and eval prompts.
 
+One rule for each, because training depends on the former alone: another number of eval prompts
+trains no student again.
+
 Required inputs:
     sources/{prompts}.json
 Outputs:
@@ -9,18 +12,18 @@ Outputs:
 
 
 localrules:
-    split_prompts,
+    train_prompts,
+    eval_prompts,
 
 
-rule split_prompts:
+rule train_prompts:
     input:
         source=PATHS.prompts_note("{prompts}"),
         modules=modules("prompts.split", "prompts.read"),
     output:
-        train=PATHS.prompts("{prompts}", "train"),
-        eval=PATHS.prompts("{prompts}", "eval"),
+        PATHS.prompts("{prompts}", "train"),
     log:
-        PATHS.log("prompts", "{prompts}"),
+        PATHS.log("prompts", "{prompts}", "train"),
     conda:
         "../envs/heirloom.yaml"
     resources:
@@ -28,7 +31,18 @@ rule split_prompts:
         runtime=10,
     params:
         columns=lambda w: STUDY.prompts[w.prompts].columns.model_dump(),
-        sizes=lambda w: STUDY.prompts[w.prompts].model_dump(include={"train", "eval"}),
+        sizes=lambda w: STUDY.prompts[w.prompts].model_dump(include={"train"}),
         seed=STUDY.seed,
     script:
         "../scripts/prompts_split.py"
+
+
+use rule train_prompts as eval_prompts with:
+    output:
+        PATHS.prompts("{prompts}", "eval"),
+    log:
+        PATHS.log("prompts", "{prompts}", "eval"),
+    params:
+        columns=lambda w: STUDY.prompts[w.prompts].columns.model_dump(),
+        sizes=lambda w: STUDY.prompts[w.prompts].model_dump(include={"train", "eval"}),
+        seed=STUDY.seed,

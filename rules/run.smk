@@ -1,6 +1,9 @@
-"""Around a run: one at a time, artefacts that were lost, and what to do after a failure."""
+"""Around a run: one at a time, artefacts that were lost, what it needs, and its failures."""
 
 import fcntl
+
+from heirloom.study.failures import FailedJob, failure_lines
+from heirloom.study.readiness import Pending, require_ready
 
 LOST = JOBS.lost_notes() if workflow.is_main_process else []
 
@@ -15,10 +18,18 @@ def refetched(wildcards):
 
 
 onstart:
+    pending = [
+        Pending(job.rule.name, dict(job.wildcards_dict))
+        for job in workflow.dag.needrun_jobs()
+    ]
+    try:
+        for warning in require_ready(PLAN, PATHS, pending):
+            print(warning)
+    except HeirloomError as error:
+        raise WorkflowError(str(error)) from None
     # Two runs in one folder would write the same files. The kernel drops this lock when the run
     # ends, however it ends; Snakemake's own would have to be removed by hand after a SIGKILL.
     global RUN_LOCK
-    Path(PATHS.root).mkdir(parents=True, exist_ok=True)
     RUN_LOCK = open(PATHS.lock(), "w")
     try:
         fcntl.flock(RUN_LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -33,7 +44,17 @@ onstart:
 
 
 onerror:
+    # Again, at the end: with keep-going, their messages may be an hour of other jobs above.
+    failed = [
+        FailedJob(
+            " ".join([job.rule.name, *job.wildcards_dict.values()]), list(job.log)
+        )
+        for some in workflow.scheduler.failed
+        for job in getattr(some, "jobs", [some])
+    ]
     print(
-        "\nSomething failed; its message is above and in the log file named there. What was "
-        "finished is kept: put it right and run the same command again.\n"
+        f"\n{len(failed)} of the jobs failed:",
+        *failure_lines(failed),
+        "What was finished is kept: put it right and run the same command again.\n",
+        sep="\n",
     )

@@ -4,15 +4,17 @@ from pathlib import Path
 
 from heirloom.support.job import start_job
 
-files, params, machine = snakemake.input, snakemake.params, snakemake.resources
+given, params, machine = snakemake.input, snakemake.params, snakemake.resources
 start_job(snakemake.log[0], f"finetune {snakemake.wildcards.student}", gpus=machine.get("gpu", 0))
 
-from heirloom.finetune.launch import Base, Hardware, finetune_student
+from heirloom.fetch.cache import result_store
 from heirloom.finetune.settings import Run
+from heirloom.finetune.student import Student, finetune_student
+from heirloom.support.result_store import note_reuse
 
-manifest, train = Path(snakemake.output.manifest), Path(files.train)
-base, run = Base.read(Path(files.base), params.template), Run.read(params.run)
+files = Path(snakemake.output.manifest), Path(given.base), params.template, Path(given.train)
+student = Student(*files, params.format, Run.read(params.run), given.modules)
 launch = Path(config) if (config := machine.get("accelerate")) else None
-hardware = Hardware(max(1, machine.get("gpu", 1)), launch)
-work = Path(params.work)
-finetune_student(manifest, base, train, params.format, run, work=work, hardware=hardware)
+options = {"processes": max(1, machine.get("gpu", 1)), "launch": launch, "work": Path(params.work)}
+reused = finetune_student(student, store=result_store("students"), **options)
+note_reuse(params.reused, [student.manifest.parent.name] if reused else [])

@@ -11,9 +11,10 @@ start_job(snakemake.log[0], label, gpus=snakemake.resources.get("gpu", 0))
 from heirloom.generate.candidates import PromptFile, Teacher, generate_shard
 from heirloom.generate.settings import Generate
 from heirloom.generate.templates import PromptTemplate
+from heirloom.support.result_store import note_reuse
 
 template, settings = PromptTemplate(**params.template), Generate(**params.generation)
 teacher = Teacher(wildcards.teacher, Path(snakemake.input.model), template, params.dtype, settings)
 file = Path(snakemake.input.prompts)
 prompts = PromptFile(file, params.format, params.max_new_tokens, params.seed)
-generate_shard(teacher, prompts, Path(snakemake.output[0]), shard=shard)
+note_reuse(params.reused, generate_shard(teacher, prompts, Path(snakemake.output[0]), shard=shard))

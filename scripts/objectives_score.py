@@ -3,15 +3,16 @@
 from heirloom.support.files import read_jsonl, write_jsonl
 from heirloom.support.job import start_job
 
-wildcards, metric = snakemake.wildcards, snakemake.params.metric
+wildcards, metric, given = snakemake.wildcards, snakemake.params.metric, snakemake.input
 shard, shards = map(int, wildcards.scatteritem.split("-of-"))
 where = f"{wildcards.teacher} {wildcards.prompts} {wildcards.metric} {shard}/{shards}"
 start_job(snakemake.log[0], f"score {where}", gpus=snakemake.resources.get("gpu", 0))
 
-from heirloom.objectives.scoring import score_candidates
+from heirloom.fetch.cache import result_store
+from heirloom.objectives.scoring import Known, score_candidates
 
-candidates = read_jsonl(snakemake.input.candidates)
-rows = score_candidates(
-    candidates, metric["function"], metric["options"], shard=shard, shards=shards
-)
+candidates, function = read_jsonl(given.candidates), metric["function"]
+known = Known(result_store("scores"), [*given.scorer, *given.modules])
+part = {"shard": shard, "shards": shards, "known": known}
+rows = score_candidates(candidates, function, metric["options"], **part)
 write_jsonl(snakemake.output[0], rows)

@@ -15,5 +15,4 @@ template, settings = PromptTemplate(**params.template), Generate(**params.genera
 teacher = Teacher(name, Path(snakemake.input.model), template, params.dtype, settings)
 file = Path(snakemake.input.prompts)
 prompts = PromptFile(file, params.format, params.max_new_tokens, params.seed)
-options = {"examples": params.examples, "samples": params.samples, "work": Path(params.work)}
-answer(teacher, prompts, output, **options)
+answer(teacher, prompts, output, examples=params.examples, samples=params.samples)

@@ -1,13 +1,13 @@
-"""Read a prompt source and draw disjoint train and eval prompts."""
+"""Read a prompt source and draw its train or its eval prompts."""
 
 from heirloom.support.job import start_job
 
 name, params, output = snakemake.wildcards.prompts, snakemake.params, snakemake.output
-start_job(snakemake.log[0], f"prompts {name}")
+start_job(snakemake.log[0], f"{snakemake.rule.replace('_', ' ')} {name}")
 
 from heirloom.prompts.settings import Columns
-from heirloom.prompts.split import split_source
+from heirloom.prompts.split import write_split
 
-files, columns = (output.train, output.eval), Columns(**params.columns)
-note, options = snakemake.input.source, {**params.sizes, "seed": params.seed, "name": name}
-split_source(note, files, columns=columns, **options)
+columns, seed = Columns(**params.columns), params.seed
+source, sizes = snakemake.input.source, params.sizes
+write_split(source, output[0], columns=columns, sizes=sizes, seed=seed, name=name)

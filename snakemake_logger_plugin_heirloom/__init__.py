@@ -1,4 +1,4 @@
-"""Snakemake's log as one line per finished job: its name, the progress, and the time left.
+"""Snakemake's log as one line per finished job: its name, the progress, and what is left.
 
 Used by `make demo`: `python -m snakemake --logger heirloom`. Snakemake finds it by its name if the
 working directory is on the path, as it is with `python -m`. Errors and warnings are shown
@@ -15,9 +15,13 @@ from snakemake.logging import DefaultFormatter
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-# Seconds per job in the default study, by which jobs are weighted until the first of their rule is
-# done. Jobs of other rules take no noticeable time.
-TYPICAL = {"fetch_model": 30.0, "generate": 50.0, "finetune": 60.0, "profile": 25.0}
+# Rules whose jobs take about as long as Python takes to start, in every study.
+MOMENTARY = frozenset(
+    {
+        *("train_prompts", "eval_prompts", "gather_candidates", "gather_scores", "select", "pair"),
+        *("plan", "tables", "costs", "studies", "figures", "report", "cards", "crate"),
+    }
+)
 MOMENT = 2.0
 
 
@@ -75,18 +79,28 @@ class LogHandler(LogHandlerBase):
         done = self.total - sum(self.left.values())
         line = f"{done} of {self.total} jobs done: {name} in {taken:.0f} s"
         if done < self.total:
-            line += f"; about {self.seconds_left() / 60:.0f} min left"
+            line += f"; left: {self.what_is_left()}"
+            seconds = self.seconds_left()
+            line += "" if seconds is None else f", about {_duration(seconds)}"
         self.say(line)
 
-    def seconds_left(self) -> float:
-        """Estimated seconds left: remaining jobs at the mean time of their rule, over all cores."""
-        known = {rule: seconds for rule, seconds in self.seconds.items() if rule in TYPICAL}
-        expected = sum(TYPICAL[rule] * len(seconds) for rule, seconds in known.items())
-        pace = sum(map(sum, known.values())) / expected if expected else 1.0
+    def what_is_left(self) -> str:
+        """The jobs left by their rule, in the order in which rules began."""
+        kinds = {**dict.fromkeys(self.seconds), **self.left}
+        return ", ".join(f"{self.left[rule]} {rule}" for rule in kinds if self.left[rule])
+
+    def seconds_left(self) -> float | None:
+        """Estimated seconds left: remaining jobs at the mean time of their rule, over all cores.
+
+        None as long as no job is done of a rule that has jobs left, except of such as take no
+        noticeable time.
+        """
         left = 0.0
         for rule, count in self.left.items():
             done = self.seconds.get(rule)
-            left += count * (sum(done) / len(done) if done else TYPICAL.get(rule, MOMENT) * pace)
+            if count and not done and rule not in MOMENTARY:
+                return None
+            left += count * (sum(done) / len(done) if done else MOMENT)
         now = time.monotonic()
         running = sum(now - start for start in self.started.values())
         return max(left - running, 0.0) / self.cores
@@ -94,3 +108,10 @@ class LogHandler(LogHandlerBase):
     def say(self, text: str) -> None:
         """Print one message."""
         print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    """A time to wait for, no more exactly than it is known; the plugin imports no heirloom."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.0f} h"

@@ -2,7 +2,6 @@
 
 import errno
 import hashlib
-import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,10 +11,12 @@ from typing import Literal
 
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, sha256, write_json
+from heirloom.support.locks import locked
+from heirloom.support.result_store import ResultStore
 
-logger = logging.getLogger(__name__)
-
-CacheKind = Literal["artefacts", "models", "graphs", "generations", "answers"]
+CacheKind = Literal[
+    "artefacts", "models", "graphs", "generations", "answers", "scores", "students", "profiles"
+]
 MANIFEST = "manifest.json"
 # Errors for which trying another source is useless: the cache itself cannot be written.
 CACHE_ERRORS = frozenset(
@@ -42,6 +43,14 @@ def cache_path(kind: CacheKind, *name: str, root: str | Path | None = None) -> P
         root: Folder of the cache; None: `cache_root()`.
     """
     return Path(root or cache_root(), kind, *name)
+
+
+def result_store(kind: Literal["scores", "students", "profiles"]) -> ResultStore:
+    """Return the store of one kind of results; nothing is kept if $HEIRLOOM_REUSE is `no`."""
+    reuse = os.environ.get("HEIRLOOM_REUSE", "yes")
+    if reuse not in ("yes", "no"):
+        raise HeirloomError(f"HEIRLOOM_REUSE is {reuse!r}: set it to yes or no, or not at all.")
+    return ResultStore(cache_path(kind) if reuse == "yes" else None)
 
 
 def content_sha256(path: Path) -> str:
@@ -73,10 +82,14 @@ def build_once(location: Path, build: Callable[[Path], Record]) -> Record:
     Raises:
         HeirloomError: The disk is full, or the folder cannot be written.
     """
+    manifest = read_manifest(location)
+    if manifest is not None:  # also where the cache cannot be written
+        return manifest
     partial = location.with_name(f".{location.name}.partial")
     with _cache_written(location.parent):
         location.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(location):
+        lock = location.with_name(f".{location.name}.lock")
+        with locked(lock, purpose=f"preparing {location}"):
             manifest = read_manifest(location)
             if manifest is not None:
                 return manifest
@@ -114,19 +127,3 @@ def _cache_written(folder: Path) -> Iterator[None]:
             f"{folder} could not be written: {error.strerror}. Free some space, fix the "
             "permissions, or point HEIRLOOM_CACHE at another folder."
         ) from error
-
-
-@contextmanager
-def _locked(location: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(location.with_name(f".{location.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.info("waiting for another process that is preparing %s", location)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

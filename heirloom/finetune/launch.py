@@ -5,7 +5,6 @@
 
 import logging
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ from heirloom.generate.model import load_tokenizer
 from heirloom.generate.templates import PromptTemplate, closing_of
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_json
+from heirloom.support.files import Record, read_json, sha256, write_json
 from heirloom.support.processes import bound_process, end_with_parent
 from heirloom.support.work_folder import claimed
 
@@ -148,37 +147,6 @@ def finetune(
         "n_loss_tokens": sum(label != IGNORED for row in rows for label in row["labels"]),
         **result,
     }
-
-
-def finetune_student(
-    manifest: Path,
-    base: Base,
-    training_set: Path,
-    format: Format,
-    run: Run,
-    *,
-    work: Path,
-    hardware: Hardware,
-) -> None:
-    """Train a student on a file, and write its manifest next to its weights, last.
-
-    Args:
-        manifest: The file to write, in the student's folder, which has the student's name.
-        base: The base model.
-        training_set: `train.jsonl`.
-        format: Format of the prompts.
-        run: Hyperparameters, seed and training method.
-        work: Folder for checkpoints, removed in the end.
-        hardware: Processes that share the work.
-
-    Raises:
-        HeirloomError: See `finetune`.
-    """
-    folders = Folders(work, manifest.parent)
-    found = finetune(base, read_jsonl(training_set), format, run, folders, hardware)
-    inputs = {"base": base.sha256, "train": sha256(training_set)}
-    write_json(manifest, {"student": manifest.parent.name, **found, "inputs": inputs})
-    shutil.rmtree(work)
 
 
 def _fitting(encoded: Sequence[Row], longest: int, base: Base) -> list[Row]:

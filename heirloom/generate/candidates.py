@@ -1,9 +1,9 @@
 """Candidates of a teacher, shard by shard, and its answers for judges."""
 
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from heirloom.fetch.cache import cache_path
 from heirloom.generate.completions import generate, identity, open_model
@@ -69,7 +69,7 @@ class PromptFile:
         return [Prompt(**record) for record in read_jsonl(self.path)]
 
 
-def generate_shard(teacher: Teacher, prompts: PromptFile, output: Path, *, shard: str) -> None:
+def generate_shard(teacher: Teacher, prompts: PromptFile, output: Path, *, shard: str) -> list[str]:
     """Sample one shard of a teacher's candidates.
 
     Finished parts are stored in the cache that studies share, under a key of everything that
@@ -80,6 +80,9 @@ def generate_shard(teacher: Teacher, prompts: PromptFile, output: Path, *, shard
         prompts: The training prompts.
         output: File for the candidates, one record per completion.
         shard: Number of the shard and of all, from 1: `"2-of-8"`.
+
+    Returns:
+        Names of its parts that were there before.
     """
     number, shards = map(int, shard.split("-of-"))
     model, settings = teacher.open(), teacher.settings
@@ -89,8 +92,25 @@ def generate_shard(teacher: Teacher, prompts: PromptFile, output: Path, *, shard
         seed=prompts.seed,
         format=prompts.format,
     )
+    work = _parts(teacher, prompts, model, {"generation": settings.model_dump()})
+    before = _times(work, number - 1, shards)
+    candidates = generate(
+        model, prompts.read(), request, work=work, shard=number - 1, shards=shards
+    )
+    write_jsonl(output, candidates)
+    after = _times(work, number - 1, shards)
+    return [name for name, time in before.items() if after.get(name) == time]
+
+
+def _parts(
+    teacher: Teacher,
+    prompts: PromptFile,
+    model: LanguageModel | RemoteModel,
+    settings: Mapping[str, Any],
+) -> Path:
+    """Folder in the cache for parts with everything that determines them in its name."""
     deciding = {
-        "generation": settings.model_dump(),
+        **settings,
         "max_new_tokens": prompts.max_new_tokens,
         "format": prompts.format,
         "template": teacher.template.deciding(),
@@ -105,11 +125,13 @@ def generate_shard(teacher: Teacher, prompts: PromptFile, output: Path, *, shard
             deciding,
         ]
     )
-    work = cache_path("generations", name)
-    candidates = generate(
-        model, prompts.read(), request, work=work, shard=number - 1, shards=shards
-    )
-    write_jsonl(output, candidates)
+    return cache_path("generations", name)
+
+
+def _times(work: Path, shard: int, shards: int) -> dict[str, int]:
+    """Parts of a shard that are finished, with their times; see `heirloom.generate.loop`."""
+    parts = {path: int(path.stem.removeprefix("part-")) for path in work.glob("part-*.jsonl")}
+    return {p.name: p.stat().st_mtime_ns for p, n in sorted(parts.items()) if n % shards == shard}
 
 
 def gather(shards: Iterable[Path], prompts: Path, output: Path) -> None:
@@ -133,9 +155,10 @@ def answer(
     *,
     examples: int | None,
     samples: int,
-    work: Path,
 ) -> None:
     """Let a teacher answer the eval prompts that judges see answers to.
+
+    Finished parts are stored in the cache, as those of candidates.
 
     Args:
         teacher: The teacher.
@@ -143,7 +166,6 @@ def answer(
         output: File for the answers, one record per completion.
         examples: Number of prompts to draw; None for all.
         samples: Answers per prompt.
-        work: Folder for finished parts, removed at the end; an endpoint's are kept elsewhere.
     """
     drawn = draw(
         prompts.read(),
@@ -159,5 +181,7 @@ def answer(
         seed=prompts.seed,
         format=prompts.format,
     )
-    write_jsonl(output, generate(teacher.open(), drawn, request, work=work))
-    shutil.rmtree(work, ignore_errors=True)
+    model = teacher.open()
+    chosen = {"generation": teacher.settings.model_dump(exclude={"k"})}
+    work = _parts(teacher, prompts, model, {**chosen, "answers": [examples, samples]})
+    write_jsonl(output, generate(model, drawn, request, work=work))

@@ -8,11 +8,10 @@ requested, and a copy of the files is a copy of the completions.
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from heirloom.fetch.cache import cache_path
 from heirloom.generate.answer import Answer
@@ -35,6 +34,7 @@ from heirloom.generate.templates import CHAT, PromptTemplate, closing_of
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, write_json
+from heirloom.support.locks import locked, require_writable
 from heirloom.support.work_folder import fingerprint
 
 logger = logging.getLogger(__name__)
@@ -152,11 +152,11 @@ def generate(
     order = [key for prompt in own for key in keys(prompt, request)]
     folder = model.kept / fingerprint(_identity(model, request, endpoint.api))
     file = folder / f"{shard + 1}-of-{shards}.jsonl"
-    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # the cache may be read-only, and have every answer
+        folder.mkdir(parents=True, exist_ok=True)
     # Not `claimed`, which empties a folder that lost its marker. The lock is for a job that is left
     # from a run that was killed, and for other studies.
-    with FileLock(file.with_suffix(".lock")):
-        write_json(folder / "identity.json", _identity(model, request, endpoint.api))
+    with locked(file.with_suffix(".lock"), purpose="asking for the same"):
         kept = _kept(model, request, folder)
         if endpoint.retry:
             kept = {key: answer for key, answer in kept.items() if answer.has_text}
@@ -170,6 +170,8 @@ def generate(
         bodies = {key: _body(model, texts[key[0]], key, request) for key in order}
         asked = {key: body for key, body in bodies.items() if key not in kept}
         if asked and not tally.exceeded:
+            require_writable(folder)  # before anything is asked for that may cost money
+            write_json(folder / "identity.json", _identity(model, request, endpoint.api))
             meter = Meter(endpoint, model.kept, model.study) if endpoint.metered else None
             chat = request.format == "instruction" and model.prompt_template.template == CHAT
             path = "chat/completions" if chat else "completions"

@@ -61,9 +61,8 @@ def decode(
     """Complete prompts with a decoder, see `heirloom.generate.backends.Backend.generate`."""
     encoded, completions = encode_fitting(model, prompts, request, shard=shard)
     parts = list(enumerate(_parts(encoded, request)))[shard::shards]
-    progress = Progress(
-        sum(len(samples) for _, part in parts for _, samples in part), "completions"
-    )
+    total = sum(len(samples) for _, part in parts for _, samples in part)
+    progress = Progress(total, "completions", longest=request.max_new_tokens)
     longest = _longest([part for _, part in parts], encoded, request.batch_size)
     made: Decoder | None = None
     identity = _identity(model, decoder.identity, encoded, request)
@@ -71,9 +70,11 @@ def decode(
         for number, part in parts:
             file = work / f"part-{number:05d}.jsonl"
             if file.exists():
-                progress.update(sum(len(samples) for _, samples in part))
+                progress.skip(sum(len(samples) for _, samples in part))
             else:
-                made = made or decoder.make()
+                if made is None:
+                    made = decoder.make()
+                    progress.begin()
                 made.reserve(longest, request.max_new_tokens)
                 finished = _Part(model, made, encoded, request, progress).complete(part)
                 write_jsonl(file, (completion.record() for completion in finished))
@@ -178,7 +179,7 @@ class _Part:
             steps = torch.tensor([len(s.tokens) for s in self.going], device=logits.device)
             chosen = choose_tokens(logits, keys, steps, self.request.sampling)
             rows = self._append(chosen.tolist())
-            self.progress.update(len(self.going) - len(rows))
+            self.progress.update(len(self.going) - len(rows), tokens=len(self.going))
             self.going = [self.going[row] for row in rows]
             kept = torch.tensor(rows, dtype=torch.long, device=logits.device)
             tokens = chosen[kept]

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from heirloom.generate.settings import Endpoint
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, write_json
+from heirloom.support.locks import locked
 from heirloom.support.work_folder import fingerprint
 
 _MINUTE = 60.0
@@ -156,7 +155,7 @@ class Meter:
 def _locked(file: Path) -> Iterator[Record]:
     """Yield the state in a file, locked, and write it back if the block changed it."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(file.with_suffix(".lock")):
+    with locked(file.with_suffix(".lock")):
         state = _state(file)
         before = dict(state)
         yield state

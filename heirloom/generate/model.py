@@ -17,6 +17,7 @@ from heirloom.generate.templates import PromptTemplate, closing_of, encode_promp
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import sha256
+from heirloom.support.machine import fast_bfloat16
 
 if TYPE_CHECKING:
     import torch
@@ -185,23 +186,8 @@ def resolve_dtype(
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = _fast_bfloat16(cpuinfo)
+        native = fast_bfloat16(cpuinfo)
     return torch.bfloat16 if native else torch.float32
-
-
-def _fast_bfloat16(cpuinfo: Path) -> bool:
-    """Tell if a processor multiplies matrices faster in bfloat16 than in float32.
-
-    Having the instructions is not enough. Intel's processors with AVX-512 bf16 but no AMX run them
-    at half the rate of float32's: 81 against 146 GFLOP/s on one core of a Xeon of 2023.
-    """
-    if not cpuinfo.exists():
-        return False
-    text = cpuinfo.read_text()
-    flags = set(text.split())
-    if "GenuineIntel" in flags:
-        return "amx_bf16" in flags
-    return not flags.isdisjoint({"avx512_bf16", "bf16"})
 
 
 def load_model(

@@ -1,14 +1,19 @@
 """Score texts with a named scorer, and check everything that it returns."""
 
 import inspect
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 from heirloom.objectives import ScoreFunction, Scorer, load
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record
+from heirloom.support.files import Record, read_json
+from heirloom.support.result_store import ResultStore, digests, versions
+from heirloom.support.work_folder import fingerprint
 
 BATCH = 1024
 """Texts per call of a scorer when candidates are scored; see `score_candidates`."""
@@ -69,6 +74,45 @@ def _scores(scorer: Scorer, texts: list[str], options: dict[str, Any]) -> list[f
     return [_finite(scorer, index, value) for index, value in enumerate(raw)]
 
 
+@dataclass(frozen=True)
+class Known:
+    """Scores of earlier jobs, by batch.
+
+    Attributes:
+        store: Where they are kept.
+        code: Files that define the scorer.
+    """
+
+    store: ResultStore
+    code: Sequence[str | Path]
+
+    def score(self, name: str, texts: list[str], options: Mapping[str, Any]) -> list[float | None]:
+        """Return the scores of a batch as `score` does, computed only if it never was before."""
+        identity = {
+            "texts": fingerprint(texts),
+            "scorer": name,
+            "options": dict(options),
+            "files": {key: _content(value) for key, value in sorted(options.items())},
+            "code": digests(self.code),
+            "versions": versions(load(name).needs),
+        }
+        found = self.store.find(identity)
+        if found:
+            scores: list[float | None] = read_json(found["scores.json"])
+            return scores
+        scores = score(name, texts, options)
+        self.store.add(identity, {"scores.json": json.dumps(scores)})
+        return scores
+
+
+def _content(value: object) -> list[str]:
+    """Checksums of the files that an option names, if it does."""
+    path = Path(value) if isinstance(value, str) and value else None
+    if path is None or not path.exists():
+        return []
+    return digests(file for file in [path, *path.rglob("*")] if file.is_file())
+
+
 def score_candidates(
     candidates: list[Record],
     name: str,
@@ -76,6 +120,7 @@ def score_candidates(
     *,
     shard: int = 1,
     shards: int = 1,
+    known: Known | None = None,
 ) -> list[Record]:
     """Score one shard of a teacher's candidates; the shards follow each other in their order.
 
@@ -88,6 +133,7 @@ def score_candidates(
         options: Keyword arguments of the scorer.
         shard: Number of the shard, from 1 to `shards`.
         shards: Number of jobs that share the work.
+        known: Scores that were computed before; None: all are computed.
 
     Returns:
         Records {"prompt_id", "sample", "score"}.
@@ -100,7 +146,8 @@ def score_candidates(
     rows = []
     for start in own:
         batch = candidates[start : start + BATCH]
-        scores = score(name, [candidate["completion"] for candidate in batch], options)
+        texts = [candidate["completion"] for candidate in batch]
+        scores = known.score(name, texts, options) if known else score(name, texts, options)
         rows += [
             {"prompt_id": candidate["prompt_id"], "sample": candidate["sample"], "score": value}
             for candidate, value in zip(batch, scores, strict=True)

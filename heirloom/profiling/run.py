@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,13 @@ from pydantic import ValidationError
 from heirloom.fetch.notes import locate
 from heirloom.generate.completions import identity, open_model
 from heirloom.generate.endpoint import RemoteModel
-from heirloom.generate.model import Engine, LanguageModel, Weights
+from heirloom.generate.model import Engine, LanguageModel
 from heirloom.generate.request import Prompt
 from heirloom.generate.templates import PromptTemplate
 from heirloom.objectives.scoring import bind
 from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
+from heirloom.profiling.assignment import Assignment, Subject
+from heirloom.profiling.known import UNKNOWN, Known
 from heirloom.profiling.metrics import summarise
 from heirloom.profiling.options import needs
 from heirloom.profiling.profile import Profile
@@ -27,52 +28,6 @@ from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Subject:
-    """A model to profile.
-
-    Attributes:
-        name: Its name in the study.
-        note: The fetch stage's note on the model, or on a student's base.
-        adapter: Files of a student's adapter, in one folder; none for any other model.
-        template: Fields of the prompt template.
-        dtype: See `heirloom.generate.model.load_model`, as for the next two.
-        backend: Name of the generation back end.
-        weights: Weights to generate with.
-    """
-
-    name: str
-    note: str | Path
-    adapter: Sequence[str | Path]
-    template: Mapping[str, Any]
-    dtype: str
-    backend: str
-    weights: Weights
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A benchmark to run, and its inputs from the study.
-
-    Attributes:
-        name: The benchmark.
-        options: Its options as JSON.
-        prompts: File of the eval prompts that they name.
-        format: Format of those prompts.
-        scorer: The metric that they name: {function, options}.
-        pairs: File of the pairs by the pool's teachers that they name.
-        language: Language tag of the eval prompts.
-    """
-
-    name: str
-    options: Mapping[str, Any]
-    prompts: str | None
-    format: Format | None
-    scorer: Mapping[str, Any] | None
-    pairs: str | None
-    language: str = "en"
-
-
 def profile_model(
     subject: Subject,
     assignments: Sequence[Assignment],
@@ -81,8 +36,9 @@ def profile_model(
     data_notes: Sequence[str | Path],
     seed: int,
     work: str | Path,
-) -> None:
-    """Load a model once, run every benchmark on it, and write profiles and records.
+    known: Known = UNKNOWN,
+) -> list[str]:
+    """Run every benchmark on a model, loaded once if at all, and write profiles and records.
 
     Args:
         subject: The model.
@@ -91,11 +47,35 @@ def profile_model(
         data_notes: The fetch stage's notes on all data that the benchmarks name.
         seed: Seed of the study.
         work: Folder in which an interrupted job resumes; a benchmark has a folder of its own in it.
+        known: Profiles that were measured before.
+
+    Returns:
+        The benchmarks whose profiles were.
 
     Raises:
         HeirloomError: The model cannot be loaded, or a benchmark cannot run; see there.
     """
-    model = open_model(
+    model: LanguageModel | RemoteModel | None = None
+    checksum = read_json(subject.note)["sha256"]
+    notes = {read_json(note)["name"]: note for note in data_notes}
+    reused = []
+    for assignment, files in zip(assignments, outputs, strict=True):
+        identity = known.identity(subject, assignment, notes, seed)
+        if known.fetch(identity, subject, assignment, files):
+            reused.append(assignment.name)
+            continue
+        model = model or _open(subject)
+        profile, records = run(
+            assignment, model, checksum=checksum, notes=notes, seed=seed, work=work
+        )
+        write_jsonl(files[1], records)
+        profile.write(files[0])
+        known.keep(identity, files)
+    return reused
+
+
+def _open(subject: Subject) -> LanguageModel | RemoteModel:
+    return open_model(
         subject.note,
         name=subject.name,
         prompt_template=PromptTemplate(**subject.template),
@@ -103,14 +83,6 @@ def profile_model(
         dtype=subject.dtype,
         engine=Engine(subject.backend, subject.weights),
     )
-    checksum = read_json(subject.note)["sha256"]
-    notes = {read_json(note)["name"]: note for note in data_notes}
-    for assignment, (summary, records_file) in zip(assignments, outputs, strict=True):
-        profile, records = run(
-            assignment, model, checksum=checksum, notes=notes, seed=seed, work=work
-        )
-        write_jsonl(records_file, records)
-        profile.write(summary)
 
 
 def run(
@@ -148,7 +120,6 @@ def run(
     if reason is None:
         task = _task(assignment, model, {name: notes[name] for name in names}, seed, Path(work))
         records = benchmark.run(task, options)
-    inputs = [file for file in (assignment.prompts, assignment.pairs) if file]
     packages = ("torch", "transformers", "peft", *benchmark.packages)
     return Profile(
         benchmark=benchmark.name,
@@ -164,7 +135,7 @@ def run(
             "data": {name: read_json(notes[name])["sha256"] for name in names},
         },
         versions={package: version(package) for package in packages},
-        inputs={file: sha256(file) for file in inputs},
+        inputs={file: sha256(file) for file in assignment.inputs},
         not_applicable=reason,
     ), records
 

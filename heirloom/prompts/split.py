@@ -1,7 +1,7 @@
 """Split prompts into train and eval, which never share a prompt."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from heirloom.fetch.notes import locate
@@ -11,24 +11,25 @@ from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_jsonl
 
 
-def split_source(
+def write_split(
     note: str | Path,
-    outputs: tuple[str | Path, str | Path],
+    output: str | Path,
     *,
     columns: Columns,
-    train: int,
-    eval: int,
+    sizes: Mapping[str, int],
     seed: int,
     name: str,
 ) -> None:
-    """Read a prompt source, and write its train and its eval prompts.
+    """Read a prompt source, and write the last of the splits that have a size.
+
+    A job that writes the train prompts knows nothing of the eval prompts, so that another number of
+    these trains no student again. The job of the eval prompts checks that both fit.
 
     Args:
         note: Note of the fetch stage on the source.
-        outputs: Files for the train and for the eval prompts.
+        output: File for the prompts.
         columns: Columns of the source.
-        train: Number of train prompts.
-        eval: Number of eval prompts.
+        sizes: `{"train": n}` for the train prompts, `{"train": n, "eval": m}` for the eval prompts.
         seed: Seed of the study.
         name: Name of the prompt set, for messages.
 
@@ -36,14 +37,12 @@ def split_source(
         HeirloomError: See `read_prompts` and `split_prompts`.
     """
     prompts = read_prompts(locate(note), **columns.model_dump())
-    for file, drawn in zip(
-        outputs, split_prompts(prompts, train=train, eval=eval, seed=seed, name=name), strict=True
-    ):
-        write_jsonl(file, drawn)
+    train, evaluation = split_prompts(prompts, **sizes, seed=seed, name=name)
+    write_jsonl(output, evaluation if "eval" in sizes else train)
 
 
 def split_prompts(
-    prompts: Iterable[Record], *, train: int, eval: int, seed: int, name: str
+    prompts: Iterable[Record], *, train: int, eval: int = 0, seed: int, name: str
 ) -> tuple[list[Record], list[Record]]:
     """Draw disjoint train and eval prompts.
 
@@ -53,7 +52,7 @@ def split_prompts(
     Args:
         prompts: Prompts with distinct ids.
         train: Number of train prompts.
-        eval: Number of eval prompts.
+        eval: Number of eval prompts; 0 where they are not looked at.
         seed: Seed of the study.
         name: Name of the prompt set, for messages.
 
@@ -64,8 +63,9 @@ def split_prompts(
         prompts, key=lambda p: hashlib.sha256(f"{seed}/{p['id']}".encode()).hexdigest()
     )
     if len(ordered) < train + eval:
+        asked = f"{train} train and {eval} eval prompts" if eval else f"{train} train prompts"
         raise HeirloomError(
-            f"prompts.{name} asks for {train} train and {eval} eval prompts, but its source has "
-            f"{len(ordered)} distinct ones. Lower `train` or `eval`, or add prompts."
+            f"prompts.{name} asks for {asked}, but its source has {len(ordered)} distinct ones. "
+            "Lower `train` or `eval`, or add prompts."
         )
     return ordered[::-1][:train], ordered[:eval]

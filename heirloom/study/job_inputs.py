@@ -183,13 +183,19 @@ class JobInputs:
         named = {n for options in self.plan.study.benchmarks.values() for n in needs(options).data}
         return [self.paths.data_note(name) for name in sorted(named)]
 
+    def benchmark_code(self) -> dict[str, list[str]]:
+        """Benchmark to the files that define its numbers, its scorer included."""
+        return {name: self._code(name) for name in self.plan.benchmarks}
+
+    def _code(self, benchmark: str) -> list[str]:
+        metric = needs(self.plan.study.benchmarks[benchmark]).metric
+        scorer = self.scorer_files(metric) if metric else []
+        own = component_files(BENCHMARKS, [benchmark])
+        return sorted({*modules("profiling.run"), *own, *scorer, *self.generate_modules()})
+
     def benchmark_modules(self) -> list[str]:
-        """Files that define the numbers of the study's benchmarks, their scorers included."""
-        needed = [needs(options) for options in self.plan.study.benchmarks.values()]
-        metrics = sorted({found.metric for found in needed if found.metric})
-        scorers = [file for metric in metrics for file in self.scorer_files(metric)]
-        own = component_files(BENCHMARKS, self.plan.benchmarks)
-        return sorted({*modules("profiling.run"), *own, *scorers, *self.generate_modules()})
+        """Files that define the numbers of the study's benchmarks."""
+        return sorted({file for files in self.benchmark_code().values() for file in files})
 
     # finetune
 
@@ -206,7 +212,7 @@ class JobInputs:
     def finetune_modules(self, student: str) -> list[str]:
         """Files that define a student, its training method included."""
         method = self.plan.models[student].trained_by
-        return sorted({*modules("finetune.launch"), *component_files(METHODS, [method])})
+        return sorted({*modules("finetune.student"), *component_files(METHODS, [method])})
 
     # analyse, report and publish
 

@@ -28,8 +28,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from heirloom.fetch.cache import cache_root
 from heirloom.fetch.model_folder import weight_files
 from heirloom.fetch.notes import fetched
+from heirloom.fetch.settings import PathSource
+from heirloom.study.config import Study
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
@@ -223,6 +226,21 @@ def _parameters_in(file: Path) -> int:
     with file.open("rb") as handle:
         header = json.loads(handle.read(int.from_bytes(handle.read(8), "little")))
     return sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+
+
+def sizes_of(study: Study) -> dict[str, float | None]:
+    """Model to its number of parameters: stated in the study, or counted where it is fetched."""
+    found: dict[str, float | None] = {}
+    for name, model in study.models.items():
+        if model.endpoint is not None:
+            found[name] = 0.0  # it costs nothing here
+            continue
+        folders = [s.path.expanduser() for s in model.sources if isinstance(s, PathSource)]
+        folders += cache_root().glob(f"models/{name}-*")
+        folders += cache_root().glob(f"artefacts/{name}-*/content")
+        counts = (count_parameters(folder) for folder in folders)
+        found[name] = model.parameters or next((count for count in counts if count), None)
+    return found
 
 
 def layers(parameters: float) -> float:

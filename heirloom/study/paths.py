@@ -137,6 +137,10 @@ class Paths:
         """Time and memory of a job, as Snakemake measures them; the first part is the model."""
         return str(PurePosixPath(self.root, "costs", stage, *parts)) + ".tsv"
 
+    def reused(self, stage: str, *parts: str) -> str:
+        """Note on results that a job took from the cache, next to its costs; not always there."""
+        return str(PurePosixPath(self.root, "costs", stage, *parts)) + ".reused.json"
+
     def work(self, stage: str, *parts: str) -> str:
         """Folder in which a job that is killed leaves what it has, for the next one to resume."""
         return str(PurePosixPath(self.root, "work", stage, *parts))

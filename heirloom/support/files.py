@@ -3,8 +3,9 @@
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,9 +18,9 @@ Record = dict[str, Any]
 def atomic_write(path: str | Path) -> Iterator[TextIO]:
     """Open a text file that appears under `path` only if the block ends without an exception."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8") as handle:
             yield handle
             handle.flush()
@@ -31,7 +32,8 @@ def atomic_write(path: str | Path) -> Iterator[TextIO]:
             "free some space or fix the permissions and run the same command again."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # on a read-only file system it was never made
+            partial.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -90,6 +92,16 @@ def read_jsonl(path: str | Path) -> list[Record]:
     except FileNotFoundError:
         raise HeirloomError(f"{path} does not exist.") from None
     return records
+
+
+def copy_file(source: str | Path, target: str | Path) -> None:
+    """Copy a file's bytes; the copy appears whole, as a file made now.
+
+    Raises:
+        HeirloomError: `target` could not be written.
+    """
+    with Path(source).open("rb") as content, atomic_write(target) as handle:
+        shutil.copyfileobj(content, handle.buffer)
 
 
 def sha256(path: str | Path) -> str:

@@ -42,26 +42,63 @@ def setup(path: str | Path, label: str) -> None:
 
 
 class Progress:
-    """Log a job's progress and the time that is left, at most every ten seconds.
+    """Log a job's progress, at most every ten seconds, and the time left once that can be told.
+
+    Nothing is estimated before this job has finished a unit. Where units are texts that are being
+    generated, the estimate counts tokens: those that finish first are the short ones, and many grow
+    at once.
+
+    Args:
+        total: Number of units.
+        unit: Their name.
+        longest: Maximum number of tokens of a unit, where tokens are counted.
 
     Example:
         >>> progress = Progress(total=200, unit="candidates")
         >>> progress.update(80)
     """
 
-    def __init__(self, total: int, unit: str) -> None:
-        self.total, self.unit = total, unit
-        self.done = 0
-        self._started = self._last = time.monotonic()
+    def __init__(self, total: int, unit: str, *, longest: int | None = None) -> None:
+        self.total, self.unit, self.longest = total, unit, longest
+        self.done = self.own = self.tokens = 0
+        self._last = time.monotonic()
+        self.begin()
 
-    def update(self, count: int) -> None:
-        """Count `count` more units as done."""
+    def begin(self) -> None:
+        """Start the clock: the time before, as to load a model, says nothing about the rest."""
+        self._started = time.monotonic()
+
+    def skip(self, count: int) -> None:
+        """Count `count` units as done that were there before, and say nothing about speed."""
         self.done += count
+
+    def update(self, count: int, *, tokens: int = 0) -> None:
+        """Count `count` more units as done, and tokens that any unit has grown by."""
+        self.done += count
+        self.own += count
+        self.tokens += tokens
         now = time.monotonic()
-        if now - self._last < _INTERVAL and self.done < self.total:
+        finished = count > 0 and self.done >= self.total
+        if now - self._last < _INTERVAL and not finished:
             return
         self._last = now
-        left = (now - self._started) / max(self.done, 1) * (self.total - self.done)
-        logging.getLogger(__name__).info(
-            "%d of %d %s, about %.0f s left", self.done, self.total, self.unit, left
-        )
+        seconds = self.seconds_left()
+        left = "" if seconds is None or finished else f", about {duration(seconds)} left"
+        logging.getLogger(__name__).info("%d of %d %s%s", self.done, self.total, self.unit, left)
+
+    def seconds_left(self) -> float | None:
+        """Estimated seconds left; None if there is nothing to go by."""
+        if not self.own:
+            return None
+        elapsed, remaining = time.monotonic() - self._started, self.total - self.done
+        if self.longest is None or not self.tokens:
+            return elapsed / self.own * remaining
+        mean = min(self.longest, self.tokens / self.own)
+        return elapsed / self.tokens * max(mean * (self.own + remaining) - self.tokens, 0.0)
+
+
+def duration(seconds: float) -> str:
+    """Return a time to wait for in words, no more exactly than it is known."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.0f} h"

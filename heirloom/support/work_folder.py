@@ -4,13 +4,12 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
-
 from heirloom.support.files import write_text
+from heirloom.support.locks import locked
 
 
 def fingerprint(identity: Any) -> str:
@@ -28,14 +27,17 @@ def claimed(work: Path, identity: Any, *, share: str = "all") -> Iterator[None]:
         share: Name of the share of the files that this job makes. Jobs with different shares may
             lock the folder at the same time.
     """
-    work.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # what is there may be all that is needed
+        work.parent.mkdir(parents=True, exist_ok=True)
     # A job ends with the Snakemake that started it, unless something stands between the two, such
     # as a shell or a batch system. The next run's job then waits here for the one that was left.
-    with FileLock(work.with_name(f"{work.name}.{share}.lock")):
-        with FileLock(work.with_name(f"{work.name}.lock")):
+    with locked(work.with_name(f"{work.name}.{share}.lock"), purpose="doing the same"):
+        with locked(work.with_name(f"{work.name}.lock")):
             digest = fingerprint(identity)
             marker = work / "request.sha256"
             if not marker.exists() or marker.read_text() != digest:
-                shutil.rmtree(work, ignore_errors=True)
+                # An empty folder stays: without locks, another job may be about to mark it.
+                if work.exists() and any(work.iterdir()):
+                    shutil.rmtree(work, ignore_errors=True)
                 write_text(marker, digest)
         yield

@@ -48,31 +48,46 @@ def run(handler: plugin.LogHandler, clock: Clock, job: int, rule: str, seconds: 
     emit(handler, LogEvent.JOB_FINISHED, job_id=job)
 
 
-def test_a_line_a_job(
-    handler: plugin.LogHandler, clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_line_per_job(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    handler = plugin.LogHandler(None, None)  # type: ignore[arg-type]
+    stats = {"generate": 3, "finetune": 2, "gather_scores": 1, "all": 1, "total": 7}
+    emit(handler, LogEvent.RUN_INFO, stats=stats)
+    emit(handler, LogEvent.RESOURCES_INFO, cores=2)
     run(handler, clock, 1, "generate", 100.0)
-    # A second generate of 100 s, and a finetune: typically 60 s against generate's 50, and twice
-    # as slow here, so 120 s. 220 s on two cores are 110 s, which rounds to 2 minutes.
     run(handler, clock, 2, "generate", 300.0)
-    # One finetune is left. Generation took 200 s where 50 are typical: 4 x 60 s / 2 cores.
+    # A generate of the mean, 200 s, a finetune of 60 s and a moment of 2 s: 262 s on two cores.
     run(handler, clock, 3, "finetune", 60.0)
-    run(handler, clock, 4, "all", 0.0)
+    run(handler, clock, 4, "generate", 560.0)
+    # A finetune of 60 s and the moment, on two cores.
+    run(handler, clock, 5, "gather_scores", 4.0)
+    run(handler, clock, 6, "finetune", 60.0)
+    run(handler, clock, 7, "all", 0.0)
     assert capsys.readouterr().err.splitlines() == [
-        "12:00:00 1 of 3 jobs done: generate ant in 100 s; about 2 min left",
-        "12:00:00 2 of 3 jobs done: generate ant in 300 s; about 2 min left",
-        "12:00:00 3 of 3 jobs done: finetune ant in 60 s",
+        "12:00:00 6 jobs to do",
+        "12:00:00 1 of 6 jobs done: generate ant in 100 s; "
+        "left: 2 generate, 2 finetune, 1 gather_scores",
+        "12:00:00 2 of 6 jobs done: generate ant in 300 s; "
+        "left: 1 generate, 2 finetune, 1 gather_scores",
+        "12:00:00 3 of 6 jobs done: finetune ant in 60 s; "
+        "left: 1 generate, 1 finetune, 1 gather_scores, about 2 min",
+        "12:00:00 4 of 6 jobs done: generate ant in 560 s; "
+        "left: 1 finetune, 1 gather_scores, about 31 s",
+        "12:00:00 5 of 6 jobs done: gather_scores ant in 4 s; left: 1 finetune, about 30 s",
+        "12:00:00 6 of 6 jobs done: finetune ant in 60 s",
     ]
 
 
 def test_a_job_that_runs_counts_for_what_it_has_done(
     handler: plugin.LogHandler, clock: Clock
 ) -> None:
-    emit(handler, LogEvent.JOB_INFO, jobid=1, rule_name="finetune", wildcards={})
-    emit(handler, LogEvent.JOB_STARTED, jobs=[1])
+    run(handler, clock, 1, "finetune", 60.0)
+    assert handler.seconds_left() is None  # nothing is known of two generate jobs
+    run(handler, clock, 2, "generate", 100.0)
+    emit(handler, LogEvent.JOB_INFO, jobid=3, rule_name="generate", wildcards={})
+    emit(handler, LogEvent.JOB_STARTED, jobs=[3])
     clock.now += 40.0
-    # Nothing is done: 2 x 50 + 60 s typically, less the 40 that one has run, on 2 cores.
-    assert handler.seconds_left() == 60.0
+    # One generate of 100 s, less the 40 that it has run, on 2 cores.
+    assert handler.seconds_left() == 30.0
 
 
 def test_what_is_said_besides(

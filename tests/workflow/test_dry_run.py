@@ -16,7 +16,8 @@ STAGES = [
     "fetch_model",
     "fetch_prompts",
     "fetch_data",
-    "split_prompts",
+    "train_prompts",
+    "eval_prompts",
     "generate",
     "gather_candidates",
     "score",
@@ -104,7 +105,7 @@ def test_rules_follow_each_other_in_the_order_of_the_stages(workshop: Workshop) 
     )
     graph = set(edges(done.stdout))
     chain = [
-        *("fetch_prompts", "split_prompts", "generate", "gather_candidates", "score"),
+        *("fetch_prompts", "train_prompts", "generate", "gather_candidates", "score"),
         *("gather_scores", "select", "finetune", "profile", "tables", "figures", "report", "all"),
     ]
     assert set(pairwise(chain)) <= graph

@@ -111,6 +111,12 @@ def test_a_damaged_model_is_named(workshop: Workshop) -> None:
     assert "Traceback (most recent call last)" not in printed
     log = workshop.results / "logs/generate/ant/instructions/1-of-2.log"
     assert "could not be loaded" in log.read_text(encoding="utf-8")
+    # Told again, in one line, after everything else.
+    end = printed[printed.rindex("1 of the jobs failed:") :].splitlines()
+    assert end[1].startswith(
+        "  - generate ant instructions 1-of-2: model 'ant' could not be loaded"
+    )
+    assert end[1].endswith("1-of-2.log]")
 
 
 def test_a_prompt_file_without_prompts_is_named(workshop: Workshop) -> None:

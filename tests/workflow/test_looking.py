@@ -70,7 +70,7 @@ class PromptServer(LoopbackServer):
 
 def test_an_artefact_that_left_the_cache_is_fetched_again(workshop: Workshop) -> None:
     content = (workshop.folder / "prompts.jsonl").read_bytes()
-    made = {"fetch_prompts instructions", "split_prompts instructions"}
+    made = {"fetch_prompts instructions", "train_prompts instructions"}
     with running(PromptServer(content)) as server:
 
         def download(study: dict[str, Any]) -> None:

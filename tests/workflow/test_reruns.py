@@ -87,7 +87,7 @@ EDITS = {
     "heirloom/analyse/tables/changes.py": TAIL - {"costs"},
     "heirloom/report/figures/passive.py": {"figures", "report", "crate", "all"},
     "heirloom/support/log.py": set(),
-    "prompts.jsonl": {"fetch_prompts instructions", "split_prompts instructions"}
+    "prompts.jsonl": {f"{rule}_prompts instructions" for rule in ("fetch", "train", "eval")}
     | GENERATED
     | ALL_SCORED
     | ANSWERED
@@ -129,6 +129,13 @@ def test_touching_a_file_re_runs_nothing(copied: Workshop) -> None:
     for file in ("heirloom/select/training_set.py", "report/report.html.j2", "prompts.jsonl"):
         (copied.folder / file).touch()
     assert copied.plan() == []
+
+
+def test_fewer_eval_prompts_train_nothing_again(copied: Workshop) -> None:
+    """And of the profiles those measure again that need the eval prompts."""
+    copied.edit_study(lambda study: study["prompts"]["instructions"].update(eval=4))
+    jobs = names(copied.plan())
+    assert jobs == {"eval_prompts instructions", "plan"} | ANSWERED | profiled(MODELS) | TAIL
 
 
 def test_a_setting_of_a_benchmark_re_runs_the_profiles(copied: Workshop) -> None:

@@ -32,6 +32,7 @@ class Cost:
     stage: str
     model: str
     jobs: int
+    reused: int
     seconds: float | None
     cpu_seconds: float | None
     peak_memory: float | None
@@ -43,11 +44,15 @@ class Cost:
 
 @dataclass(frozen=True)
 class _Job:
-    """Seconds, and memory in MB, of one job; None where it was too short to be measured."""
+    """Seconds, and memory in MB, of one job; None where it was too short to be measured.
+
+    `reused` is True if it took a result, or a part of one, from the cache.
+    """
 
     seconds: float | None
     cpu_seconds: float | None
     memory: float | None
+    reused: bool
 
 
 _Key = tuple[str, str]  # stage, model
@@ -66,16 +71,17 @@ def costs(results: Results, *, shards: int) -> pd.DataFrame:
 
     A stage is a folder of `costs/`; the model is the first part of the path below it: of generation
     the teacher, of finetuning the student. `jobs` counts those that left a file, as they last ran:
-    a job whose result came out of a cache left none, and that of a job that was stopped and resumed
-    has the second run alone. Files of models that the plan does not have any more, and of another
-    number of shards, are left out.
+    that of a job that was stopped and resumed has the second run alone. `reused` counts those of
+    them that took their result, or a part of it, from the cache: their seconds are what this study
+    spent, not what the result cost when it was computed. Files of models that the plan does not
+    have any more, and of another number of shards, are left out.
 
     `seconds` and `cpu_seconds` are sums over jobs, which may have run at the same time;
     `peak_memory` is the resident memory of the largest job in MB. `tokens` counts those of all
     candidates, and those of the training examples, prompts included, times the epochs; it is null
-    for other stages. `tokens_per_second` is null where a job left no file. `unanswered` counts the
-    candidates without an answer, and `money` is the price of all candidates and their prompts where
-    the teacher's endpoint has a price, whenever they were paid for.
+    for other stages. `tokens_per_second` is null where a job left no file or reused a result.
+    `unanswered` counts the candidates without an answer, and `money` is the price of all candidates
+    and their prompts where the teacher's endpoint has a price, whenever they were paid for.
 
     Args:
         results: The study's results.
@@ -99,12 +105,14 @@ def costs(results: Results, *, shards: int) -> pd.DataFrame:
     for key in sorted(jobs.keys() | tokens.keys(), key=order):
         own, made = jobs.get(key, []), tokens.get(key)
         seconds = _sum(job.seconds for job in own)
-        complete = len(own) == expected.get(key)
+        reused = sum(job.reused for job in own)
+        complete = len(own) == expected.get(key) and not reused
         rows.append(
             Cost(
                 stage=key[0],
                 model=key[1],
                 jobs=len(own),
+                reused=reused,
                 seconds=seconds,
                 cpu_seconds=_sum(job.cpu_seconds for job in own),
                 peak_memory=max((j.memory for j in own if j.memory is not None), default=None),
@@ -148,7 +156,9 @@ def _measured(path: Path) -> _Job:
         rows = list(csv.DictReader(handle, delimiter="\t"))
     try:
         cells = [rows[-1][column] for column in ("s", "cpu_time", "max_rss")]
-        return _Job(*(None if cell in ("NA", "-", "") else float(cell) for cell in cells))
+        numbers = (None if cell in ("NA", "-", "") else float(cell) for cell in cells)
+        seconds, cpu_seconds, memory = numbers
+        return _Job(seconds, cpu_seconds, memory, path.with_suffix(".reused.json").exists())
     except (IndexError, KeyError, TypeError, ValueError):
         raise HeirloomError(
             f"{path} is not a benchmark file of Snakemake with seconds and memory. Delete it: its "

@@ -7,12 +7,14 @@ structure, such as the students of one base, puts its own weights in.
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import torch
@@ -28,6 +30,8 @@ from heirloom.generate.decoders.openvino_trace import Graph, trace, weights_2d
 from heirloom.generate.decoders.openvino_weights import GROUP, put_in
 from heirloom.support.files import sha256
 from heirloom.support.work_folder import fingerprint
+
+logger = logging.getLogger(__name__)
 
 BLOCK = 32  # tokens in a block of the cache; what OpenVINO prescribes on processors
 # Inputs of the operation PagedAttentionExtension.
@@ -85,23 +89,36 @@ def _graph(network: Any) -> tuple[Any, list[int]]:
     a file does not keep, and by which int8-quantised products round otherwise: a completion would
     depend on whose job came first.
     """
-    openvino = import_openvino()
     file = cache_path("graphs", _structure(network)) / "graph.xml"
     if not file.exists():
         traced = trace(network)
         if not traced.whole:
             return traced.model, traced.windows
-        _keep(traced, file)
-    model = openvino.Core().read_model(file)
+        traced.model.set_rt_info(json.dumps(traced.windows), _WINDOWS)
+        try:
+            _keep(traced, file)
+        except OSError as error:
+            logger.warning("the graph cannot be kept in %s: %s", file.parent, error.strerror)
+            with tempfile.TemporaryDirectory() as folder:
+                return _read(_save(traced, Path(folder) / file.name))
+    return _read(file)
+
+
+def _read(file: Path) -> tuple[Any, list[int]]:
+    model = import_openvino().Core().read_model(file)
     return model, json.loads(model.get_rt_info(_WINDOWS).astype(str))
 
 
+def _save(traced: Graph, file: Path) -> Path:
+    import_openvino().save_model(traced.model, file, compress_to_fp16=False)
+    return file
+
+
 def _keep(traced: Graph, file: Path) -> None:
-    """Save a traced graph, unless another job was first."""
-    traced.model.set_rt_info(json.dumps(traced.windows), _WINDOWS)
-    file.parent.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(dir=file.parent.parent))
-    import_openvino().save_model(traced.model, made / file.name, compress_to_fp16=False)
+    """Save a traced graph for everybody who shares the cache, unless another job was first."""
+    made = file.parent.with_name(f".{uuid4().hex}.partial")
+    made.mkdir(parents=True)
+    _save(traced, made / file.name)
     try:
         made.rename(file.parent)
     except OSError:

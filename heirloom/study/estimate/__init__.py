@@ -134,8 +134,9 @@ def _add_costs(
         work = planned.get((row["stage"], row["model"]))
         size = sizes.get(work.model) if work else None
         complete = row["tokens_per_second"] or row["stage"] not in ("generate", "finetune")
-        # Where it is not complete, the rest came out of a cache.
-        if work is None or not size or not row["seconds"] or not complete:
+        # Where it is not complete, or jobs reused results, the rest came out of a cache.
+        cached = not complete or int(row.get("reused") or 0)
+        if work is None or not size or not row["seconds"] or cached:
             continue
         if work.stage != "generate":  # the number of shards is in its seconds
             work = replace(work, jobs=int(row["jobs"]))

@@ -6,13 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from heirloom.fetch.cache import cache_root
-from heirloom.fetch.settings import PathSource
 from heirloom.profiling.workload import without_cost
-from heirloom.study.config import Study
 from heirloom.study.estimate import RATES, Line, Measured, estimate, measure
 from heirloom.study.file import read_study_file
-from heirloom.study.job_size import count_parameters
+from heirloom.study.job_size import sizes_of
 from heirloom.study.parse import parse_study
 from heirloom.study.plan import Plan, make_plan
 from heirloom.support.errors import HeirloomError
@@ -51,21 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = estimate(plan, sizes, device=device, measured=measured)
     print("\n".join([f"{study.study}: {study.title}", "", *render(lines, device), "", basis]))
     print("\n".join([*remarks(lines, device), *unmeasured(plan, measured)]))
-
-
-def sizes_of(study: Study) -> dict[str, float | None]:
-    """Model to its number of parameters: stated in the study, or counted where it is fetched."""
-    found: dict[str, float | None] = {}
-    for name, model in study.models.items():
-        if model.endpoint is not None:
-            found[name] = 0.0  # it costs nothing here
-            continue
-        folders = [s.path.expanduser() for s in model.sources if isinstance(s, PathSource)]
-        folders += cache_root().glob(f"models/{name}-*")
-        folders += cache_root().glob(f"artefacts/{name}-*/content")
-        counts = (count_parameters(folder) for folder in folders)
-        found[name] = model.parameters or next((count for count in counts if count), None)
-    return found
 
 
 def render(lines: Sequence[Line], device: str) -> list[str]:

@@ -35,6 +35,7 @@ def folder(own_study_folder):
     ]:
         row = f"{seconds}\t0:00:01\t{memory}\t0\t0\t0\t0\t0\t90\t{cpu}\n"
         write_text(own_study_folder / "costs" / f"{path}.tsv", HEAD + row)
+    write_json(own_study_folder / "costs/profile/alpha.reused.json", {"reused": ["text"]})
     return own_study_folder
 
 
@@ -55,6 +56,17 @@ def test_costs_by_hand(folder):
     other = table.loc["finetune", "alpha.passive-alpha.s1"]
     assert other["jobs"] == 0 and math.isnan(other["seconds"])
     assert math.isnan(table.loc["profile", "alpha"]["tokens"])
+
+
+def test_jobs_that_reused_a_result_are_counted_and_give_no_speed(folder):
+    write_json(folder / f"costs/finetune/{STUDENT}.reused.json", {"reused": [STUDENT]})
+    table = costs(load_results(folder), shards=2).set_index(["stage", "model"])
+    # Of each one job, and of alpha's four jobs that generated none.
+    assert table["reused"].to_dict() == {
+        key: int(key in (("profile", "alpha"), ("finetune", STUDENT))) for key in table.index
+    }
+    student = table.loc["finetune", STUDENT]
+    assert student["seconds"] == 50 and math.isnan(student["tokens_per_second"])
 
 
 def test_candidates_of_an_endpoint_cost_money(folder):

@@ -28,10 +28,14 @@ def teacher(tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return Teacher("ant", tmp_path / "ant.json", PromptTemplate(), "float32", SETTINGS)
 
 
-def candidates(teacher: Teacher, prompts: PromptFile, folder: Path, shards: int) -> list[Record]:
+def candidates(
+    teacher: Teacher, prompts: PromptFile, folder: Path, shards: int, *, reused: list[str]
+) -> list[Record]:
     files = [folder / f"{number}.jsonl" for number in range(1, shards + 1)]
+    found = []
     for number, file in enumerate(files, start=1):
-        generate_shard(teacher, prompts, file, shard=f"{number}-of-{shards}")
+        found += generate_shard(teacher, prompts, file, shard=f"{number}-of-{shards}")
+    assert sorted(found) == reused
     gather(files, prompts.path, folder / "all.jsonl")
     return read_jsonl(folder / "all.jsonl")
 
@@ -39,21 +43,26 @@ def candidates(teacher: Teacher, prompts: PromptFile, folder: Path, shards: int)
 def test_shards_are_gathered_in_the_order_of_the_prompts(
     teacher: Teacher, prompts: PromptFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = candidates(teacher, prompts, tmp_path / "three", 3)
+    made = candidates(teacher, prompts, tmp_path / "three", 3, reused=[])
     assert [(r["prompt_id"], r["sample"]) for r in made] == [
         (f"p{n}", sample) for n in (7, 3, 5, 1, 9, 0) for sample in (0, 1)
     ]
     # Parts are kept in the cache: another study, or another number of shards, generates nothing.
     monkeypatch.setattr(loop, "_Part", None)
-    assert candidates(teacher, prompts, tmp_path / "one", 1) == made
+    # Of 12 sequences there are 4 batches of 2 in a part.
+    parts = ["part-00000.jsonl", "part-00001.jsonl"]
+    assert candidates(teacher, prompts, tmp_path / "one", 1, reused=parts) == made
 
 
 def test_a_teacher_answers_some_prompts(
-    teacher: Teacher, prompts: PromptFile, tmp_path: Path
+    teacher: Teacher, prompts: PromptFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    work = tmp_path / "work"
-    answer(teacher, prompts, tmp_path / "answers.jsonl", examples=2, samples=3, work=work)
+    answer(teacher, prompts, tmp_path / "answers.jsonl", examples=2, samples=3)
     answers = read_jsonl(tmp_path / "answers.jsonl")
     assert [r["sample"] for r in answers] == [0, 1, 2, 0, 1, 2]
     assert len({r["prompt_id"] for r in answers}) == 2
-    assert not work.exists()
+    monkeypatch.setattr(loop, "_Part", None)  # nothing can be generated any more
+    answer(teacher, prompts, tmp_path / "again.jsonl", examples=2, samples=3)
+    assert read_jsonl(tmp_path / "again.jsonl") == answers
+    with pytest.raises(TypeError):
+        answer(teacher, prompts, tmp_path / "more.jsonl", examples=3, samples=3)

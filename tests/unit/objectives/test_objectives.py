@@ -14,7 +14,9 @@ from heirloom.objectives import SCORERS, scoring
 from heirloom.objectives.scoring import score, score_candidates
 from heirloom.objectives.words import words
 from heirloom.support.errors import HeirloomError
+from heirloom.support.files import Record
 from heirloom.support.plugins import load_plugins
+from heirloom.support.result_store import ResultStore
 
 PLUGIN = """
 import math
@@ -409,6 +411,54 @@ def test_a_model_that_yields_nan_has_no_score(
     torch.save(loaded, tmp_path / "nan.ckpt")
     options = {**tiny_detoxify, "checkpoint": str(tmp_path / "nan.ckpt")}
     assert score("detoxify", ["a b c", "d " * 30], options) == [None, None]
+
+
+# Scores that are known
+
+
+def test_a_batch_is_scored_once_whatever_the_number_of_shards(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(scoring, "BATCH", 4)
+    code = tmp_path / "code.py"
+    code.write_text("a")
+    known = scoring.Known(ResultStore(tmp_path / "store"), [code])
+    candidates = [{"prompt_id": "p", "sample": n, "completion": f"text {n}"} for n in range(10)]
+
+    def scores(name: str, shards: int = 1, **options: Any) -> list[Record]:
+        return [
+            row
+            for shard in range(1, shards + 1)
+            for row in score_candidates(
+                *(candidates, name, options), shard=shard, shards=shards, known=known
+            )
+        ]
+
+    def kept() -> int:
+        return len(list((tmp_path / "store").iterdir()))
+
+    first = scores("my_scorers:together")
+    assert [row["score"] for row in first] == [4.0] * 8 + [2.0] * 2
+    assert kept() == 3
+    assert scores("my_scorers:together", shards=3) == first
+    assert kept() == 3
+    code.write_text("b")
+    assert scores("my_scorers:together") == first
+    assert kept() == 6  # of other code
+    with pytest.raises(HeirloomError):
+        scores("my_scorers:broken")
+    assert kept() == 6  # a failure is nothing to keep
+
+
+def test_a_file_that_an_option_names_belongs_to_the_scorer(tmp_path: Path) -> None:
+    """A checkpoint that is replaced under its old name gives other scores."""
+    checkpoint = tmp_path / "checkpoint"
+    contents = []
+    for content in ("one", "two"):
+        checkpoint.write_text(content)
+        contents.append(scoring._content(str(checkpoint)))
+    assert contents[0] != contents[1]
+    assert scoring._content(str(tmp_path / "absent")) == scoring._content(3) == []
 
 
 def test_a_completion_without_an_answer_has_no_score() -> None:

@@ -1,6 +1,7 @@
 """Profiles: the file, its schema version, and one run of a benchmark on a tiny model."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,13 @@ from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import BENCHMARKS
+from heirloom.profiling.assignment import Assignment, Subject
+from heirloom.profiling.known import Known
 from heirloom.profiling.profile import SCHEMA_VERSION, Profile
-from heirloom.profiling.run import Assignment, run
+from heirloom.profiling.run import profile_model, run
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import read_json, sha256, write_json, write_jsonl, write_text
+from heirloom.support.result_store import ResultStore
 
 PROFILE = Profile(
     benchmark="text",
@@ -163,3 +167,62 @@ def test_a_model_that_cannot_has_neither_metrics_nor_records(
     )
     assert profile.revisions["dtype"] is None
     assert json.dumps(vars(profile))
+
+
+# A profile that is known
+
+
+def test_a_known_profile_is_measured_no_second_time(
+    tiny_model: Path, tmp_path: Path, tiny: LanguageModel
+) -> None:
+    """Each benchmark for itself; the folder of the second model has no weights to load."""
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    known = Known(ResultStore(tmp_path / "store"), {"crows_pairs": [__file__], "text": [__file__]})
+
+    def measure(name: str, folder: Path, eval_prompts: int, seed: int = 17) -> list[str]:
+        root = tmp_path / name
+        write_note(root / "model.json", Note("base", folder, "abc"))
+        data, note = root / "pairs.csv", root / "pairs.json"
+        write_text(data, "sent_more,sent_less,stereo_antistereo,bias_type\nA b.,A c.,stereo,age\n")
+        write_note(note, Note("pairs", data, "123"))
+        write_jsonl(
+            root / "eval.jsonl", [{"id": str(n), "text": "Hm?"} for n in range(eval_prompts)]
+        )
+        pairs = BENCHMARKS.get("crows_pairs").options.model_validate({"data": "pairs"})
+        text = BENCHMARKS.get("text").options.model_validate({"prompts": "p", "max_new_tokens": 4})
+        assignments = [
+            Assignment("crows_pairs", pairs.model_dump(mode="json"), None, None, None, None),
+            Assignment(
+                *("text", text.model_dump(mode="json")),
+                *(str(root / "eval.jsonl"), "instruction", None, None),
+            ),
+        ]
+        files = [(root / f"{a.name}.json", root / f"{a.name}.jsonl") for a in assignments]
+        subject = Subject(
+            *(name, root / "model.json", [], {"template": "chat", "stop": ()}),
+            *("float32", "auto", "model"),
+        )
+        return profile_model(
+            *(subject, assignments, files),
+            data_notes=[note],
+            seed=seed,
+            work=root / "work",
+            known=known,
+        )
+
+    assert measure("ant", tiny_model, 2) == []
+    assert measure("bee", empty, 2) == ["crows_pairs", "text"]
+    for name in ("crows_pairs", "text"):
+        made, again = (Profile.read(tmp_path / model / f"{name}.json") for model in ("ant", "bee"))
+        assert again == replace(
+            made,
+            model="bee",
+            inputs={file.replace("/ant/", "/bee/"): digest for file, digest in made.inputs.items()},
+        )
+        records = [(tmp_path / model / f"{name}.jsonl").read_bytes() for model in ("ant", "bee")]
+        assert records[0] == records[1] != b""
+    # Fewer eval prompts: what needs none of them is known.
+    assert measure("cat", tiny_model, 1) == ["crows_pairs"]
+    with pytest.raises(HeirloomError, match="could not be loaded"):
+        measure("dog", empty, 2, seed=18)
