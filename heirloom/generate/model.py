@@ -4,6 +4,8 @@ torch and transformers are imported when a model is loaded: the study file's set
 processes that load none.
 """
 
+import logging
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,8 @@ from heirloom.support.files import sha256
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 Weights = Literal["model", "int8"]
 Made = TypeVar("Made")
@@ -49,6 +53,8 @@ class LanguageModel:
         prompt_template: Form in which it is shown an instruction.
         adapter_sha256: Tells the students of one base apart; None without an adapter.
         engine: Back end and weights to generate with.
+        notes: What is computed in another way than usual, and why, since it was last emptied; see
+            `note`.
     """
 
     name: str
@@ -57,6 +63,7 @@ class LanguageModel:
     prompt_template: PromptTemplate
     adapter_sha256: str | None = None
     engine: Engine = AUTO
+    notes: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def keep(self, key: str, make: Callable[[], Made]) -> Made:
@@ -71,6 +78,17 @@ class LanguageModel:
         kept: Made = self._kept[key]
         return kept
 
+    def note(self, subject: str, text: str) -> None:
+        """Note, for a profile, that something is computed in another way than usual.
+
+        Args:
+            subject: `"generation"` or `"likelihood"`.
+            text: The way, and why.
+        """
+        if subject not in self.notes:
+            logger.warning("%s is %s", self.name, text)
+        self.notes[subject] = text
+
     @property
     def device(self) -> "torch.device":
         """Device of the weights."""
@@ -80,7 +98,9 @@ class LanguageModel:
     @property
     def context_length(self) -> int:
         """Most tokens, prompt and completion together, that the model was made for."""
-        return int(self.network.config.max_position_embeddings)
+        config = self.network.config.get_text_config()
+        limit = getattr(config, "max_position_embeddings", None)
+        return int(limit) if limit else sys.maxsize
 
     @property
     def end_tokens(self) -> frozenset[int]:
@@ -188,6 +208,8 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
+    from heirloom.generate.shortcuts import require_causal
+
     device = best_device()
     resolved = resolve_dtype(dtype, device)
     try:
@@ -206,6 +228,7 @@ def load_model(
         raise _unloadable(name, adapter or folder, error) from error
     identity = sha256(Path(adapter) / "adapter_model.safetensors") if adapter else None
     network = network.eval().to(device)
+    require_causal(network, name)
     if device.type == "cpu" and resolved == torch.float32:
         _transpose_in_memory(network)
     return LanguageModel(name, network, tokenizer, prompt_template, identity, engine)
