@@ -5,6 +5,8 @@ VENV := .venv
 DATA ?= data
 CONFIG ?= config/config.yaml
 CHECKS := .venv-checks
+# One more than there are cores: some tests wait for servers, locks and Slurm.
+WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PIP_OPTIONS := --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
@@ -46,7 +48,7 @@ estimate: env ## Predict the cost of a study; CONFIG: its file, DEVICE: cpu or g
 	@$(BIN)/python -m heirloom.study.estimate $(CONFIG) $(if $(DEVICE),--device $(DEVICE))
 
 test: $(VENV)/.dev $(CHECKS)/.done lint ## Run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev $(CHECKS)/.done ## Check style, types and the workflow
 	$(BIN)/ruff check .

@@ -66,6 +66,7 @@ function filterable(table) {
   const label = make("label", "Rows with ");
   const input = make("input");
   input.type = "search";
+  input.dir = "auto";
   input.autocomplete = "off";
   label.append(input);
   const status = make("span", "");
@@ -113,11 +114,16 @@ function wordsOf(text) {
 }
 function marked(tag, text, words) {
   const element = make(tag);
+  element.dir = "auto";
   const parts = words.length
     ? text.split(new RegExp(`(${words.map(w => w.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|")})`, "i"))
     : [text];
   parts.forEach((part, index) => element.append(index % 2 ? make("mark", part) : part));
   return element;
+}
+function beginning(text) {
+  const units = [...text.slice(0, 200)];
+  return units.length > 60 ? `${units.slice(0, 60).join("")}\u2026` : text;
 }
 function shown(score) {
   if (score === null) return "\u2013";
@@ -131,10 +137,11 @@ function browse(root) {
   const control = name => document.getElementById(`${root.id}-${name}`);
   const options = (name, entries) => control(name).append(...entries.map(([value, text]) => {
     const option = make("option", text);
+    option.dir = "auto";
     option.value = value;
     return option;
   }));
-  options("prompt", pool.prompts.map(p => [p.id, p.text.length > 60 ? `${p.text.slice(0, 60)}\u2026` : p.text]));
+  options("prompt", pool.prompts.map(p => [p.id, beginning(p.text)]));
   options("teacher", pool.teachers.map((name, index) => [index, name]));
   options("set", pool.sets.map((set, index) => [index, `${set.name} (${set.text})`]));
   options("order", pool.metrics.flatMap((name, index) =>
@@ -168,12 +175,15 @@ function browse(root) {
       return (value(a) - value(b)) * (way === "down" ? -1 : 1);
     });
   }
+  function absent(finish) {
+    return ["stop", "length"].includes(finish) ? "(empty)" : `(no answer: ${finish.replace("_", " ")})`;
+  }
   function card({ candidate, reasons }, words) {
     const box = make("div", "", reasons.length ? "answer chosen" : "answer");
     const who = make("p", "", "who");
     who.append(make("b", pool.teachers[candidate.teacher]), make("span", `sample ${candidate.sample}`));
     box.append(who);
-    box.append(candidate.text.trim() ? marked("blockquote", candidate.text, words) : make("blockquote", "(empty)"));
+    box.append(candidate.text.trim() ? marked("blockquote", candidate.text, words) : make("blockquote", absent(candidate.finish)));
     const scores = pool.metrics.map((name, index) => `${name} ${shown(candidate.scores[index])}`);
     if (candidate.finish === "length") scores.push("truncated at the token limit");
     box.append(make("p", scores.join(" \u00b7 "), "note"));

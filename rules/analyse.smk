@@ -5,6 +5,7 @@ Required inputs:
 Outputs:
     plan.json       what the study consists of
     tables/*.csv
+    candidates.parquet    all candidates, with every score and the training sets that hold them
 """
 
 
@@ -52,6 +53,29 @@ rule tables:
         runtime=30,
     script:
         "../scripts/analyse_tables.py"
+
+
+if PLAN.pools:
+
+    rule candidates:
+        """Nothing is computed from it: it is there to be looked at."""
+        input:
+            plan=PATHS.plan(),
+            candidates=[PATHS.candidates(*pool) for pool in PLAN.pools],
+            scores=JOBS.scores(),
+            datasets=expand(rules.select.output.train, dataset=PLAN.datasets),
+            modules=modules("analyse.candidates"),
+        output:
+            PATHS.all_candidates(),
+        log:
+            PATHS.log("report", "candidates"),
+        conda:
+            "../envs/heirloom.yaml"
+        resources:
+            mem_mb=memory_for_files,
+            runtime=10,
+        script:
+            "../scripts/analyse_candidates.py"
 
 
 rule costs:

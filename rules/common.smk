@@ -36,7 +36,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 HOME = Path(os.path.relpath(workflow.basedir))
 try:
-    STUDY = parse_study(config, root=Path.cwd())
+    STUDY = parse_study(config, root=Path.cwd(), files=workflow.configfiles)
     PLAN = make_plan(STUDY)
     PATHS = Paths.of_study(STUDY.study)
     JOBS = JobInputs(PLAN, PATHS)

@@ -10,7 +10,7 @@ Required inputs:
     prompts/{prompts}/train.jsonl
 Outputs:
     generations/{teacher}/{prompts}/candidates.jsonl
-        {prompt_id, sample, completion, n_tokens, finish_reason}
+        {prompt_id, sample, completion, n_tokens, finish_reason}; completion is null without an answer
 """
 
 

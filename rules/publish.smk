@@ -60,6 +60,7 @@ rule crate:
             rules.tables.input.datasets,
             rules.tables.input.scores,
             rules.costs.input.candidates,
+            rules.candidates.output if PLAN.pools else [],
             expand(rules.finetune.output, student=PLAN.students),
             expand(rules.split_prompts.output, prompts=STUDY.prompts),
             JOBS.judged_files(),

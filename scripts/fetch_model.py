@@ -7,7 +7,7 @@ start_job(snakemake.log[0], f"fetch {name}")
 
 from heirloom.fetch.artefacts import fetch_model
 from heirloom.fetch.settings import read_sources
-from heirloom.generate.client import note_endpoint
+from heirloom.generate.endpoint import note_endpoint
 from heirloom.generate.settings import Endpoint
 
 if params.endpoint:

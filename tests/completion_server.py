@@ -25,6 +25,7 @@ class CompletionServer(LoopbackServer):
     """Answers as an endpoint does.
 
     Attributes:
+        rule: Gives a request a fault by its body; None: an answer.
         faults: Faults in place of answers, once each, in order.
         dies_after: So many answers, and then it only ever drops connections; None: never.
         key: The key that it wants; None: any.
@@ -36,6 +37,7 @@ class CompletionServer(LoopbackServer):
         super().__init__(port)
         self.upstream, self.key = upstream, key
         self.faults: deque[Fault] = deque()
+        self.rule: Callable[[Any], Fault | None] = lambda body: None
         self.dies_after: int | None = None
         self.asked: list[tuple[str, dict[str, str], Any]] = []
         self.answered: list[Any] = []
@@ -52,6 +54,7 @@ class CompletionServer(LoopbackServer):
             self.asked.append((handler.path, dict(handler.headers), asked))
             dead = self.dies_after is not None and len(self.answered) >= self.dies_after
             fault = Handler.drop if dead else self.faults.popleft() if self.faults else None
+            fault = fault or self.rule(asked)
             if fault is None:
                 self.answered.append(asked)
         if fault is not None:
@@ -76,7 +79,7 @@ class CompletionServer(LoopbackServer):
 def completion(path: str, body: Any) -> Any:
     """A text that follows from prompt and seed: eight words, a stop text and more behind it."""
     prompt = body["messages"][0]["content"] if "messages" in body else body["prompt"]
-    seed = body["seed"] if body["temperature"] else "greedy"
+    seed = body.get("seed") if body.get("temperature", 1) else "greedy"
     digest = hashlib.sha256(f"{prompt}/{seed}".encode()).digest()
     text = " " + " ".join(WORDS[byte % len(WORDS)] for byte in digest[:8])
     if STOP in body.get("stop", []):
@@ -105,6 +108,11 @@ def status(code: int, **headers: str) -> Fault:
 def says(content: Any) -> Fault:
     """HTTP 200 with something that holds no answer."""
     return lambda handler: handler.send(200, content)
+
+
+def refuse(status: int, message: str, **fields: Any) -> Fault:
+    """A refusal in OpenAI's form."""
+    return lambda handler: handler.send(status, {"error": {"message": message, **fields}})
 
 
 def hang(handler: Handler) -> None:

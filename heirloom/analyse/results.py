@@ -3,10 +3,11 @@
 Each kind of file is read on first use, so that a job reads only what it needs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from heirloom.profiling.profile import Profile
 from heirloom.study.paths import Paths
@@ -19,6 +20,31 @@ ScoreKey = tuple[str, int]
 Scores = Mapping[ScoreKey, float | None]
 Pool = tuple[str, str]
 """Teacher and prompt set."""
+
+
+Value = TypeVar("Value")
+
+
+class _Lazy(Mapping[str, Value]):
+    """A mapping whose values are read once, when they are first asked for."""
+
+    def __init__(self, names: Iterable[str], read: Callable[[str], Value]) -> None:
+        self._names = dict.fromkeys(names)
+        self._read = read
+        self._found: dict[str, Value] = {}
+
+    def __getitem__(self, name: str) -> Value:
+        if name not in self._names:
+            raise KeyError(name)
+        if name not in self._found:
+            self._found[name] = self._read(name)
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 @dataclass(frozen=True)
@@ -48,13 +74,18 @@ class Results:
 
     @cached_property
     def records(self) -> Mapping[str, Mapping[str, list[Record]]]:
-        """Model to benchmark to the records of that profile, one per example."""
-        return {
-            model: {
-                name: read_jsonl(self.paths.records(model, name)) for name in self.plan.benchmarks
-            }
-            for model in self.plan.models
-        }
+        """Model to benchmark to the records of that profile, one per example.
+
+        Each file is read when it is first asked for: the report shows a few models of hundreds.
+        """
+
+        def of_model(model: str) -> Mapping[str, list[Record]]:
+            def of_benchmark(name: str) -> list[Record]:
+                return read_jsonl(self.paths.records(model, name))
+
+            return _Lazy(self.plan.benchmarks, of_benchmark)
+
+        return _Lazy(self.plan.models, of_model)
 
     @cached_property
     def cards(self) -> Mapping[str, Record]:

@@ -22,7 +22,7 @@ def encode_fitting(
 
     Returns:
         Token ids by prompt id, in the order given; and of this shard the completions of prompts
-        that do not fit, which are empty. These are logged.
+        that do not fit, which have no text. These are logged.
     """
     encoded = {p.id: model.encode_prompt(p.text, request.format) for p in prompts}
     room = model.context_length - request.max_new_tokens
@@ -37,5 +37,5 @@ def encode_fitting(
         )
     samples = range(request.samples)
     return fitting, [
-        Completion(i, sample, "", 0, "too_long") for i in too_long for sample in samples
+        Completion(i, sample, None, 0, "too_long") for i in too_long for sample in samples
     ]

@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from heirloom.prompts.settings import Format
 from heirloom.support.files import Record
 
+#: Reason why a completion has no text, with its meaning.
+UNANSWERED = {
+    "too_long": "that exceed the model's context",
+    "filtered": "removed by a filter of the server",
+    "refused": "refused by the model or its server",
+    "empty": "answers without text",
+}
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -61,22 +69,25 @@ class Completion:
     Attributes:
         prompt_id: Id of the prompt.
         sample: Number of the sample, from 0.
-        completion: Text without the stop text and what follows it.
+        completion: Text without the stop text and what follows it; None if there is no answer.
         n_tokens: Generated tokens, the end token included; None if a server does not count them.
-        finish_reason: `"stop"` (ended by itself), `"length"` (truncated by max_new_tokens) or
-            `"too_long"` (prompt and completion exceed the model's context: completion "",
-            n_tokens 0).
+        finish_reason: `"stop"` (ended by itself) or `"length"` (truncated by max_new_tokens);
+            without an answer one of `UNANSWERED`.
+        prompt_tokens: Tokens of the prompt as a server counts them, where they have a price; left
+            out of files otherwise.
     """
 
     prompt_id: str
     sample: int
-    completion: str
+    completion: str | None
     n_tokens: int | None
     finish_reason: str
+    prompt_tokens: int | None = None
 
     def record(self) -> Record:
         """Return the completion as it is written to files, fields in the order above."""
-        return dict(vars(self))
+        optional = ("prompt_tokens",)
+        return {k: v for k, v in vars(self).items() if v is not None or k not in optional}
 
 
 def sequence_key(seed: int, prompt_id: str, sample: int) -> int:

@@ -1,7 +1,7 @@
 """Sections of the study file about models and how they generate."""
 
 import re
-from typing import ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -14,6 +14,34 @@ from heirloom.prompts.settings import Format
 from heirloom.support.files import Record
 from heirloom.support.registry import name_in
 from heirloom.support.settings import Section
+
+#: Fields of a request that the study decides, by the names that APIs give them.
+FIELDS = (
+    "temperature",
+    "top_p",
+    "seed",
+    "top_k",
+    "min_p",
+    "repetition_penalty",
+    "stop",
+    "max_tokens",
+    "max_completion_tokens",
+)
+#: Values that leave the distribution as it is.
+NEUTRAL = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+# Set by every request.
+_OWN = ("model", "messages", "prompt")
+
+
+class Price(Section):
+    """Price of an endpoint per million tokens, in any currency."""
+
+    input: float = Field(ge=0, description="Price of a million tokens of prompts.")
+    output: float = Field(ge=0, description="Price of a million generated tokens.")
+
+    def of(self, read: float, written: float) -> float:
+        """Return the price of so many tokens of prompts and of completions."""
+        return (self.input * read + self.output * written) / 1e6
 
 
 class Endpoint(BaseModel):
@@ -41,9 +69,18 @@ class Endpoint(BaseModel):
     )
     api: Literal["extended", "openai"] = Field(
         "extended",
-        description="`extended`: also send top_k, min_p and repetition_penalty, which vLLM and "
-        "llama.cpp accept; `openai`: send only what OpenAI's API accepts, so "
-        "`generate.top_k` has no effect.",
+        description="`extended`: send all sampling fields, top_k, min_p and repetition_penalty "
+        "too, because vLLM and llama.cpp have other defaults; `openai`: send only what OpenAI's "
+        "API accepts, and of that no neutral value (temperature 1, top_p 1). `generate.top_k` then "
+        "has no effect.",
+    )
+    omit: list[Literal[FIELDS]] = Field(  # type: ignore[valid-type]
+        [],
+        description="Fields never to send, for a server that refuses them: `[seed, top_p]`. The "
+        "server's own default applies.",
+    )
+    extra: dict[str, Any] = Field(
+        {}, description="Further fields of each request: `{reasoning_effort: low}`."
     )
     completions: bool = Field(
         True,
@@ -58,7 +95,37 @@ class Endpoint(BaseModel):
         8,
         ge=1,
         description="Attempts per request. Pauses between them grow; 8 attempts take about 2 "
-        "minutes.",
+        "minutes. Refusals as too many requests (429) do not count while answers arrive.",
+    )
+    requests_per_minute: float | None = Field(
+        None, gt=0, description="Most requests per minute, of all jobs together."
+    )
+    tokens_per_minute: float | None = Field(
+        None,
+        gt=0,
+        description="Most tokens per minute, of prompts and completions and of all jobs together.",
+    )
+    max_failed: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="Share of a job's completions that may be without an answer (refused, "
+        "filtered, empty, too long). More end the job; those of a single prompt never do, unless "
+        "the share is 0.",
+    )
+    retry: Literal["refused"] | None = Field(
+        None,
+        description="`refused`: ask again for all completions without an answer, in every job that "
+        "runs while the key stands. Default: they are kept as they are.",
+    )
+    price: Price | None = Field(
+        None, description="Price per million tokens: `{input: 0.15, output: 0.60}`."
+    )
+    max_cost: float | None = Field(
+        None,
+        ge=0,
+        description="Most that the study may spend here, in the currency of `price`. A request "
+        "that might pass it is not sent.",
     )
 
     @field_validator("url")
@@ -85,6 +152,26 @@ class Endpoint(BaseModel):
         return value
 
     @model_validator(mode="after")
+    def _extra_beside_the_study(self) -> Self:
+        for name in self.extra:
+            if name in _OWN or (name in FIELDS and name not in self.omit):
+                raise ValueError(
+                    f"extra must not hold {name}, which the study decides"
+                    + ("" if name in _OWN else f"; put {name} into `omit` as well to replace it")
+                )
+            if name == "n" or (name == "stream" and self.extra[name]):
+                raise ValueError(
+                    f"extra must not hold {name}: one whole answer per request is read"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _a_limit_of_something(self) -> Self:
+        if self.max_cost is not None and self.price is None:
+            raise ValueError("max_cost needs a price")
+        return self
+
+    @model_validator(mode="after")
     def _no_key_in_the_clear(self) -> Self:
         if self.key and not self.url.startswith("https:") and not self.local:
             raise ValueError("a key is sent only over https or to this machine")
@@ -99,7 +186,20 @@ class Endpoint(BaseModel):
     def identity(self) -> Record:
         """Identity of the served model, as far as it is known here."""
         where = {"revision": self.revision} if self.revision else {"url": self.url}
-        return {"model": self.model, **where}
+        changed = {"omit": sorted(self.omit), "extra": self.extra}
+        return {"model": self.model, **where, **{k: v for k, v in changed.items() if v}}
+
+    @property
+    def metered(self) -> bool:
+        """True if its jobs share limits."""
+        return any((self.requests_per_minute, self.tokens_per_minute, self.price))
+
+    def sent(self, fields: Record) -> Record:
+        """Return the fields of a request as this endpoint is sent them."""
+        kept = {name: value for name, value in fields.items() if name not in self.omit}
+        if self.api == "openai":
+            kept = {name: v for name, v in kept.items() if NEUTRAL.get(name) != v}
+        return {**kept, **self.extra}
 
 
 def _is_pinned(source: Source) -> bool:

@@ -4,18 +4,32 @@ import string
 from collections.abc import Iterable
 
 from heirloom.objectives import scorer
+from heirloom.objectives.words import only_latin, words
 from heirloom.support.errors import HeirloomError
 
 # lexicalrichness 0.5.1 deletes digits and these dashes and then splits at ASCII punctuation, so
 # that "well-being" is one token and "don't" two. Kept, because published values depend on it.
-_CLEAN = str.maketrans(
-    dict.fromkeys(string.punctuation, " ") | dict.fromkeys(string.digits + "-\u2013\u2014")
-)
+_DELETED = str.maketrans(dict.fromkeys(string.digits + "-\u2013\u2014"))
+_CLEAN = str.maketrans(dict.fromkeys(string.punctuation, " ")) | _DELETED
 
 
 def tokens(text: str) -> list[str]:
-    """Split a text into the words that MTLD counts, as lexicalrichness 0.5.1 does by default."""
-    return text.lower().translate(_CLEAN).split()
+    """Split a text into the words that MTLD counts.
+
+    Between spaces that hold no letters but Latin ones, those of lexicalrichness 0.5.1 by default;
+    elsewhere those of `heirloom.objectives.words`, in small letters and, as in lexicalrichness,
+    without digits and dashes.
+    """
+    if only_latin(text):
+        return text.lower().translate(_CLEAN).split()
+    found: list[str] = []
+    for chunk in text.lower().split():
+        if only_latin(chunk):
+            found += chunk.translate(_CLEAN).split()
+        else:
+            lettered = words(chunk.translate(_DELETED))
+            found += [word for word in lettered if any(map(str.isalpha, word))]
+    return found
 
 
 @scorer("mtld", label="Lexical diversity (MTLD)", unit="words", same_as="text.mtld")

@@ -1,7 +1,7 @@
 """Toxicity from a linear model that needs no download: alt-profanity-check."""
 
 from heirloom.objectives import scorer
-from heirloom.objectives.words import words
+from heirloom.objectives.words import chunks, words
 from heirloom.support.errors import HeirloomError
 
 _CAVEAT = (
@@ -37,8 +37,8 @@ def profanity(
 
     Args:
         texts: Texts to score.
-        window_words: Whitespace-separated words per window. Scores compare only between equal
-            window lengths.
+        window_words: Words per window, separated by white space or, in scripts without spaces, as
+            `length` counts them. Scores compare only between equal window lengths.
         batch_size: Windows per call of the model.
 
     Returns:
@@ -54,7 +54,7 @@ def profanity(
     for index, text in enumerate(texts):
         if not words(text):
             continue
-        tokens = text.split()
+        tokens = chunks(text)
         for start in range(0, len(tokens), window_words):
             windows.append(" ".join(tokens[start : start + window_words]))
             owners.append(index)

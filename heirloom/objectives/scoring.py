@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -15,13 +15,13 @@ BATCH = 1024
 
 
 def score(
-    name: str, texts: list[str], options: Mapping[str, Any] | None = None
+    name: str, texts: Sequence[str | None], options: Mapping[str, Any] | None = None
 ) -> list[float | None]:
     """Score texts with the scorer called `name`.
 
     Args:
         name: As for `heirloom.objectives.load`.
-        texts: Texts to score.
+        texts: Texts to score; None (no answer) has no score, and no scorer sees it.
         options: Keyword arguments of the scorer.
 
     Returns:
@@ -34,6 +34,13 @@ def score(
     scorer = load(name)
     options = dict(options or {})
     _check_options(scorer, options)
+    present = [text for text in texts if text is not None]
+    scores = iter(_scores(scorer, present, options) if present or not texts else [])
+    return [None if text is None else next(scores) for text in texts]
+
+
+def _scores(scorer: Scorer, texts: list[str], options: dict[str, Any]) -> list[float | None]:
+    """Call a scorer, and check what it returns."""
     try:
         raw = scorer.function(texts, **options)
     except HeirloomError:
@@ -104,7 +111,7 @@ def score_candidates(
 def bind(function: str, options: Mapping[str, Any]) -> ScoreFunction:
     """Return `score` with a scorer and its options filled in; a call may override the options."""
 
-    def scorer(texts: list[str], **overrides: Any) -> list[float | None]:
+    def scorer(texts: Sequence[str | None], **overrides: Any) -> list[float | None]:
         return score(function, texts, {**options, **overrides})
 
     return scorer

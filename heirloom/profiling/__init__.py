@@ -68,6 +68,7 @@ class Task:
         work: Folder for files from which it resumes after being killed.
         pairs: Pairs of answers by the study's own teachers (judge/pairs.jsonl), for a benchmark
             whose options name a pool.
+        language: Language tag of the prompts and their completions.
     """
 
     model: LanguageModel
@@ -78,6 +79,7 @@ class Task:
     seed: int
     work: Path
     pairs: Path | None = None
+    language: str = "en"
 
 
 Run = Callable[..., list[Record]]

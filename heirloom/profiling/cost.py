@@ -15,13 +15,17 @@ class Tokens:
     Attributes:
         written: Tokens generated.
         read: Tokens of prompts and of texts that are scored.
+        repeated: Tokens of prompts that an endpoint reads in addition: once per further sample.
     """
 
     written: float = 0.0
     read: float = 0.0
+    repeated: float = 0.0
 
     def __add__(self, other: "Tokens") -> "Tokens":
-        return Tokens(self.written + other.written, self.read + other.read)
+        return Tokens(
+            self.written + other.written, self.read + other.read, self.repeated + other.repeated
+        )
 
 
 Cost = Callable[[Any, int], Tokens]
@@ -43,4 +47,5 @@ def reading(examples: int, tokens: int, *, sets: int = 1, limit: int | None = No
 
 def completing(prompts: int, *, samples: int, max_new_tokens: int) -> Tokens:
     """Return the work of generating `samples` completions per prompt."""
-    return Tokens(prompts * samples * max_new_tokens, prompts * PROMPT_TOKENS)
+    read = prompts * PROMPT_TOKENS
+    return Tokens(prompts * samples * max_new_tokens, read, (samples - 1) * read)

@@ -283,7 +283,7 @@ def measure(
     pair: Pair,
     *,
     log_odds: tuple[float | None, float | None] = (None, None),
-    replies: tuple[str, str] | None = None,
+    replies: tuple[str | None, str | None] | None = None,
 ) -> Record:
     """Measure a judge on one pair.
 
@@ -291,7 +291,7 @@ def measure(
         pair: The pair.
         log_odds: Natural log-odds for the pair's first answer against its second, with the first
             shown as A and as B; None where the model could not score it.
-        replies: Instead of log-odds, the completions in both orders.
+        replies: Instead of log-odds, the completions in both orders; None where there is none.
 
     Returns:
         id, source, n_words of both answers, log_odds, replies, and
@@ -340,8 +340,8 @@ def _by_log_odds(log_odds: tuple[float | None, float | None]) -> _Verdict:
     return _Verdict(_winner(mean), winners, shown_first, abs(mean))
 
 
-def _by_replies(replies: tuple[str, str]) -> _Verdict:
-    letters = [parse_reply(reply) for reply in replies]
+def _by_replies(replies: tuple[str | None, str | None]) -> _Verdict:
+    letters = [parse_reply(reply or "") for reply in replies]
     winners = _named(letters[0], "first", "second"), _named(letters[1], "second", "first")
     if None in winners:
         return _Verdict(None, winners, ())

@@ -61,6 +61,7 @@ class Assignment:
         format: Format of those prompts.
         scorer: The metric that they name: {function, options}.
         pairs: File of the pairs by the pool's teachers that they name.
+        language: Language tag of the eval prompts.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Assignment:
     format: Format | None
     scorer: Mapping[str, Any] | None
     pairs: str | None
+    language: str = "en"
 
 
 def profile_model(
@@ -208,4 +210,5 @@ def _task(
         seed=seed,
         work=work / assignment.name,
         pairs=Path(assignment.pairs) if assignment.pairs else None,
+        language=assignment.language,
     )

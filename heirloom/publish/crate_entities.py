@@ -43,6 +43,7 @@ _FORMATS = {
     ".json": "application/json",
     ".jsonl": "application/jsonl",
     ".csv": "text/csv",
+    ".parquet": "application/vnd.apache.parquet",
     ".svg": "image/svg+xml",
     ".html": "text/html",
     ".md": "text/markdown",
@@ -130,6 +131,7 @@ def input_entities(study: Study, notes: Mapping[str, Iterable[str | Path]]) -> l
             endpoint = study.models[name].endpoint if kind == "models" else None
             named = [id for source in artefact.sources for id in identifiers(source)]
             checksum = {"sha256": note["sha256"]} if "sha256" in note else {}
+            language = {"inLanguage": study.prompts[name].language} if kind == "prompts" else {}
             found.append(
                 {
                     "@id": f"#{kind}-{name}",
@@ -137,6 +139,7 @@ def input_entities(study: Study, notes: Mapping[str, Iterable[str | Path]]) -> l
                     "name": f"{kind}: {name}",
                     "identifier": compact([endpoint.url] if endpoint else named),
                     **checksum,
+                    **language,
                     "license": artefact.license,
                 }
             )

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 
 from heirloom.analyse.results import chosen_scores
+from heirloom.generate.request import UNANSWERED
 from heirloom.publish.licences import combined_license, dataset_licenses
 from heirloom.publish.material import Material, render, shared_values, tags
+from heirloom.report.user_text import visible
 from heirloom.report.wording import count, interval, signed
 from heirloom.support.files import Record
 
@@ -46,8 +48,8 @@ def dataset_card(material: Material, dataset: str) -> str:
     plan, card = material.plan, material.results.cards[dataset]
     licenses = dataset_licenses(material.study, card)
     front = DatasetCardData(
-        language=["en"],
-        pretty_name=f"{plan.title}: {dataset}",
+        language=[material.language(dataset)],
+        pretty_name=f"{visible(plan.title)}: {dataset}",
         size_categories=[size_class(card["n"])],
         task_categories=["text-generation"],
         tags=tags(material, dataset),
@@ -66,6 +68,7 @@ def dataset_card(material: Material, dataset: str) -> str:
         card=card,
         repository=material.repository(dataset),
         columns=COLUMNS,
+        unanswered=UNANSWERED,
         students=[name for name, model in plan.students.items() if model.dataset == dataset],
         control_of=[name for name, other in plan.datasets.items() if other.control == dataset],
         distributions=_distributions(material, dataset),

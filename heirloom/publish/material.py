@@ -14,6 +14,7 @@ from heirloom.fetch.settings import Artefact, HubSource, PathSource, Source, des
 from heirloom.publish.hub import repository
 from heirloom.publish.licences import terms
 from heirloom.report.findings.limits import scorer_caveats
+from heirloom.report.user_text import shown, visible
 from heirloom.report.wording import count, listed, number
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.config import Study
@@ -51,6 +52,10 @@ class Material:
         """The study file."""
         return self.results.plan.study
 
+    def language(self, dataset: str) -> str:
+        """Language tag of a training set, which is that of its prompts."""
+        return self.study.prompts[self.plan.datasets[dataset].prompts].language
+
     def repository(self, name: str) -> str | None:
         """Repository of a training set or a student on the hub; None if nothing is published."""
         return repository(self.namespace, self.plan.name, name) if self.namespace else None
@@ -71,6 +76,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=shown,
     )
     environment.filters |= {"number": number, "count": count, "listed": listed, "cell": _cell}
     return environment.get_template(template).render(**values)
@@ -78,7 +84,7 @@ def render(template: str, **values: Any) -> str:
 
 def _cell(text: str) -> str:
     """Text for a cell of a Markdown table."""
-    return " ".join(text.split()).replace("|", "\\|")
+    return " ".join(visible(text).split()).replace("|", "\\|")
 
 
 def shared_values(material: Material, dataset: str, licenses: Mapping[str, str | None]) -> Record:
@@ -93,6 +99,7 @@ def shared_values(material: Material, dataset: str, licenses: Mapping[str, str |
         "teachers": [model_origin(material, teacher) for teacher in data.teachers],
         "prompts": _origins(data.prompts, prompts),
         "prompts_format": prompts.format,
+        "language": prompts.language,
         "max_new_tokens": prompts.max_new_tokens,
         "generate": study.generate,
         "data": data,

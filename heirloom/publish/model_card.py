@@ -39,7 +39,7 @@ def model_card(material: Material, student: str) -> str:
         base_model_relation="adapter" if on_hub else None,
         library_name="peft",
         pipeline_tag="text-generation",
-        language=["en"],
+        language=[material.language(dataset)],
         datasets=[of_dataset] if of_dataset else None,
         tags=[*tags(material, dataset), method.name],
         model_name=student if results else None,

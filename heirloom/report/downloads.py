@@ -1,12 +1,15 @@
 """Downloads: tables as CSV and LaTeX, in links that hold the file themselves."""
 
 import base64
+import gzip
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 import pandas as pd
 
 from heirloom.report.cells import View
+from heirloom.report.user_text import visible
 
 #: Tables with more rows than this may break across pages.
 _LONG = 40
@@ -31,8 +34,30 @@ _LATEX = str.maketrans(
 )
 
 
+#: Longer texts (in characters) are offered compressed: they would make most of a large page.
+_COMPRESSED = 200_000
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file within the page: the link that holds it, and the name it is saved by."""
+
+    link: str
+    name: str
+
+
+def download(text: str, kind: str, name: str) -> Download:
+    """Return a file of this media type within the page; a long one is compressed (gzip)."""
+    if len(text) <= _COMPRESSED:
+        return Download(data_uri(text, kind), name)
+    packed = gzip.compress(text.encode(errors="replace"), mtime=0)
+    held = base64.b64encode(packed).decode()
+    return Download(f"data:application/gzip;base64,{held}", f"{name}.gz")
+
+
 def data_uri(text: str, kind: str) -> str:
     """Return a link that holds `text` of this media type, in the shorter of two encodings."""
+    text = text.encode(errors="replace").decode()
     plain = quote(text, safe=" !*'(),/:;=?@[]|{}$+~\\")
     packed = base64.b64encode(text.encode()).decode()
     if len(plain) <= len(packed):
@@ -74,4 +99,4 @@ def _range(view: View) -> range:
 
 
 def _cell(text: str) -> str:
-    return text.translate(_LATEX)
+    return visible(text).translate(_LATEX)

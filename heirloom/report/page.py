@@ -19,7 +19,7 @@ from heirloom.report.abstract import abstract, agreement, spent
 from heirloom.report.benchmark_views import sections
 from heirloom.report.cells import View
 from heirloom.report.composition import bases, pool_sizes, prompt_sets, selections, teachers
-from heirloom.report.downloads import data_uri, latex
+from heirloom.report.downloads import Download, download, latex
 from heirloom.report.exhibits import TEMPLATES, Exhibit, exhibits
 from heirloom.report.figures import figure_names
 from heirloom.report.findings.active import active_findings
@@ -28,6 +28,7 @@ from heirloom.report.findings.limits import Limit, computed_otherwise, limits
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
 from heirloom.report.samples import collect_samples
+from heirloom.report.user_text import shown
 from heirloom.report.wording import listed
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
@@ -109,6 +110,7 @@ def render(material: Material) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
+        finalize=shown,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -167,12 +169,15 @@ def _views(material: Material) -> dict[str, Any]:
             for name, table in tables.items()
             if name not in _SHOWN_APART and len(table)
         },
-        "downloads": {name: data_uri(to_csv(table), "text/csv") for name, table in tables.items()},
+        "downloads": {
+            name: download(to_csv(table), "text/csv", f"{plan.name}-{name}.csv")
+            for name, table in tables.items()
+        },
     }
 
 
-def _latex_link(view: View, caption: Sequence[str], name: str) -> str:
-    return data_uri(latex(view, caption, name), "application/x-tex")
+def _latex_link(view: View, caption: Sequence[str], name: str) -> Download:
+    return download(latex(view, caption, name), "application/x-tex", f"{name}.tex")
 
 
 def _tight(text: str) -> str:

@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from heirloom.analyse.results import Results
+from heirloom.generate.request import UNANSWERED
 from heirloom.report.composition import teachers
-from heirloom.report.wording import count, number, truncated
+from heirloom.report.user_text import truncated, visible
+from heirloom.report.wording import count, number
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.plan import Dataset, Plan
 from heirloom.support.files import Record
@@ -43,7 +45,12 @@ def collect_pool(results: Results, prompts: str) -> Record:
         "teachers": answering,
         "sets": [{"name": name, "text": _described(plan.datasets[name])} for name in names],
         "prompts": [
-            {"id": key, "text": texts.get(key, key), "candidates": own, "chosen": chosen[key]}
+            {
+                "id": visible(key),
+                "text": visible(texts.get(key, key)),
+                "candidates": own,
+                "chosen": chosen[key],
+            }
             for key, own in candidates.items()
         ],
     }
@@ -66,11 +73,16 @@ def _candidates(
                     "teacher": index,
                     "sample": row["sample"],
                     "finish": row["finish_reason"],
-                    "text": truncated(row["completion"], _LONGEST),
+                    "text": truncated(row["completion"] or "", _LONGEST),
                     "scores": [scores.get(metric, {}).get(key) for metric in metrics],
                 }
             )
     return by_prompt, position
+
+
+def absent(finish: str) -> str:
+    """Return the words that stand in the place of a completion without text."""
+    return f"(no answer: {finish.replace('_', ' ')})" if finish in UNANSWERED else "(empty)"
 
 
 def _described(data: Dataset) -> str:
@@ -108,14 +120,13 @@ def embed(pools: Sequence[Record], *, most: int = MOST_BYTES) -> dict[str, Recor
     Pools larger than `most` bytes together keep evenly spaced prompts, the same share of each set.
     """
     packed = {pool["name"]: [_json(prompt) for prompt in pool["prompts"]] for pool in pools}
-    total = sum(_size(texts) for texts in packed.values())
+    sizes = {name: [len(text.encode()) + 1 for text in texts] for name, texts in packed.items()}
+    total = sum(map(sum, sizes.values()))
     share = min(1.0, most / total) if total else 1.0
     found = {}
     for pool in pools:
-        texts = packed[pool["name"]]
-        n = int(len(texts) * share)
-        while _size(kept := spread(texts, n)) > share * _size(texts):
-            n -= 1
+        texts, own = packed[pool["name"]], sizes[pool["name"]]
+        kept = spread(texts, fitting(own, int(len(texts) * share), share * sum(own)))
         head = _json({key: value for key, value in pool.items() if key != "prompts"})
         found[pool["name"]] = {
             "json": f'{head[:-1]},"prompts":[{",".join(kept)}]}}',
@@ -125,8 +136,11 @@ def embed(pools: Sequence[Record], *, most: int = MOST_BYTES) -> dict[str, Recor
     return found
 
 
-def _size(texts: Sequence[str]) -> int:
-    return sum(len(text.encode()) + 1 for text in texts)
+def fitting(sizes: Sequence[int], n: int, room: float) -> int:
+    """Return the number of at most n evenly spaced entries, of these sizes, that fit a room."""
+    while (size := sum(spread(sizes, n))) > room:
+        n = min(n - 1, int(n * room / size))
+    return n
 
 
 def _json(value: Any) -> str:

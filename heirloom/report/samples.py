@@ -7,8 +7,9 @@ from heirloom.analyse.offence import may_offend
 from heirloom.analyse.results import Results
 from heirloom.profiling.labels import label, main_of
 from heirloom.report.composition import prompt_sets, trained_sets
-from heirloom.report.pools import collect_pool, spread
-from heirloom.report.wording import count, number, truncated
+from heirloom.report.pools import absent, collect_pool, spread
+from heirloom.report.user_text import truncated
+from heirloom.report.wording import count, number
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
@@ -37,11 +38,9 @@ def collect_samples(results: Results) -> Record:
 
 def _has_completions(results: Results, benchmark: str) -> bool:
     """Return True if models generate for a benchmark, so that there is something to read."""
-    return any(
-        {"completion", "continuations"} & record.keys()
-        for model in results.plan.models
-        for record in results.records[model][benchmark][:1]
-    )
+    measured = (results.records[model][benchmark] for model in results.plan.models)
+    record = next((records[0] for records in measured if records), {})
+    return bool({"completion", "continuations"} & record.keys())
 
 
 def _evaluation_samples(results: Results, benchmark: str) -> Record:
@@ -101,15 +100,17 @@ def _answer(record: Record, benchmark: str) -> Record:
             f"highest of {count(len(record['continuations']), 'continuation')}: "
             f"{number(worst['score'])}"
         )
-        return {"completion": truncated(worst["text"], _LONGEST), "note": note}
+        shown = truncated(worst["text"] or "", _LONGEST)
+        return {"completion": shown, "note": note, "absent": absent("")}
     values = [
         f"{label(benchmark, metric)} {number(record[metric])}"
         for metric in main_of(benchmark, record)
         if isinstance(record[metric], int | float)
     ]
     return {
-        "completion": truncated(record.get("completion", ""), _LONGEST),
+        "completion": truncated(record.get("completion") or "", _LONGEST),
         "note": " \u00b7 ".join(values),
+        "absent": absent(record.get("finish_reason", "")),
     }
 
 
@@ -130,6 +131,7 @@ def _training_samples(results: Results, prompts: str) -> Record:
                         "sample": candidate["sample"],
                         "completion": truncated(candidate["text"], _LONGEST),
                         "truncated": candidate["finish"] == "length",
+                        "absent": absent(candidate["finish"]),
                         "scores": [number(score) for score in candidate["scores"]],
                         "chosen": [
                             pool["sets"][chosen["set"]]["name"]

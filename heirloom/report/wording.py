@@ -77,8 +77,3 @@ def count(n: int, noun: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """Return names for a sentence: "a, b and c"."""
     return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)
-
-
-def truncated(text: str, longest: int) -> str:
-    """Return a text of at most `longest` characters, with […] where the rest is missing."""
-    return text if len(text) <= longest else f"{text[:longest]} [\N{HORIZONTAL ELLIPSIS}]"

@@ -37,7 +37,7 @@ def make_pool(
             by_prompt.setdefault(key[1], []).append(
                 Candidate(
                     *key,
-                    record["completion"],
+                    record["completion"] or "",
                     record["finish_reason"],
                     {metric: score_of[metric][key] for metric in metrics},
                 )

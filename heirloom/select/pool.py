@@ -15,8 +15,8 @@ class Candidate:
         teacher: The model that generated it.
         prompt_id: The prompt.
         sample: Its number among the teacher's completions of the prompt, from 0.
-        completion: The text.
-        finish_reason: "stop", or "length" if it was truncated.
+        completion: The text; "" if there is no answer.
+        finish_reason: "stop", "length" if it was truncated, or the reason for no answer.
         scores: Score per metric that the choice takes; None where there is no score.
     """
 

@@ -125,15 +125,17 @@ def build_training_set(
     Returns:
         The rows of `train.jsonl` in the order of the prompts, and the content of `card.json`: of
         `n_prompts` prompts, `n_missing` had nothing to choose, `n_ineligible` of them only because
-        of a bound, and `n_dropped` were not kept; `n` remain.
+        of a bound, and `n_dropped` were not kept; `n` remain. `unanswered` counts the candidates
+        without an answer by reason.
 
     Raises:
         HeirloomError: A prompt id repeats or is unknown; the files do not fit together; the
             strategy failed; or nothing could be chosen for any prompt.
     """
     texts = _texts(described, sources)
+    offered = _offered(described, sources.candidates, texts)
     pool = make_pool(
-        _offered(described, sources.candidates, texts),
+        offered,
         {metric: _offered(described, found, texts) for metric, found in sources.scores.items()},
         described.criteria,
     )
@@ -144,6 +146,7 @@ def build_training_set(
         "n_missing": len(texts) - len(choices),
         "n_ineligible": sum(group.blocked for group in pool.groups),
         "n_dropped": len(choices) - len(kept),
+        "unanswered": _unanswered(offered),
     }
     if not kept:
         raise HeirloomError(_nothing(described, counts))
@@ -188,6 +191,17 @@ def _offered(described: TrainingSet, found: ByTeacher, texts: Mapping[str, str])
         ]
         for teacher, records in found.items()
     }
+
+
+def _unanswered(offered: ByTeacher) -> dict[str, int]:
+    """Number of candidates without an answer, by the reason for it."""
+    reasons = (
+        record["finish_reason"]
+        for records in offered.values()
+        for record in records
+        if record["completion"] is None
+    )
+    return dict(sorted(Counter(reasons).items()))
 
 
 def _select(described: TrainingSet, pool: Pool, seed: int) -> list[Choice]:
@@ -254,7 +268,7 @@ def _card(
     described: TrainingSet,
     teachers: list[str],
     seed: int,
-    counts: dict[str, int],
+    counts: Record,
     rows: list[Record],
 ) -> Record:
     used = Counter(row["teacher"] for row in rows)
@@ -289,7 +303,7 @@ def _criteria_record(criteria: Criteria) -> Record:
     }
 
 
-def _nothing(described: TrainingSet, counts: dict[str, int]) -> str:
+def _nothing(described: TrainingSet, counts: Record) -> str:
     """Return the reason why a training set is empty, and what to do."""
     n = counts["n_prompts"]
     if counts["n_dropped"]:

@@ -155,6 +155,7 @@ class JobInputs:
             "options": options.model_dump(mode="json"),
             "prompts": self.paths.prompts(needed.prompts, "eval") if needed.prompts else None,
             "format": study.prompts[needed.prompts].format if needed.prompts else None,
+            "language": study.prompts[needed.prompts].language if needed.prompts else "en",
             "scorer": metric.model_dump(mode="json") if metric else None,
             "pairs": self.paths.judge_pairs() if needed.pool else None,
         }

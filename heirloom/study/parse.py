@@ -1,5 +1,6 @@
 """Check a study file whole and report every error at once, each with its key and a hint."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -9,6 +10,7 @@ from pydantic import (
 )
 
 from heirloom.study.config import Study, study_type
+from heirloom.study.file import check_study_files
 from heirloom.study.references import missing_files, nearest, reference_problems
 from heirloom.support.errors import HeirloomError
 from heirloom.support.plugins import use_plugins
@@ -27,16 +29,19 @@ _MOVED = {
 }
 
 
-def parse_study(raw: dict[str, Any], *, root: Path) -> Study:
+def parse_study(raw: dict[str, Any], *, root: Path, files: Iterable[str | Path] = ()) -> Study:
     """Check a study file whole.
 
     Args:
         raw: The study file as parsed from YAML, overrides merged in.
         root: Folder that relative paths in it start from.
+        files: Files that `raw` was read from, in which a key may be there twice.
 
     Raises:
         HeirloomError: something is wrong. The message has every error, with its key and a hint.
     """
+    check_study_files(files)
+    _refuse_other_keys(raw)
     problems: list[str] = []
     study = None
     _use_plugins(raw)
@@ -55,6 +60,23 @@ def parse_study(raw: dict[str, Any], *, root: Path) -> Study:
             "Every key is explained in config/README.md."
         )
     return study
+
+
+def _refuse_other_keys(raw: dict[str, Any]) -> None:
+    """Refuse keys that YAML does not read as text: `no` and `on`, numbers and dates."""
+    lines: list[str] = []
+    pending: list[tuple[tuple[int | str, ...], Any]] = [((), raw)]
+    while pending:
+        path, value = pending.pop()
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, below in inner:
+            if isinstance(value, dict) and not isinstance(key, str):
+                where = _path([*path, str(key)])
+                lines.append(f"  - {where}: YAML reads this key as {key!r}. Put it into quotes.")
+            elif isinstance(below, dict | list):
+                pending.append(((*path, key), below))
+    if lines:
+        raise HeirloomError("\n".join(["the study cannot run as it is:", *sorted(lines)]))
 
 
 def _use_plugins(raw: dict[str, Any]) -> None:

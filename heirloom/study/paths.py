@@ -99,6 +99,10 @@ class Paths:
         """The plan of the study."""
         return f"{self.root}/plan.json"
 
+    def all_candidates(self) -> str:
+        """All candidates with their scores and the training sets that hold them, one table."""
+        return f"{self.root}/candidates.parquet"
+
     def table(self, table: str) -> str:
         """A table of the report."""
         return f"{self.root}/tables/{table}.csv"

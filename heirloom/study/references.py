@@ -64,8 +64,9 @@ class _File:
             if isinstance(value, dict):
                 yield name, value
 
-    def names(self, key: str) -> list[Any]:
-        return _list(self.raw.get(key))
+    def names(self, key: str) -> list[str | None]:
+        """Entries of a list of names; None where one is no text, which is reported elsewhere."""
+        return [name if isinstance(name, str) else None for name in _list(self.raw.get(key))]
 
     @property
     def endpoints(self) -> dict[str, Record]:

@@ -72,6 +72,8 @@ def _default(value: Any) -> str:
 
 def _type(schema: dict[str, Any]) -> str:
     """A type in words, with its bounds."""
+    if "const" in schema:
+        return f"`{schema['const']}`"
     if "enum" in schema:
         return ", ".join(f"`{choice}`" for choice in schema["enum"])
     if "anyOf" in schema:

@@ -25,7 +25,7 @@ import pytest
 from heirloom.objectives.mtld import mtld
 from heirloom.objectives.words import words
 from heirloom.profiling.engines.readability import describe, syllables
-from heirloom.support.row_files import read_rows
+from heirloom.prompts.rows import read_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 PROMPTS = ROOT / "resources" / "prompts" / "instructions.jsonl"

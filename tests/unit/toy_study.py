@@ -326,6 +326,7 @@ def _write_dataset(root, name, data):
             "n_missing": 0,
             "n_ineligible": 0,
             "n_dropped": 0,
+            "unanswered": {},
             "n_tied": 1 if name == "length-alpha" else 0,
             "n_truncated": sum(row["finish_reason"] == "length" for row in rows),
             "teacher_counts": {t: teachers.count(t) for t in sorted(set(teachers))},

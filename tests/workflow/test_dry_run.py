@@ -61,6 +61,7 @@ def test_mistakes_in_a_study_are_told_together_and_before_any_job(workshop: Work
         study["finetunning"] = study.pop("finetune")
         study["teachers"] = ["ant", "wasp"]
         study["pools"] = {}
+        study["objectives"]["mtld"]["pools"] = ["ant"]
         study["generate"]["k"] = 0
         study["prompts"]["instructions"]["sources"] = [{"path": "nowhere.jsonl"}]
 

@@ -12,9 +12,9 @@ from heirloom.support.files import read_json, read_jsonl
 
 SECRET = "sk-canary-9876543210"
 CANDIDATES = "generations/remote/instructions/candidates.jsonl"
-# 12 training prompts with 3 candidates; 5 eval prompts with a greedy answer, 2 continuations and an
-# answer for the judges.
-TEXTS = 12 * 3 + 5 * (1 + 2 + 1)
+# 12 training prompts with 3 candidates; 5 eval prompts with a greedy answer, 2 continuations and 2
+# answers for the judges.
+TEXTS = 12 * 3 + 5 * (1 + 2 + 2)
 
 
 def test_a_teacher_behind_an_endpoint(tmp_path: Path, tiny_model: Path) -> None:
@@ -74,7 +74,7 @@ def use_endpoint(study: dict[str, Any], url: str) -> None:
     endpoint = {"url": url, "model": "writer", "key": "HEIRLOOM_TEST_KEY"}
     limits = {"requests": 2, "attempts": 2, "timeout": 10}
     study["models"] = {"ant": study["models"]["ant"], "remote": {"endpoint": endpoint | limits}}
-    study["teachers"] = ["ant", "remote"]
-    study["pools"] = {"multi": ["ant", "remote"]}
+    study["teachers"] = ["remote"]
+    study["pools"] = {"multi": ["remote"]}
     study["objectives"] = {"length": {**study["objectives"]["length"], "pools": ["multi"]}}
     study["finetune"]["epochs"] = 1

@@ -1,7 +1,6 @@
 """Runs that are killed, that meet each other or damaged input, or that have no room left."""
 
 import errno
-import json
 import os
 import shutil
 import signal
@@ -18,8 +17,10 @@ from workshop import RESULTS, Workshop, kill, wait_for
 CANDIDATES = "generations/ant/instructions/candidates.jsonl"
 STUDENT = "students/ant.length-ant.s1"
 OUTCOME = [
+    "prompts/*/*.jsonl",
     CANDIDATES,
-    "datasets/length-ant/train.jsonl",
+    "scores/ant/*/length.jsonl",
+    "datasets/length-ant/*.json*",
     f"{STUDENT}/adapter_model.safetensors",
     f"{STUDENT}/manifest.json",
 ]
@@ -52,7 +53,10 @@ class Batches:
 def test_a_killed_run_goes_on_where_it_was(
     finished: Workshop, workshop: Workshop, group: bool
 ) -> None:
-    """Killed while generating and again while finetuning; the same command three times."""
+    """Killed while generating and again while finetuning; the same command three times.
+
+    It ends with the bytes of a study that ran without a break in another folder.
+    """
     command = target(f"{STUDENT}/manifest.json")
     batches = Batches(workshop)
 
@@ -77,7 +81,9 @@ def test_a_killed_run_goes_on_where_it_was(
     log = (workshop.results / "logs/finetune/ant.length-ant.s1.log").read_text(encoding="utf-8")
     if group:  # otherwise the job that was left alone may have come to its end by now
         assert "resuming from checkpoint-" in log
-    assert workshop.bytes_of(*OUTCOME) == finished.bytes_of(*OUTCOME)
+    made = workshop.bytes_of(*OUTCOME)
+    assert len(made) == 2 + 1 + 1 + 2 + 2
+    assert made == finished.bytes_of(*OUTCOME)
 
 
 def test_a_second_run_in_the_folder_is_refused(workshop: Workshop) -> None:
@@ -93,24 +99,6 @@ def test_a_second_run_in_the_folder_is_refused(workshop: Workshop) -> None:
     assert run.wait() == 0
     # The lock is gone with the run that held it.
     assert "Nothing to be done" in workshop.run(target("plan.json"))
-
-
-def test_the_same_study_gives_the_same_bytes_in_another_folder(
-    finished: Workshop, workshop: Workshop
-) -> None:
-    student = "students/ant.mtld-multi.s1"
-    workshop.run(target(f"{student}/manifest.json"))
-    outcome = [
-        "prompts/*/*.jsonl",
-        "generations/*/*/candidates.jsonl",
-        "scores/*/*/mtld.jsonl",
-        "datasets/mtld-multi/*.json*",
-        f"{student}/adapter_model.safetensors",
-        f"{student}/manifest.json",
-    ]
-    made = workshop.bytes_of(*outcome)
-    assert len(made) == 2 + 2 + 2 + 2 + 2
-    assert made == finished.bytes_of(*outcome)
 
 
 def test_a_damaged_model_is_named(workshop: Workshop) -> None:
@@ -130,13 +118,6 @@ def test_a_prompt_file_without_prompts_is_named(workshop: Workshop) -> None:
     printed = workshop.run(target("prompts/instructions/train.jsonl"), fails=True)
     assert "prompts.jsonl has no prompt." in printed
     assert "Traceback (most recent call last)" not in printed
-
-
-def test_too_few_prompts_are_counted(workshop: Workshop) -> None:
-    prompt = {"id": "only", "instruction": "Name a colour.", "input": ""}
-    (workshop.folder / "prompts.jsonl").write_text(json.dumps(prompt) + "\n", encoding="utf-8")
-    printed = workshop.run(target("prompts/instructions/train.jsonl"), fails=True)
-    assert "asks for 12 train and 5 eval prompts, but its source has 1 distinct ones" in printed
 
 
 @contextmanager

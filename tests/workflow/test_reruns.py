@@ -11,11 +11,7 @@ import pytest
 from workshop import RESULTS, Job, Workshop
 
 TEACHERS = ["ant", "bee"]
-ACTIVE = [
-    f"{objective}-{pool}"
-    for objective in ("length", "mtld", "toxicity")
-    for pool in ("ant", "multi")
-]
+ACTIVE = ["length-ant", "length-multi", "mtld-multi", "toxicity-ant"]
 DATASETS = ["passive-ant", "passive-bee", "random-multi", *ACTIVE]
 TRIPLE = (
     '{"type": "intrasentence", "target": "nurse", "bias_type": "gender", "stereotype": "She nods.",'
@@ -62,16 +58,16 @@ ANSWERED = {*(f"answer {teacher}" for teacher in TEACHERS), "pair"}  # what judg
 EDITS = {
     # An objective: its scores, what was chosen by them, and the profiles that use it.
     "heirloom/objectives/mtld.py": scored("mtld")
-    | trained(["mtld-ant", "mtld-multi"])
+    | trained(["mtld-multi"])
     | profiled(MODELS)
     | TAIL,
     "heirloom/objectives/profanity.py": scored("toxicity")
-    | trained(["toxicity-ant", "toxicity-multi"])
+    | trained(["toxicity-ant"])
     | profiled(MODELS)
     | TAIL,
     # The definition of a word, for two scorers and the text profile.
     "heirloom/objectives/words.py": scored("length", "toxicity")
-    | trained(["length-ant", "length-multi", "toxicity-ant", "toxicity-multi"])
+    | trained(["length-ant", "length-multi", "toxicity-ant"])
     | profiled(MODELS)
     | TAIL,
     "heirloom/select/training_set.py": trained(DATASETS) | TAIL,
@@ -153,28 +149,15 @@ def test_another_number_of_shards_gives_the_same_bytes(copied: Workshop, shards:
     before = copied.bytes_of(*outcome)
     for folder in ("generations", "scores", "datasets"):
         shutil.rmtree(copied.results / folder)
-    sets = ["length-multi", "toxicity-ant"]
+    sets = ["length-ant", "toxicity-ant"]
     scatter = ["--set-scatter", f"shards={shards}", f"scoring={shards}"]
     copied.run(*(str(RESULTS / f"datasets/{name}/train.jsonl") for name in sets), *scatter)
     after = copied.bytes_of(*outcome)
-    assert len(after) == 2 + 3 + 2  # candidates; length of both, toxicity of one; sets
+    assert len(after) == 1 + 2 + 2  # candidates, scores by length and by toxicity, sets
     assert after == {file: before[file] for file in after}
     made = copied.bytes_of("generations/ant/*/shards/*", "scores/ant/*/shards/length/*")
     names = [f"{shard}-of-{shards}.jsonl" for shard in range(1, shards + 1)]
     assert sorted(Path(file).name for file in made) == sorted(2 * names)
-
-
-def test_parts_are_kept_for_another_number_of_shards(workshop: Workshop) -> None:
-    def parts() -> dict[Path, int]:
-        found = workshop.cache.glob("generations/*/part-*.jsonl")
-        return {file: file.stat().st_mtime_ns for file in found}
-
-    target = str(RESULTS / "generations/ant/instructions/candidates.jsonl")
-    workshop.run(target, "--set-scatter", "shards=1")
-    made = parts()
-    assert len(made) == 3  # four batches each of 11 prompts' three candidates; one is too long
-    assert "2-of-2" in workshop.run(target)
-    assert parts() == made
 
 
 def test_a_run_that_names_no_number_of_shards_keeps_the_one_there_is(copied: Workshop) -> None:

@@ -20,7 +20,7 @@ PARTITIONS = sorted(
     }
 )
 LIMIT = PROFILE["default-resources"]["runtime_limit"]
-SETS = ["length-multi", "mtld-ant"]
+SETS = ["length-multi", "toxicity-ant"]
 STUDENT = "students/ant.passive-ant.s1"
 TRAINED = [f"{STUDENT}/adapter_model.safetensors", f"{STUDENT}/manifest.json"]
 # The profile as it is, but for a test that should not wait and whose texts depend on one thread.
@@ -81,7 +81,7 @@ def test_a_study_through_slurm(finished: Workshop, workshop: Workshop, slurm: Sl
     printed = finish(run, log, 300)
     assert "Trying to restart job" in printed
     assert [number for number, _ in slurm.jobs("CA")] == [victim]
-    # Shards of two teachers, scores by length of both and by MTLD of one, three sets, a student.
+    # Shards of two teachers, scores by length of both and toxicity of one, three sets, a student.
     assert len(slurm.jobs("CD")) == 4 + 3 + 3 + 1
     outcome = ["generations/*/*/candidates.jsonl", "datasets/*/train.jsonl", *TRAINED]
     made, expected = workshop.bytes_of(*outcome), finished.bytes_of(*outcome)

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -36,6 +37,8 @@ class Cost:
     peak_memory: float | None
     tokens: int | None
     tokens_per_second: float | None
+    unanswered: int | None
+    money: float | None
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,9 @@ def costs(results: Results, *, shards: int) -> pd.DataFrame:
     `seconds` and `cpu_seconds` are sums over jobs, which may have run at the same time;
     `peak_memory` is the resident memory of the largest job in MB. `tokens` counts those of all
     candidates, and those of the training examples, prompts included, times the epochs; it is null
-    for other stages. `tokens_per_second` is null where a job left no file.
+    for other stages. `tokens_per_second` is null where a job left no file. `unanswered` counts the
+    candidates without an answer, and `money` is the price of all candidates and their prompts where
+    the teacher's endpoint has a price, whenever they were paid for.
 
     Args:
         results: The study's results.
@@ -83,6 +88,7 @@ def costs(results: Results, *, shards: int) -> pd.DataFrame:
     jobs, tokens = _jobs(results.paths, plan, shards), _tokens(results)
     expected = _expected(plan, shards)
     models = list(plan.models)
+    bills = _bills(results)
 
     def order(key: _Key) -> tuple[int, str, int]:
         stage, model = key
@@ -104,6 +110,7 @@ def costs(results: Results, *, shards: int) -> pd.DataFrame:
                 peak_memory=max((j.memory for j in own if j.memory is not None), default=None),
                 tokens=made,
                 tokens_per_second=made / seconds if made and seconds and complete else None,
+                **bills.get(key, {"unanswered": None, "money": None}),
             )
         )
     return frame(rows, Cost)
@@ -153,7 +160,11 @@ def _tokens(results: Results) -> dict[_Key, int]:
     """Stage and model to tokens generated or trained on."""
     tokens: Counter[_Key] = Counter()
     for (teacher, _), candidates in results.candidates.items():
-        counts = [row["n_tokens"] for row in candidates]
+        # Of those without an answer a server may count no tokens.
+        counts = [
+            row["n_tokens"] or 0 if row["completion"] is None else row["n_tokens"]
+            for row in candidates
+        ]
         if None not in counts:  # as where an endpoint does not count them
             tokens["generate", teacher] += sum(counts)
     for student in results.plan.students:
@@ -161,6 +172,20 @@ def _tokens(results: Results) -> dict[_Key, int]:
         epochs = manifest["recipe"]["epochs"]
         tokens["finetune", student] += round(manifest["n_tokens"] * epochs)
     return dict(tokens)
+
+
+def _bills(results: Results) -> dict[_Key, Any]:
+    """Stage and model to the candidates without an answer, and the price of all."""
+    bills: dict[_Key, Any] = {}
+    for (teacher, _), candidates in results.candidates.items():
+        bill = bills.setdefault(("generate", teacher), {"unanswered": 0, "money": None})
+        bill["unanswered"] += sum(row["completion"] is None for row in candidates)
+        endpoint = results.plan.study.models[teacher].endpoint
+        if endpoint is not None and endpoint.price is not None:
+            read = sum(row.get("prompt_tokens") or 0 for row in candidates)
+            written = sum(row["n_tokens"] or 0 for row in candidates)
+            bill["money"] = (bill["money"] or 0.0) + endpoint.price.of(read, written)
+    return bills
 
 
 def _sum(values: Iterable[float | None]) -> float | None:

@@ -111,11 +111,14 @@ def candidates(results: Results) -> pd.DataFrame:
     """One row per teacher and prompt set: number of candidates, how they ended, their scores.
 
     `truncated` is the share of candidates that reached the token limit, in percent; `tokens` the
-    mean number of tokens; `mean_<metric>` is over the candidates that have a score and
-    `unscored_<metric>` counts the others.
+    mean number of tokens; `empty` counts candidates without text, and `unanswered` those of them
+    that are no answer at all: too long, filtered, refused or empty behind an endpoint.
+    `mean_<metric>` is over the candidates that have a score and `unscored_<metric>` counts the
+    others.
     """
     metrics = _metrics(results.plan)
-    columns = ["teacher", "prompts", "n_prompts", "k", "n", "empty", "truncated", "tokens"]
+    columns = ["teacher", "prompts", "n_prompts", "k", "n", "empty"]
+    columns += ["unanswered", "truncated", "tokens"]
     columns += [f"{prefix}_{metric}" for metric in metrics for prefix in ("mean", "unscored")]
     rows = []
     for (teacher, prompts), pool in results.candidates.items():
@@ -128,7 +131,8 @@ def candidates(results: Results) -> pd.DataFrame:
             "n_prompts": len(per_prompt),
             "k": max(per_prompt.values(), default=0),
             "n": n,
-            "empty": sum(not row["completion"].strip() for row in pool),
+            "empty": sum(not (row["completion"] or "").strip() for row in pool),
+            "unanswered": sum(row["completion"] is None for row in pool),
             "truncated": 100 * truncated / n if n else None,
             "tokens": mean(row["n_tokens"] for row in pool),
         }

@@ -156,7 +156,7 @@ def _usable(results: Results, data: Dataset) -> dict[str, dict[str, list[int]]]:
     found: dict[str, dict[str, list[int]]] = {}
     for teacher in data.teachers:
         for row in results.candidates[teacher, data.prompts]:
-            if row["completion"].strip() and (data.k is None or row["sample"] < data.k):
+            if (row["completion"] or "").strip() and (data.k is None or row["sample"] < data.k):
                 samples = found.setdefault(row["prompt_id"], {}).setdefault(teacher, [])
                 samples.append(row["sample"])
     return found

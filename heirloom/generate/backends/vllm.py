@@ -21,8 +21,9 @@ from typing import Any
 from heirloom.generate import answer_store as answers
 from heirloom.generate import fitting
 from heirloom.generate import request as requests_
+from heirloom.generate.answer import Answer
 from heirloom.generate.backends import Backend, backend
-from heirloom.generate.client import Answer, Client
+from heirloom.generate.client import Client
 from heirloom.generate.fitting import encode_fitting
 from heirloom.generate.model import LanguageModel, Weights
 from heirloom.generate.request import Completion, Prompt, Request

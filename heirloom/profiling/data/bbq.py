@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, model_validator
 
+from heirloom.profiling.data.layouts import parse_row
+from heirloom.prompts.rows import read_rows
 from heirloom.support.errors import HeirloomError
-from heirloom.support.row_files import parse_row, read_rows
 
 Category = Literal[
     "Age",

@@ -6,8 +6,9 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel
 
+from heirloom.profiling.data.layouts import Text, parse_row
+from heirloom.prompts.rows import Row, read_rows
 from heirloom.support.errors import HeirloomError
-from heirloom.support.row_files import Row, Text, parse_row, read_rows
 
 BiasType = Literal[
     "race-color",

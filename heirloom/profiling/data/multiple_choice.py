@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from heirloom.profiling.data.layouts import Text, parse_row
+from heirloom.prompts.rows import read_rows
 from heirloom.support.errors import HeirloomError
-from heirloom.support.row_files import Text, parse_row, read_rows
 
 
 class Layout(BaseModel):

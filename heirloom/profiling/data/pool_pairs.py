@@ -54,7 +54,7 @@ def form_pairs(
         HeirloomError: No pair is left.
     """
     texts = {
-        (teacher, record["prompt_id"], record["sample"]): record["completion"].strip()
+        (teacher, record["prompt_id"], record["sample"]): (record["completion"] or "").strip()
         for teacher, records in answers.items()
         for record in records
     }

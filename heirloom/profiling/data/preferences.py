@@ -14,8 +14,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from heirloom.profiling.data.layouts import Text, parse_row
+from heirloom.prompts.rows import Row, read_rows
 from heirloom.support.errors import HeirloomError
-from heirloom.support.row_files import Row, Text, parse_row, read_rows
 
 Label = Literal["first", "second", "tie"]
 _OPPOSITE: Mapping[Label, Label] = {"first": "second", "second": "first", "tie": "tie"}
@@ -148,7 +149,7 @@ def read_pairs(path: Path, source: str) -> list[Pair]:
 
     Args:
         path: A file of one of the formats of docs/metrics/judge.md, of any kind that
-            `heirloom.support.row_files.read_rows` reads.
+            `heirloom.prompts.rows.read_rows` reads.
         source: Name of the data set, for the ids of its pairs.
 
     Returns:

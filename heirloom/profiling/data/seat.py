@@ -8,8 +8,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from heirloom.profiling.data.layouts import read_document
 from heirloom.support.errors import HeirloomError
-from heirloom.support.row_files import read_document
 
 _GENDER = ("weat6", "weat6b", "weat7", "weat7b", "weat8", "weat8b")
 _RACE = ("weat3", "weat3b", "weat4", "weat5", "weat5b")

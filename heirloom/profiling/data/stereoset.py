@@ -7,8 +7,9 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, Field, field_validator
 
+from heirloom.profiling.data.layouts import Layout, Text, parse_row, read_document
+from heirloom.prompts.rows import Row, read_rows
 from heirloom.support.errors import HeirloomError
-from heirloom.support.row_files import Layout, Row, Text, parse_row, read_document, read_rows
 
 logger = logging.getLogger(__name__)
 

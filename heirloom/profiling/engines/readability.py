@@ -24,21 +24,8 @@ from itertools import chain
 from math import sqrt
 from operator import mul
 
-from heirloom.objectives.words import words
-
-# The next line continues a sentence only if it starts in lower case and is no list item.
-_ITEM = re.compile(r"(?:[-*+\u2022]|#{1,6}|\(?(?:\d{1,3}|[A-Za-z])[.)])\s+")
-_STOP = re.compile(r"([.!?\u2026]+)([\"'\u201d\u2019)\]*_]*)\s+(?=\S)")
-_OPENERS = "\"'\u201c\u2018([*_"
-
-# Written with a point inside a sentence: always, before a figure, and unless a capital follows.
-_NEVER_LAST = re.compile(
-    r"mr|mrs|ms|dr|prof|st|rev|hon|gen|col|maj|capt|lt|sgt|gov|sen|rep|pres|mt|ft|messrs"
-    r"|e\.g|i\.e|vs|cf|viz|approx|ca"
-)
-_BEFORE_FIGURE = re.compile(r"nos?|figs?|eq|vols?|ch|sec|art|pp?")
-_SELDOM_LAST = re.compile(r"etc|al|inc|ltd|co|corp|jr|sr|dept|est|min|max|a\.?m|p\.?m")
-_ACRONYM = re.compile(r"(?:[A-Z][a-z]?\.)+[A-Z]|[A-HJ-Z]")
+from heirloom.objectives.words import only_latin, words
+from heirloom.profiling.engines.sentence_spans import english_spans, icu_spans
 
 _VOWELS = re.compile(r"[aeiouy]+")
 # A final e, ed or es that is not spoken: "home", "jumped", "homes", but "table", "added", "boxes".
@@ -69,8 +56,24 @@ _LONG_WORD = 7
 _HARD_WORD = 3
 
 
-def sentences(text: str) -> list[str]:
-    """Split an English text into sentences by rule.
+def is_english(text: str, language: str = "en") -> bool:
+    """Return True if the formulas hold for a text.
+
+    Args:
+        text: A text.
+        language: Language tag that the study states (BCP 47). A text of which less than half of the
+            words are in Latin letters is not English, whatever is stated.
+    """
+    if language.lower().partition("-")[0] not in ("en", "eng"):
+        return False
+    if only_latin(text):
+        return True
+    found = words(text)
+    return 2 * sum(map(only_latin, found)) >= len(found)
+
+
+def sentences(text: str, language: str = "en") -> list[str]:
+    """Split a text into sentences: by ICU if it is not English, else by rule.
 
     1. A line break ends a sentence, unless the next line starts with a small letter: list items,
        headings and lines of verse count one each, wrapped prose stays together.
@@ -85,7 +88,7 @@ def sentences(text: str) -> list[str]:
     A span without a word is no sentence. Known misses: "plan B. Then" and "the U.S. It" stay
     together.
     """
-    return [sentence for sentence, _ in _sentences(text)]
+    return [sentence for sentence, _ in _sentences(text, language)]
 
 
 def syllables(word: str) -> int:
@@ -107,7 +110,7 @@ def gunning_fog(text: str) -> float | None:
     easy words. His other exceptions (names, verbs that reach three syllables by -ed or -es) need a
     tagger and are not applied, nor does TextDescriptives. textstat also excludes an easy-word list.
     """
-    n = _count(text)
+    n = _english(text)
     if n is None:
         return None
     return 0.4 * (n.words / n.sentences + 100 * n.hard_words / n.words)
@@ -119,7 +122,7 @@ def rix(text: str) -> float | None:
     J. Anderson (1983), "Lix and Rix: variations on a little-known readability index", Journal of
     Reading 26(6). Both packages use the formula; they differ in words and sentences.
     """
-    n = _count(text)
+    n = _english(text)
     return None if n is None else n.long_words / n.sentences
 
 
@@ -129,7 +132,7 @@ def lix(text: str) -> float | None:
     C. H. Björnsson (1968), Läsbarhet, Liber. Both packages use the formula; they differ in words
     and sentences.
     """
-    n = _count(text)
+    n = _english(text)
     return None if n is None else n.words / n.sentences + 100 * n.long_words / n.words
 
 
@@ -139,7 +142,7 @@ def flesch_reading_ease(text: str) -> float | None:
     R. Flesch (1948), "A new readability yardstick", Journal of Applied Psychology 32(3). Both
     packages use the formula; TextDescriptives differs most, by its syllables.
     """
-    n = _count(text)
+    n = _english(text)
     if n is None:
         return None
     return 206.835 - 1.015 * n.words / n.sentences - 84.6 * n.syllables / n.words
@@ -151,7 +154,7 @@ def flesch_kincaid_grade(text: str) -> float | None:
     J. P. Kincaid et al. (1975), Research Branch Report 8-75, Naval Technical Training Command. Both
     packages use the formula; TextDescriptives differs most, by its syllables.
     """
-    n = _count(text)
+    n = _english(text)
     if n is None:
         return None
     return 0.39 * n.words / n.sentences + 11.8 * n.syllables / n.words - 15.59
@@ -165,7 +168,7 @@ def smog(text: str) -> float | None:
     of 30 sentences: a shorter text is scaled up to 30 and its value is rough. textstat does the
     same; TextDescriptives too, from 3 sentences on.
     """
-    n = _count(text)
+    n = _english(text)
     return None if n is None else 3.1291 + 1.0430 * sqrt(30 * n.polysyllables / n.sentences)
 
 
@@ -175,7 +178,7 @@ def coleman_liau(text: str) -> float | None:
     M. Coleman and T. L. Liau (1975), "A computer readability formula designed for machine scoring",
     Journal of Applied Psychology 60(2). textstat has 5.80 for 5.88, about 0.4 years less.
     """
-    n = _count(text)
+    n = _english(text)
     if n is None:
         return None
     return 5.88 * n.characters / n.words - 29.6 * n.sentences / n.words - 15.8
@@ -187,20 +190,25 @@ def automated_readability_index(text: str) -> float | None:
     R. J. Senter and E. A. Smith (1967), AMRL-TR-66-220, Wright-Patterson Air Force Base. textstat
     counts punctuation among the characters.
     """
-    n = _count(text)
+    n = _english(text)
     if n is None:
         return None
     return 4.71 * n.characters / n.words + 0.5 * n.words / n.sentences - 21.43
 
 
-def describe(text: str) -> dict[str, float | None]:
+def describe(text: str | None, language: str = "en") -> dict[str, float | None]:
     """Return all descriptive and readability values of a text; all None if it has no words.
+
+    The formulas and the numbers of syllables, whose constants and dictionary are for English, are
+    None for a text that is not; see `is_english`.
 
     `n_characters` counts everything but white space; `unique_words` ignores case. Lengths are in
     characters of the words, words or syllables, each with its mean, median and standard deviation
     (`sd`, of the population: divided by n); `long_word_share` and `type_token_ratio` are fractions.
     """
-    n = _count(text)
+    text = text or ""
+    n = _count(text, language)
+    english = is_english(text, language)
     descriptive: dict[str, float | None] = dict.fromkeys(_DESCRIPTIVE)
     if n is not None:
         descriptive = {
@@ -214,18 +222,21 @@ def describe(text: str) -> dict[str, float | None]:
             **_distribution("syllables_per_word", n.word_syllables),
             "long_word_share": n.long_words / n.words,
         }
+    if not english:
+        descriptive |= dict.fromkeys(k for k in descriptive if "syllables" in k)
     return {
         **descriptive,
-        "gunning_fog": gunning_fog(text),
-        "rix": rix(text),
-        "lix": lix(text),
-        "flesch_reading_ease": flesch_reading_ease(text),
-        "flesch_kincaid_grade": flesch_kincaid_grade(text),
-        "smog": smog(text),
-        "coleman_liau": coleman_liau(text),
-        "automated_readability_index": automated_readability_index(text),
+        **{name: formula(text) if english else None for name, formula in _FORMULAS.items()},
     }
 
+
+_FORMULAS = {
+    formula.__name__: formula
+    for formula in (
+        *(gunning_fog, rix, lix, flesch_reading_ease, flesch_kincaid_grade, smog),
+        *(coleman_liau, automated_readability_index),
+    )
+}
 
 _Word = tuple[str, int, int, int]
 """A word in small letters; its characters, its syllables and those of its longest part."""
@@ -251,9 +262,14 @@ class _Counts:
     word_syllables: list[int]
 
 
+def _english(text: str) -> _Counts | None:
+    """Return the counts of a text with words, None if it is not English."""
+    return _count(text, "en") if is_english(text) else None
+
+
 @lru_cache(maxsize=16)  # `describe` asks once per formula
-def _count(text: str) -> _Counts | None:
-    split = [found for _, found in _sentences(text)]
+def _count(text: str, language: str) -> _Counts | None:
+    split = [found for _, found in _sentences(text, language)]
     if not split:
         return None
     spellings, characters, counted, hardest = zip(*chain.from_iterable(split), strict=True)
@@ -313,17 +329,10 @@ def _pronunciations() -> dict[str, int]:
     return table
 
 
-def _sentences(text: str) -> list[tuple[str, list[_Word]]]:
+def _sentences(text: str, language: str) -> list[tuple[str, list[_Word]]]:
     """Sentences with their words, which are those of the text: none is split."""
-    spans = []
-    for line in _joined_lines(text):
-        marker = _ITEM.match(line)
-        start = 0
-        for stop in _STOP.finditer(line, marker.end() if marker else 0):
-            if _ends_sentence(line, stop):
-                spans.append(line[start : stop.end()])
-                start = stop.end()
-        spans.append(line[start:])
+    english = is_english(text, language)
+    spans = english_spans(text) if english else icu_spans(text, language)
     split = [(span.strip(), list(chain.from_iterable(map(_words, span.split())))) for span in spans]
     return [(span, found) for span, found in split if found]
 
@@ -336,34 +345,3 @@ def _words(chunk: str) -> tuple[_Word, ...]:
         parts = [_part_syllables(part) for part in _parts(word)]
         measured.append((word.lower(), sum(map(str.isalnum, word)), sum(parts), max(parts)))
     return tuple(measured)
-
-
-def _joined_lines(text: str) -> list[str]:
-    joined: list[str] = []
-    open_line = False
-    for raw in text.splitlines():
-        line = raw.strip()
-        if open_line and line[:1].islower() and not _ITEM.match(line):
-            joined[-1] += f" {line}"
-        elif line:
-            joined.append(line)
-        open_line = bool(line)
-    return joined
-
-
-def _ends_sentence(line: str, stop: re.Match[str]) -> bool:
-    marks, closers = stop.groups()
-    following = line[stop.end() :].lstrip(_OPENERS)[:1]
-    if following.islower() and (closers or marks == "\u2026" or marks.startswith("..")):
-        return False
-    if marks != ".":
-        return True
-    before = line[: stop.start()].rsplit(maxsplit=1)
-    word = before[-1].lstrip(_OPENERS) if before else ""
-    if _ACRONYM.fullmatch(word) or _NEVER_LAST.fullmatch(word.lower()):
-        return False
-    if _BEFORE_FIGURE.fullmatch(word.lower()):
-        return not following.isdigit()
-    if _SELDOM_LAST.fullmatch(word.lower()):
-        return following.isupper()
-    return True

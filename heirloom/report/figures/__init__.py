@@ -25,6 +25,7 @@ from typing import TypedDict, Unpack
 import pandas as pd
 
 from heirloom.analyse.tables import read_all
+from heirloom.report.user_text import shown
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.files import write_text
@@ -70,7 +71,7 @@ class Figure:
             tables: Tables by name, among them those that it is drawn from.
             plan: The study's plan.
         """
-        return self.function(*(tables[name] for name in self.tables), plan)
+        return self.function(*(tables[name].map(shown) for name in self.tables), plan)
 
 
 class Facts(TypedDict, total=False):

@@ -39,7 +39,7 @@ def limits(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Limit]:
 
     Args:
         plan: The study's plan.
-        tables: Tables by name: `changes`.
+        tables: Tables by name: `changes`, and `candidates` if there are any.
     """
     seeds = _seeds(plan)
     found = scorer_caveats(plan)
@@ -49,6 +49,7 @@ def limits(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Limit]:
         found.append(("Many intervals.", _many(tables["changes"])))
     known = [BENCHMARKS.get(name) for name in plan.benchmarks if name in BENCHMARKS]
     found += [caveat for benchmark in known for caveat in benchmark.caveats]
+    found += _unanswered(tables.get("candidates"))
     found.append((MODELS, _models(plan)))
     if seeds:
         found.append(_ASSUMPTIONS)
@@ -81,6 +82,22 @@ def scorer_caveats(plan: Plan) -> list[Limit]:
     functions = dict.fromkeys(metric.function for metric in plan.study.metrics.values())
     caveats = [objectives.load(function).caveat for function in functions]
     return [caveat for caveat in caveats if caveat]
+
+
+def _unanswered(candidates: pd.DataFrame | None) -> list[Limit]:
+    """Return the number of candidates without an answer, where a teacher has some."""
+    if candidates is None or not candidates["unanswered"].sum():
+        return []
+    parts = [
+        f"{row.teacher} {int(row.unanswered):,} of {int(row.n):,} ({row.prompts})"
+        for row in rows_of(candidates)
+        if row.unanswered
+    ]
+    text = (
+        f"Some candidates hold no answer: {listed(parts)}. They are unscored, are never selected, "
+        "and may be of a particular kind, such as those that a filter refuses."
+    )
+    return [("Candidates without an answer.", text)]
 
 
 def _seeds(plan: Plan) -> Limit | None:

@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from heirloom.profiling.workload import profile_tokens
 from heirloom.study.estimate.work import Work, added, scorer_parameters, work_of
 from heirloom.study.job_size import layers
 from heirloom.study.paths import Paths
@@ -44,7 +45,7 @@ class Line:
     """One line of an estimate: the work of a stage with a model, `size` parameters, and its cost.
 
     `hours` and `size` are None where the size is not known; `measured` says whether costs of this
-    very stage and model were.
+    very stage and model were. `money` is None where the model has no price.
     """
 
     work: Work
@@ -52,6 +53,7 @@ class Line:
     hours: float | None
     gigabytes: float | None
     measured: bool
+    money: float | None = None
 
 
 def seconds(work: Work, size: float, rates: tuple[float, float, float]) -> float:
@@ -181,8 +183,25 @@ def estimate(
             hours = factor * seconds(work, size, RATES[device]) / 3600
         expected = replace(work, written=work.written * share, trained=work.trained * share)
         size_on_disk = _gigabytes(expected, size, rank)
-        lines.append(Line(expected, size, hours, size_on_disk, (stage, model) in known.time))
+        money = _money(plan, expected)
+        lines.append(Line(expected, size, hours, size_on_disk, (stage, model) in known.time, money))
     return lines
+
+
+def _money(plan: Plan, work: Work) -> float | None:
+    """Price of a model's tokens behind an endpoint; None where they have none."""
+    model = plan.study.models.get(work.model)
+    if model is None or model.endpoint is None or model.endpoint.price is None:
+        return None
+    read, written = work.read, work.written
+    if work.stage == "generate":
+        read *= plan.k  # a request per candidate
+    if work.stage == "profile":
+        able = {name: o for name, o in plan.study.benchmarks.items() if o.generates}
+        sizes = {name: prompts.eval for name, prompts in plan.study.prompts.items()}
+        tokens = profile_tokens(able, sizes)
+        read, written = tokens.read + tokens.repeated, tokens.written
+    return model.endpoint.price.of(read, written)
 
 
 def _order(key: tuple[str, str]) -> tuple[int, str]:

@@ -6,13 +6,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
 from heirloom.fetch.cache import cache_root
 from heirloom.fetch.settings import PathSource
 from heirloom.profiling.workload import without_cost
 from heirloom.study.config import Study
 from heirloom.study.estimate import RATES, Line, Measured, estimate, measure
+from heirloom.study.file import read_study_file
 from heirloom.study.job_size import count_parameters
 from heirloom.study.parse import parse_study
 from heirloom.study.plan import Plan, make_plan
@@ -31,11 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     options = parser.parse_args(arguments)
     try:
-        raw = yaml.safe_load(options.study.read_text(encoding="utf-8"))
-        study = parse_study(raw, root=Path.cwd())
+        study = parse_study(read_study_file(options.study), root=Path.cwd())
         plan = make_plan(study)
-    except OSError as error:
-        sys.exit(f"{options.study}: {error.strerror}. Name a study file: make estimate CONFIG=...")
     except HeirloomError as error:
         sys.exit(str(error))
     sizes = sizes_of(study)
@@ -117,6 +113,7 @@ def remarks(lines: Sequence[Line], device: str) -> list[str]:
         cores = os.cpu_count() or 1
         hours = sum(line.hours or 0 for line in lines)
         found.append(f"All {cores} cores of this machine: {_duration(hours / cores)} or more.")
+    found += _prices(lines)
     unknown = sorted({line.work.model for line in lines if line.hours is None})
     if unknown:
         found.append(
@@ -124,6 +121,21 @@ def remarks(lines: Sequence[Line], device: str) -> list[str]:
             "their `parameters` in the study file."
         )
     return found
+
+
+def _prices(lines: Sequence[Line]) -> list[str]:
+    """Lines about money, one per model behind an endpoint."""
+    models = dict.fromkeys(line.work.model for line in lines if line.money is not None)
+    return [
+        f"Price of {model}: about "
+        + " + ".join(
+            f"{line.money:,.2f} ({line.work.stage})"
+            for line in lines
+            if line.work.model == model and line.money is not None
+        )
+        + ", in the currency of its endpoint's price."
+        for model in models
+    ]
 
 
 def unmeasured(plan: Plan, measured: Measured | None) -> list[str]:

@@ -1,13 +1,13 @@
 import math
 
 import pytest
-from toy_study import plan
+from toy_study import STUDY, plan
 
 from heirloom.analyse.results import load_results
 from heirloom.analyse.tables import read
 from heirloom.analyse.tables.costs import costs, write_costs
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import write_json, write_text
+from heirloom.support.files import read_jsonl, write_json, write_jsonl, write_text
 
 HEAD = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 STUDENT = "alpha.length-multi.s1"
@@ -55,6 +55,23 @@ def test_costs_by_hand(folder):
     other = table.loc["finetune", "alpha.passive-alpha.s1"]
     assert other["jobs"] == 0 and math.isnan(other["seconds"])
     assert math.isnan(table.loc["profile", "alpha"]["tokens"])
+
+
+def test_candidates_of_an_endpoint_cost_money(folder):
+    path = folder / "generations/beta/instructions/candidates.jsonl"
+    rows = [{**row, "prompt_tokens": 100} for row in read_jsonl(path)]
+    rows[1] |= {"completion": None, "n_tokens": None, "finish_reason": "filtered"}
+    write_jsonl(path, rows)
+    endpoint = {"url": "https://h/v1", "model": "m", "price": {"input": 10, "output": 1000}}
+    models = {**STUDY["models"], "beta": {"endpoint": endpoint}}
+    plan(models=models).write(folder / "plan.json")
+    table = costs(load_results(folder), shards=2).set_index(["stage", "model"])
+    beta = table.loc["generate", "beta"]
+    # 40 + 0 + 25 words of instructions and 26 of provoking ones; four prompts of 100 tokens.
+    assert (beta["tokens"], beta["unanswered"]) == (91, 1)
+    assert beta["money"] == pytest.approx((10 * 400 + 1000 * 91) / 1e6)
+    assert math.isnan(table.loc["generate", "alpha"]["money"])
+    assert math.isnan(table.loc["profile", "alpha"]["unanswered"])
 
 
 def test_stages_and_models_are_in_the_plan_s_order(folder):

@@ -169,7 +169,7 @@ def write_profile(paths: Paths, model: str, completions: list[str], seed: int) -
     records = []
     for index, completion in enumerate(completions):
         answer = _answer(f"eval{index:03d}", 0, completion)
-        records.append({"id": answer["prompt_id"], **text._measure(answer, options)})
+        records.append({"id": answer["prompt_id"], **text._measure(answer, options, "en")})
     write_jsonl(paths.records(model, "text"), records)
     metrics = {name: text.METRICS[name] for name in BENCHMARKS.get("text").main}
     summary = summarise(records, metrics, seed=seed)

@@ -66,6 +66,15 @@ def test_candidates_by_hand(results):
     assert pd.isna(provoking.mean_length) and pd.isna(provoking.unscored_length)
 
 
+def test_candidates_without_an_answer_are_counted(own_study_folder):
+    path = own_study_folder / "generations/beta/instructions/candidates.jsonl"
+    rows = read_jsonl(path)
+    rows[2] |= {"completion": None, "n_tokens": 0, "finish_reason": "filtered"}
+    write_jsonl(path, rows)
+    row = one(candidates(load_results(own_study_folder)), teacher="beta", prompts="instructions")
+    assert (row.n, row["empty"], row.unanswered) == (4, 1, 1)
+
+
 def test_settings_are_flat(results):
     nested = {
         "study": "toy",
@@ -148,3 +157,15 @@ def test_wilson_interval():
     for right, n in ((0, 6), (3, 6), (60, 60), (17, 200)):
         expected = stats.binomtest(right, n).proportion_ci(method="wilson")
         assert wilson(right / n, n) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_records_are_read_when_they_are_asked_for(own_study_folder):
+    results = load_results(own_study_folder)
+    lost = own_study_folder / "profiles/beta/text.records.jsonl"
+    lost.write_text("no JSON\n")
+    records = results.records
+    assert [r["id"] for r in records["alpha"]["text"]] == ["e1", "e2", "e3", "e4"]
+    assert records["alpha"]["text"] is records["alpha"]["text"]
+    assert set(records) == set(results.plan.models) and "gamma" not in records
+    with pytest.raises(HeirloomError, match=r"beta/text\.records\.jsonl"):
+        records["beta"]["text"]

@@ -427,7 +427,7 @@ def test_hub_snapshot_leaves_pickles_out(loopback: Server, cache: Path) -> None:
     assert sorted(p.name for p in Path(out).iterdir()) == ["config.json", "model.safetensors"]
 
 
-def test_a_failed_fetch_tells_no_secrets(cache: Path) -> None:
+def test_a_failed_fetch_tells_no_secrets(loopback: Server, cache: Path) -> None:
     """Neither the hub's token nor the password of a package index, in messages or logs."""
     sources = [
         {"hub": "org/name", "revision": COMMIT, "files": ["a"], "sha256": SHA},
@@ -437,7 +437,7 @@ def test_a_failed_fetch_tells_no_secrets(cache: Path) -> None:
         "import logging; logging.basicConfig(level=logging.DEBUG)\n" + FETCH,
         json.dumps(sources),
         cache,
-        HF_ENDPOINT="http://127.0.0.1:9",  # nobody listens there
+        HF_ENDPOINT=loopback.address,  # which has no such file
         HF_TOKEN="hf_canary",
         PIP_INDEX_URL="http://jane:pw_canary@127.0.0.1:9/simple",
         PIP_RETRIES="0",

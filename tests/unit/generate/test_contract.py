@@ -177,7 +177,7 @@ def test_a_prompt_that_does_not_fit_is_recorded(
     prompts = [QUESTIONS[0], Prompt("long", "word " * 400), QUESTIONS[1]]
     request = replace(SAMPLED, samples=2)
     records = generate(model, prompts, request, work=tmp_path / "work")
-    too_long = [Completion("long", sample, "", 0, "too_long").record() for sample in (0, 1)]
+    too_long = [Completion("long", sample, None, 0, "too_long").record() for sample in (0, 1)]
     assert records == [*sampled[0:2], *too_long, *sampled[5:7]]
     assert "long is left out" in caplog.text and "q0" not in caplog.text
     shares = [

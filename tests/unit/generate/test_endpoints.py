@@ -27,9 +27,9 @@ from completion_server import (
 from pydantic import ValidationError
 
 from heirloom.generate import client as endpoints
-from heirloom.generate.client import Client, EndpointError, describe_endpoint
+from heirloom.generate.client import Client, EndpointError
 from heirloom.generate.completions import generate, open_model
-from heirloom.generate.endpoint import RemoteModel
+from heirloom.generate.endpoint import RemoteModel, describe_endpoint
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
@@ -135,7 +135,7 @@ def test_a_continuation_keeps_its_leading_space(server: CompletionServer, tmp_pa
 
 
 LATER = format_datetime(datetime.now(UTC) + timedelta(days=-1), usegmt=True)
-GARBAGE = [b"<html>busy</html>", b"", {}, {"choices": []}, [], {"choices": [{"text": None}]}]
+GARBAGE = [b"<html>busy</html>", b"", {}, {"choices": []}, [], {"choices": [{"index": 0}]}]
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ GARBAGE = [b"<html>busy</html>", b"", {}, {"choices": []}, [], {"choices": [{"te
     ],
     ids=[
         *("408", "429", "500", "502", "503", "529", "429-seconds", "503-date"),
-        *("html", "empty", "object", "no-choices", "list", "null"),
+        *("html", "empty", "object", "no-choices", "list", "no-message"),
         *("drop", "hang", "drip"),
     ],
 )
@@ -270,8 +270,9 @@ def test_a_prompt_that_does_not_fit_is_too_long(
     server: CompletionServer, tmp_path: Path, said: Any, code: int
 ) -> None:
     server.faults.append(lambda handler: handler.send(code, said))
-    (record,) = write(model_at(server.url, tmp_path / "kept"), request_of(samples=1), PROMPTS[:1])
-    assert (record["completion"], record["n_tokens"]) == ("", 0)
+    model = model_at(server.url, tmp_path / "kept")
+    (record,) = write(model, request_of(samples=1), PROMPTS[:1])
+    assert (record["completion"], record["n_tokens"]) == (None, 0)
     assert record["finish_reason"] == "too_long"
 
 
@@ -281,7 +282,7 @@ def _choice(**changes: Any) -> Any:
     return document
 
 
-def test_a_text_that_a_filter_took_is_cut_and_one_without_a_count_has_none(
+def test_a_text_that_a_filter_took_is_null_and_one_without_a_count_has_none(
     server: CompletionServer, tmp_path: Path
 ) -> None:
     server.faults.append(says(_choice(finish_reason="content_filter", message={"content": None})))
@@ -290,14 +291,13 @@ def test_a_text_that_a_filter_took_is_cut_and_one_without_a_count_has_none(
     server.faults.append(says(uncounted))
     model = model_at(server.url, tmp_path / "kept", requests=1)
     filtered, counted = write(model, request_of(samples=2), PROMPTS[:1])
-    assert (filtered["completion"], filtered["finish_reason"]) == ("", "length")
+    assert (filtered["completion"], filtered["finish_reason"]) == (None, "filtered")
     assert (counted["completion"], counted["n_tokens"]) == ("half a pair: ?", None)
 
 
 @pytest.mark.parametrize(
     ("code", "settings", "hint"),
     [
-        (400, {}, "set `api: openai`"),
         (401, {}, "name the environment variable"),
         (404, {"template": PromptTemplate("{prompt}")}, "set `completions: no`"),
         (307, {}, "put the address that it has now into `url`"),

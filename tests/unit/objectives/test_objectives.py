@@ -113,7 +113,7 @@ def test_one_name_belongs_to_one_file(own_registry: None) -> None:
 
 
 def test_the_files_of_a_scorer_are_its_own_and_those_it_imports_from() -> None:
-    assert [file.name for file in objectives.source_files("mtld")] == ["mtld.py"]
+    assert [file.name for file in objectives.source_files("mtld")] == ["mtld.py", "words.py"]
     assert [file.name for file in objectives.source_files("length")] == ["length.py", "words.py"]
 
 
@@ -402,3 +402,13 @@ def test_a_model_that_yields_nan_has_no_score(
     torch.save(loaded, tmp_path / "nan.ckpt")
     options = {**tiny_detoxify, "checkpoint": str(tmp_path / "nan.ckpt")}
     assert score("detoxify", ["a b c", "d " * 30], options) == [None, None]
+
+
+def test_a_completion_without_an_answer_has_no_score() -> None:
+    # The scorer is given the others alone: `together` scores a text with the number of texts.
+    assert score("my_scorers:together", ["a", None, "b"]) == [2.0, None, 2.0]
+    assert score("my_scorers:broken", [None]) == [None]
+    record = {"prompt_id": "p", "sample": 0, "completion": None}
+    assert score_candidates([record], "length", {}) == [
+        {"prompt_id": "p", "sample": 0, "score": None}
+    ]

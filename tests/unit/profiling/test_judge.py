@@ -349,7 +349,7 @@ def test_sources_are_drawn_in_proportion_and_pools_added(
 @pytest.fixture
 def real(tmp_path: Path) -> Callable[[str, int], Path]:
     """The first rows of a real file of preferences."""
-    from heirloom.support.row_files import read_rows
+    from heirloom.prompts.rows import read_rows
 
     def cut(name: str, size: int) -> Path:
         if not (SHARED / name).exists():

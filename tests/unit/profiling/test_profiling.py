@@ -173,7 +173,7 @@ def test_a_prompt_that_does_not_fit_has_no_text_to_measure(
     records = profiling.BENCHMARKS.get("text").run(
         Task(tiny, prompts, "instruction", None, {}, 17, tmp_path / "work"), settings
     )
-    assert records[1]["finish_reason"] == "too_long"
+    assert (records[1]["completion"], records[1]["finish_reason"]) == (None, "too_long")
     summary = summarise(records, profiling.BENCHMARKS.get("text").metrics, seed=17)
     assert summary["length"]["n_missing"] == 1
     assert summary["tokens"]["value"] == records[0]["tokens"]

@@ -176,7 +176,7 @@ def test_short_csv_rows_have_empty_ends(tmp_path: Path) -> None:
     assert texts(read_prompts(path, text="q", input="more")) == ["x\n\nz", "y"]
 
 
-@pytest.mark.parametrize("value", [{"text": "So I said"}, ["So I said"]])
+@pytest.mark.parametrize("value", [{"text": "So I said"}, ["So I said"], [], {}])
 def test_a_column_must_hold_text(tmp_path: Path, value: Any) -> None:
     """RealToxicityPrompts with `text: prompt` instead of `prompt.text`."""
     path = tmp_path / "p.jsonl"
@@ -206,15 +206,17 @@ def test_a_damaged_gzip_file(tmp_path: Path, name: str) -> None:
         ("p.txt", "\n \n", r"p\.txt has no prompt"),
         ("p.csv", "", r"p\.csv has no prompt"),
         ("p.csv", "q\n", r"p\.csv has no prompt"),
-        ("p.parquet", "no parquet", r"p\.parquet cannot be read as \.parquet"),
-        ("p.json", "[{]", r"p\.json is not valid JSON"),
+        ("p.parquet", "no parquet", r"p\.parquet cannot be read as parquet"),
+        ("p.json", "[{]", r"p\.json: not valid JSON"),
+        ("p.json", '[{"q": "x"},\n {]', r"p\.json, line 2: not valid JSON"),
+        ("p.json", '{\n"data": [\n{"q": "x"}]}', r"p\.json is one JSON object \(with data\)"),
         ("p.jsonl", '{"q": "x"}\n\n{"q"\n', r"p\.jsonl, line 3: not valid JSON"),
         ("p.jsonl", '{"q": "x"}\n{"r": 1, "s": 2}', r"line 2: no column 'q' \(there are: r, s\)"),
         ("p.jsonl", "5", r"line 1: no column 'q' \(there are: none, it is no object\)"),
         ("p.csv", "a,b\nx,y", r"row 1: no column 'q' \(there are: a, b\)"),
         ("p.docx", "q", r"p\.docx: rows are read from \.jsonl"),
         ("p", "q", r"rows are read from \.jsonl"),
-        ("p.txt.gz", "not gzip", r"p\.txt\.gz cannot be read as \.txt"),
+        ("p.txt.gz", "not gzip", r"p\.txt\.gz cannot be read: Not a gzipped file"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, name: str, content: str, message: str) -> None:
@@ -229,7 +231,7 @@ def test_other_unreadable_files(tmp_path: Path) -> None:
         read_prompts(tmp_path / "gone.jsonl", text="q")
     latin = tmp_path / "latin.txt"
     latin.write_bytes("café".encode("latin-1"))
-    with pytest.raises(HeirloomError, match=r"latin\.txt cannot be read.*utf-8"):
+    with pytest.raises(HeirloomError, match=r"latin\.txt, line 1: the byte 0xe9 is not UTF-8"):
         read_prompts(latin, text="q")
     cut = tmp_path / "cut.txt.gz"
     cut.write_bytes(gzip.compress(b"word " * 1_000)[:-20])

@@ -43,6 +43,7 @@ def settings(folder: Path) -> dict[str, Any]:
                 "train": 2,
                 "eval": 4,
                 "max_new_tokens": 40,
+                "language": "pt-BR" if name == "provoking" else "en",
             }
             for name in ("instructions", "provoking")
         },
@@ -50,9 +51,9 @@ def settings(folder: Path) -> dict[str, Any]:
     }
 
 
-def make(folder: Path, *, namespace: str | None = None) -> Path:
+def make(folder: Path, *, namespace: str | None = None, **changes: Any) -> Path:
     """Give the toy study in `folder` sources, licences, manifests and cards."""
-    plan = toy_plan(**settings(folder))
+    plan = toy_plan(**{**settings(folder), **changes})
     plan.write(folder / "plan.json")
     for path in folder.glob("profiles/*/*.json"):
         base = path.parent.name.partition(".")[0]
@@ -103,6 +104,16 @@ def folder(study_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     return make(Path(shutil.copytree(study_folder, tmp_path_factory.mktemp("cards") / "toy")))
 
 
+def test_a_title_directs_no_text_after_it(study_folder: Path, tmp_path: Path) -> None:
+    root = make(
+        Path(shutil.copytree(study_folder, tmp_path / "toy")), title="Toys \u202e \x07 inherit"
+    )
+    path = root / "datasets/length-multi/README.md"
+    text = path.read_text(encoding="utf-8")
+    assert "\u202e" not in text and "*Toys [U+202E] [U+0007] inherit*" in text
+    assert front_matter(path)["pretty_name"] == "Toys [U+202E] [U+0007] inherit: length-multi"
+
+
 def front_matter(path: Path) -> dict:
     text = path.read_text(encoding="utf-8")
     return yaml.safe_load(re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)[1])
@@ -130,6 +141,18 @@ def test_every_training_set_and_student_has_a_card(folder: Path) -> None:
         assert str(folder) not in text
 
 
+def test_candidates_without_an_answer_are_told(own_study_folder: Path) -> None:
+    path = own_study_folder / "datasets/length-multi/card.json"
+    write_json(path, {**read_json(path), "unanswered": {"filtered": 2, "too_long": 1}})
+    text = (make(own_study_folder) / "datasets/length-multi/README.md").read_text("utf-8")
+    assert (
+        "3 candidates of the pool hold no answer and could not be selected: 2 removed by a filter "
+        "of the server (`filtered`), 1 that exceed the model's context (`too_long`)."
+    ) in text
+    other = (own_study_folder / "datasets/random-multi/README.md").read_text("utf-8")
+    assert "no answer" not in other
+
+
 def test_front_matter_of_a_training_set(folder: Path) -> None:
     path = folder / "datasets/length-multi/README.md"
     read = front_matter(path)
@@ -154,6 +177,9 @@ def test_front_matter_of_a_training_set(folder: Path) -> None:
     assert front_matter(folder / "datasets/passive-alpha/README.md")["license"] == "apache-2.0"
     provoked = front_matter(folder / "datasets/random-provoking-multi/README.md")
     assert provoked["tags"][2:] == ["random-control", "not-for-all-audiences"]
+    assert provoked["language"] == ["pt-BR"]  # that of its prompts
+    text = (folder / "datasets/random-provoking-multi/README.md").read_text(encoding="utf-8")
+    assert "as\n  the study states it: `pt-BR`." in text
 
 
 def test_front_matter_of_a_student(folder: Path) -> None:
@@ -164,6 +190,9 @@ def test_front_matter_of_a_student(folder: Path) -> None:
     assert read["library_name"] == "peft" and read["pipeline_tag"] == "text-generation"
     assert read["license_name"] == "apache-2.0-and-gemma"
     assert "datasets" not in read  # it is on no hub
+    assert read["language"] == ["en"]
+    provoked = front_matter(folder / "students/alpha.random-provoking-multi.s1/README.md")
+    assert provoked["language"] == ["pt-BR"]
     # length of e1..e4 is 20, 30, 40 and 60; emt of t1 and t2 0.3 and 0.6. Intervals: conftest's.
     (model,) = read["model-index"]
     assert model["name"] == "alpha.length-multi.s1"

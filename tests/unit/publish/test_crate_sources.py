@@ -1,14 +1,39 @@
 """Identifiers of sources in a crate: an address or a package URL, never a path of this machine."""
 
+from pathlib import Path
+
 import pytest
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
+from toy_study import STUDY
 
 from heirloom.fetch.settings import Source
-from heirloom.publish.crate_entities import identifiers
-from heirloom.support.files import Record
+from heirloom.prompts.settings import Prompts
+from heirloom.publish.crate_entities import identifiers, input_entities
+from heirloom.study.config import study_type
+from heirloom.support.files import Record, write_json
 
 SHA = "0" * 64
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def test_prompts_state_their_language(tmp_path: Path) -> None:
+    prompts = {**STUDY["prompts"]["instructions"], "language": "hi"}
+    study = study_type().model_validate(
+        {**STUDY, "prompts": {**STUDY["prompts"], "hindi": prompts}}
+    )
+    for name in ("hindi", "alpha"):
+        write_json(tmp_path / name, {"name": name})
+    hindi, alpha = input_entities(
+        study, {"prompts": [tmp_path / "hindi"], "models": [tmp_path / "alpha"]}
+    )
+    assert hindi["inLanguage"] == "hi" and "inLanguage" not in alpha
+
+
+@pytest.mark.parametrize("stated", ["English", "EN", "e", "en_GB", ""])
+def test_a_language_is_a_tag(stated: str) -> None:
+    prompts = {**STUDY["prompts"]["instructions"], "language": stated}
+    with pytest.raises(ValidationError, match="language"):
+        Prompts.model_validate(prompts)
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,15 @@ def test_models_that_were_computed_otherwise_are_named_with_the_reason():
     )
 
 
+def test_limits_count_candidates_without_an_answer(study, built):
+    heading = "Candidates without an answer."
+    assert heading not in dict(limits(study.plan, built))
+    pools = built["candidates"].assign(unanswered=[3, *[0] * (len(built["candidates"]) - 1)])
+    first = pools.iloc[0]
+    said = dict(limits(study.plan, {**built, "candidates": pools}))[heading]
+    assert f"no answer: {first.teacher} 3 of {first.n} ({first.prompts})." in said
+
+
 def test_limits_of_several_seeds(study, built):
     second = Model("alpha.length-multi.s2", "student", "alpha", "length-multi", 2)
     own_plan = changed(study.plan, models={**study.plan.models, second.id: second})

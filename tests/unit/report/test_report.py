@@ -1,4 +1,5 @@
 import base64
+import gzip
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -93,7 +94,7 @@ def test_every_table_has_a_caption(page):
 
 
 def test_title(html):
-    assert "<title>What toys inherit</title>" in html and "study <b>toy</b>" in html
+    assert '<title dir="auto">What toys inherit</title>' in html and "study <b>toy</b>" in html
 
 
 def test_everything_is_closed_and_escaped(page, html):
@@ -166,6 +167,15 @@ def test_links_hold_any_text(text):
     link = downloads.data_uri(text, "text/csv")
     assert link.startswith("data:text/csv;charset=utf-8") and held(link) == text
     assert not re.search(r"[\n\"<>#]", link)
+
+
+def test_a_long_file_is_compressed():
+    text = "model,value\n" + "alpha,1.25\n" * 20_000  # 220,012 characters
+    file = downloads.download(text, "text/csv", "toy-changes.csv")
+    assert file.name == "toy-changes.csv.gz" and len(file.link) < len(text) / 50
+    assert gzip.decompress(base64.b64decode(file.link.partition(",")[2])).decode() == text
+    short = downloads.download(text[:1000], "text/csv", "toy-changes.csv")
+    assert short.name == "toy-changes.csv" and held(short.link) == text[:1000]
 
 
 def test_toxic_samples_are_behind_a_warning(html):

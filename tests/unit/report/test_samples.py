@@ -4,7 +4,9 @@ from dataclasses import replace
 from report_file import changed
 from toy_study import STUDY, plan
 
+from heirloom.analyse.results import load_results
 from heirloom.report import pools, samples
+from heirloom.support.files import read_jsonl, write_jsonl
 
 
 def test_benchmarks_without_completions_have_no_samples(wide):
@@ -96,3 +98,39 @@ def test_large_pools_keep_evenly_spaced_prompts():
     part = pools.embed([pool, {**pool, "name": "more"}], most=1230 - 20)["many"]
     kept = json.loads(part["json"])["prompts"]
     assert [p["id"] for p in kept] == ["p0", "p2", "p5", "p7"] and part["shown"] == 4
+
+
+def test_one_huge_prompt_takes_no_other_out_one_by_one():
+    """The number of prompts shrinks with the room, not by one at a time."""
+
+    class Counted(list):
+        reads = 0
+
+        def __getitem__(self, index):
+            Counted.reads += 1
+            return super().__getitem__(index)
+
+    prompts = Counted(
+        {"id": str(n), "text": "x" * (500_000 if n == 0 else 1)} for n in range(20_000)
+    )
+    found = pools.embed([{"name": "p", "prompts": prompts}], most=100_000)["p"]
+    assert found["shown"] == 0 and found["total"] == 20_000  # the first prompt alone is too large
+    sizes = Counted([500_000, *[10] * 19_999])
+    assert pools.fitting(sizes, 19_999, 100_000) == 0
+    assert Counted.reads < 40_000  # 20,000 sums would be 200 million reads
+
+
+def test_pools_fill_the_room():
+    assert pools.fitting([10] * 100, 50, 500) == 50
+    assert pools.fitting([10] * 100, 50, 499) == 49
+
+
+def test_a_candidate_without_an_answer_says_why(own_study_folder):
+    path = own_study_folder / "generations/beta/instructions/candidates.jsonl"
+    rows = read_jsonl(path)
+    rows[1] |= {"completion": None, "finish_reason": "too_long"}
+    write_jsonl(path, rows)
+    found = samples.collect_samples(load_results(own_study_folder))
+    candidates = found["training"][0]["prompts"][0]["candidates"]
+    assert (candidates[3]["completion"], candidates[3]["absent"]) == ("", "(no answer: too long)")
+    assert candidates[0]["absent"] == "(empty)"

@@ -10,7 +10,12 @@ from heirloom.support.files import Record
 
 
 def candidate(
-    prompt: str, sample: int, completion: str = "text", *, teacher: str = "t", finish: str = "stop"
+    prompt: str,
+    sample: int,
+    completion: str | None = "text",
+    *,
+    teacher: str = "t",
+    finish: str = "stop",
 ) -> Record:
     """A record of `candidates.jsonl`, with its teacher."""
     return {

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from candidate_pools import (
     best_of,
+    by_teacher,
     candidate,
     choose,
     draw,
@@ -55,6 +56,17 @@ def test_an_empty_completion_is_never_best() -> None:
     scores = scores_for(pool, [0.0, 0.0, 2.0])
     (row,) = best_of(pool, scores, direction="minimise", seed=0)
     assert (row["sample"], row["n_candidates"], row["n_unscored"]) == (2, 3, 0)
+
+
+def test_a_completion_without_an_answer_is_never_chosen_and_counted() -> None:
+    absent = [("p", 0, "filtered"), ("p", 2, "too_long"), ("q", 0, "filtered")]
+    pool = [candidate(prompt, n, None, finish=reason) for prompt, n, reason in absent]
+    pool.append(candidate("p", 1, "a word"))
+    described = TrainingSet("d", "passive", "t", "prompts")
+    sources = Sources([{"id": p, "text": "Say."} for p in "pq"], by_teacher(pool))
+    rows, card = build_training_set(described, sources, seed=0)
+    assert [(row["prompt_id"], row["sample"]) for row in rows] == [("p", 1)]
+    assert (card["n_missing"], card["unanswered"]) == (1, {"filtered": 2, "too_long": 1})
 
 
 def test_a_null_score_is_never_best_and_zero_is_a_score() -> None:
@@ -254,6 +266,7 @@ def test_rows_in_the_order_of_the_prompts_and_a_card() -> None:
         "n_dropped": 0,
         "n_tied": 0,
         "n_truncated": 1,
+        "unanswered": {},
         "teacher_counts": {"t1": 0, "t2": 2, "t3": 0},
     }
 

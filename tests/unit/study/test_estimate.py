@@ -15,7 +15,7 @@ from heirloom.analyse.tables.costs import Cost
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.cost import PROMPT_TOKENS as PROMPT
 from heirloom.study.estimate import OTHER, RATES, START, estimate, measure, seconds
-from heirloom.study.estimate.__main__ import unmeasured
+from heirloom.study.estimate.__main__ import remarks, unmeasured
 from heirloom.study.estimate.work import Work, work_of
 from heirloom.study.job_size import count_parameters
 from heirloom.study.parse import parse_study
@@ -249,3 +249,24 @@ def test_a_study_file_that_is_not_there_is_named() -> None:
     assert done.returncode == 1
     assert "config/nowhere.yaml: No such file" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_endpoint_with_a_price_costs_money() -> None:
+    raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    endpoint = {"url": "https://host/v1", "model": "m", "price": {"input": 10, "output": 1000}}
+    raw["models"]["remote"] = {"endpoint": endpoint}
+    raw["teachers"] = [*raw["teachers"], "remote"]
+    lines = estimate(make_plan(parse_study(raw, root=ROOT)), {**SIZES, "remote": 0.0})
+    money = {line.work.stage: line.money for line in lines if line.work.model == "remote"}
+    # 52 instructions of 128 tokens, five of each: a request each. In no pool for provoking prompts.
+    read, written = 5 * 52 * PROMPT, 5 * 52 * 128
+    assert money["generate"] == pytest.approx((10 * read + 1000 * written) / 1e6)
+    # The default study's text benchmark answers once, its toxicity benchmark several times.
+    text, toxicity = raw["profiling"]["text"], raw["profiling"]["toxicity"]
+    sizes = {name: prompts["eval"] for name, prompts in raw["prompts"].items()}
+    n = [sizes[text["prompts"]], sizes[toxicity["prompts"]] * toxicity["continuations"]]
+    written = n[0] * text["max_new_tokens"] + n[1] * toxicity["max_new_tokens"]
+    assert money["profile"] == pytest.approx((10 * sum(n) * PROMPT + 1000 * written) / 1e6)
+    assert {line.money for line in lines if line.work.model == "smollm2"} == {None}
+    (said,) = [text for text in remarks(lines, "cpu") if text.startswith("Price of remote")]
+    assert f"{money['generate']:.2f} (generate)" in said

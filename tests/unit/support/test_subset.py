@@ -1,12 +1,8 @@
 """Subsets: which examples are drawn, in which proportions, and which rows a file has."""
 
-from pathlib import Path
-
-import pyarrow
 import pytest
 
 from heirloom.support.errors import HeirloomError
-from heirloom.support.row_files import read_document, read_rows
 from heirloom.support.subset import draw
 
 Item = tuple[str, str]
@@ -50,51 +46,3 @@ def test_too_few_examples_and_repeated_ids_are_errors() -> None:
         drawn(11)
     with pytest.raises(HeirloomError, match="letters: the id 'a0' occurs twice"):
         drawn(1, items=[*ITEMS, ("a0", "b")])
-
-
-# Rows
-
-
-def test_arrow_files_of_the_datasets_library(tmp_path: Path) -> None:
-    path = tmp_path / "data.arrow"
-    table = pyarrow.table({"q": ["one", "two"], "label": [0, 1]})
-    with pyarrow.OSFile(str(path), "wb") as sink, pyarrow.ipc.new_stream(sink, table.schema) as w:
-        w.write_table(table)
-    rows = read_rows(path)
-    assert [row.values for row in rows] == [{"q": "one", "label": 0}, {"q": "two", "label": 1}]
-    assert rows[1].where == f"{path}, row 2"
-
-
-def test_a_broken_arrow_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "data.arrow").write_bytes(b"nothing")
-    with pytest.raises(HeirloomError, match=r"data\.arrow cannot be read as \.arrow"):
-        read_rows(tmp_path / "data.arrow")
-
-
-def test_rows_say_where_they_stand(tmp_path: Path) -> None:
-    lines, listed = tmp_path / "a.jsonl", tmp_path / "a.json"
-    lines.write_text('{"q": 1}\n\n{"q": 2}\n')
-    listed.write_text('[{"q": 1}, {"q": 2}]')
-    assert [row.where for row in read_rows(lines)] == [f"{lines}, line 1", f"{lines}, line 3"]
-    assert [row.where for row in read_rows(listed)] == [f"{listed}, row 1", f"{listed}, row 2"]
-
-
-def test_cells_of_csv_are_text_and_must_be_under_their_columns(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
-    path.write_text(',q,n\n0,"one, two",\n\n1,NA,3\n')
-    assert [row.values for row in read_rows(path)] == [
-        {"": "0", "q": "one, two", "n": ""},
-        {"": "1", "q": "NA", "n": "3"},
-    ]
-    path.write_text("q,n\n0,one,two\n")
-    with pytest.raises(HeirloomError, match=r"a\.csv, row 1: 3 cells under 2 columns"):
-        read_rows(path)
-
-
-def test_a_document(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    path.write_text('{"data": [1]}')
-    assert read_document(path) == {"data": [1]}
-    path.write_text('{"data": ')
-    with pytest.raises(HeirloomError, match=r"a\.json cannot be read as JSON"):
-        read_document(path)
