@@ -9,14 +9,14 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional
-from transformers import set_seed
+from transformers import PreTrainedTokenizerFast, set_seed
 from transformers.utils.logging import set_verbosity_error
 
 from benchmarks.small_models import ARCHITECTURES, VOCABULARY, small_network
@@ -126,7 +126,6 @@ def _words(error: Exception) -> str:
 def save(network: Any, folder: Path) -> None:
     """Save a small model with a tokenizer of whole words: w004 is token 4."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
 
     vocabulary = [*_SPECIAL, *(f"w{i:03d}" for i in range(len(_SPECIAL), VOCABULARY))]
     words = {word: number for number, word in enumerate(vocabulary)}
@@ -140,7 +139,7 @@ def save(network: Any, folder: Path) -> None:
 
 def load(folder: Path, adapter: Path | None = None) -> LanguageModel:
     """Load a small model, in float32, as a study does."""
-    return load_model(
+    model = load_model(
         folder,
         name=folder.name,
         prompt_template=PromptTemplate("{prompt}"),
@@ -148,6 +147,9 @@ def load(folder: Path, adapter: Path | None = None) -> LanguageModel:
         dtype="float32",
         engine=Engine("transformers"),
     )
+    # Some architectures have a class of tokenizer that splits words in its own way.
+    own = PreTrainedTokenizerFast.from_pretrained(folder, padding_side="left")
+    return replace(model, tokenizer=own)
 
 
 @torch.no_grad()

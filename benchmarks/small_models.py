@@ -173,7 +173,7 @@ def small_config(made: Any, **own: Any) -> Any:
             continue
         elif key.endswith("_token_id") and isinstance(value, int):
             given[key] = min(value, 3)
-        elif "drop" in key and isinstance(value, float):
+        elif ("drop" in key or "jitter" in key) and isinstance(value, float):
             given[key] = 0.0
         elif isinstance(value, list) and _layers(known) == len(value) > _LAYERS:
             kinds = list(dict.fromkeys(map(_hashable, value)))

@@ -221,9 +221,9 @@ def load_model(
             trust_remote_code=trust_remote_code,
         )
         if adapter:
-            from peft import PeftModel
-
-            network = PeftModel.from_pretrained(network, adapter).merge_and_unload().to(resolved)
+            network = _merged(network, adapter, name).to(resolved)
+    except HeirloomError:
+        raise
     except Exception as error:  # safetensors, transformers and peft each raise their own
         raise _unloadable(name, adapter or folder, error) from error
     identity = sha256(Path(adapter) / "adapter_model.safetensors") if adapter else None
@@ -232,6 +232,29 @@ def load_model(
     if device.type == "cpu" and resolved == torch.float32:
         _transpose_in_memory(network)
     return LanguageModel(name, network, tokenizer, prompt_template, identity, engine)
+
+
+def _merged(network: Any, adapter: str | Path, name: str) -> Any:
+    """Merge a student's adapter, which weights that several layers share may not bear.
+
+    Raises:
+        HeirloomError: Merged, the student computes something else.
+    """
+    import torch
+    from peft import PeftModel
+
+    from heirloom.generate.shortcuts import alike, plain_logits, short_texts
+
+    _, text = short_texts(network)
+    student = PeftModel.from_pretrained(network, adapter).eval()
+    exact = plain_logits(student, text)
+    merged = student.merge_and_unload()
+    if torch.isfinite(exact).all() and not alike(plain_logits(merged, text), exact):
+        raise HeirloomError(
+            f"the adapter of {name!r} cannot be merged into its base ({type(merged).__name__}): "
+            "the merged student computes something else. Choose another base."
+        )
+    return merged
 
 
 def load_shape(
