@@ -53,8 +53,7 @@ class LanguageModel:
         prompt_template: Form in which it is shown an instruction.
         adapter_sha256: Tells the students of one base apart; None without an adapter.
         engine: Back end and weights to generate with.
-        notes: What is computed in another way than usual, and why, since it was last emptied; see
-            `note`.
+        notes: Ways of computing other than the usual, with their reasons; see `note`.
     """
 
     name: str
