@@ -27,6 +27,8 @@ rule fetch_model:
         PATHS.model_note("{artefact}"),
     log:
         PATHS.log("fetch", "model-{artefact}"),
+    # A model that is refused ends the run before hours of work with another one.
+    priority: 1
     conda:
         "../envs/heirloom.yaml"
     resources:
@@ -35,6 +37,7 @@ rule fetch_model:
     params:
         sources=lambda w: JOBS.sources(STUDY.models[w.artefact]),
         endpoint=lambda w: JOBS.endpoint(w.artefact),
+        template=lambda w: JOBS.template(w.artefact),
         trust_remote_code=lambda w: STUDY.models[w.artefact].trust_remote_code,
     script:
         "../scripts/fetch_model.py"

@@ -10,7 +10,8 @@ Required inputs:
     prompts/{prompts}/train.jsonl
 Outputs:
     generations/{teacher}/{prompts}/candidates.jsonl
-        {prompt_id, sample, completion, n_tokens, finish_reason}; completion is null without an answer
+        {prompt_id, sample, completion, n_tokens, finish_reason, reasoning (if any)};
+        completion is null without an answer
 """
 
 

@@ -14,7 +14,7 @@ Required inputs:
     prompts/{prompts}/eval.jsonl                      of the sets that benchmarks name
     data/{data}.json                                  of the data that benchmarks name
 Outputs:
-    judge/answers/{teacher}.jsonl                 {prompt_id, sample, completion, n_tokens, finish_reason}
+    judge/answers/{teacher}.jsonl                 {prompt_id, sample, completion, n_tokens, finish_reason, reasoning (if any)}
     judge/pairs.jsonl                             {id, prompt, first, second, teachers}
     profiles/{model}/{benchmark}.json             every metric: value, interval, n, n_missing
     profiles/{model}/{benchmark}.records.jsonl    one record per example

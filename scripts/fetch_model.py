@@ -8,10 +8,12 @@ start_job(snakemake.log[0], f"fetch {name}")
 from heirloom.fetch.artefacts import fetch_model
 from heirloom.fetch.settings import read_sources
 from heirloom.generate.endpoint import note_endpoint
+from heirloom.generate.model_checks import Checks
 from heirloom.generate.settings import Endpoint
 
 if params.endpoint:
     note_endpoint(note, name, Endpoint(**params.endpoint))
 else:
-    sources = read_sources(params.sources)
-    fetch_model(name, sources, note, trust_remote_code=params.trust_remote_code)
+    gpu = snakemake.resources.get("gpu_memory_mb", 0) > 0
+    check = Checks.read(name, params.template, trust_remote_code=params.trust_remote_code, gpu=gpu)
+    fetch_model(name, read_sources(params.sources), note, check)

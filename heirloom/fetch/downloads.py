@@ -1,6 +1,7 @@
 """Fetch an artefact once, from the first of its sources that answers."""
 
 import difflib
+import glob
 import hashlib
 import itertools
 import json
@@ -27,21 +28,31 @@ from heirloom.fetch.cache import (
     content_sha256,
     read_manifest,
 )
+from heirloom.fetch.hub_files import files_beside_weights
+from heirloom.fetch.model_folder import INDEX, WEIGHTS, not_a_model, weight_map
 from heirloom.fetch.settings import HubSource, PathSource, Source, UrlSource, WheelSource, describe
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 
 logger = logging.getLogger(__name__)
 _CONTENT = "content"
+_SPLIT = "split.parquet"
 _CHUNK = 1 << 20
 _PROGRESS_SECONDS = 5.0
+_NETWORK_ADVICE = (
+    "\nIs there a network? Mirrors are named by HF_ENDPOINT (hub) and PIP_INDEX_URL (wheels), a "
+    "token for the hub by HF_TOKEN. Without a network, put the file on this machine and add "
+    "`path: FILE` to its sources, or copy a filled cache to {cache} (HEIRLOOM_CACHE)."
+)
 _TIMEOUT = (10.0, 60.0)  # seconds: to connect, and between two chunks
-# Never loaded here (pickles can run code; the others are copies for other frameworks).
-_UNUSED_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.ckpt", "*.h5", "*.msgpack", "*.onnx", "*.ot"]
 
 
 class _SourceError(Exception):
     """One source did not answer; the next one is tried."""
+
+
+class _UnfitError(_SourceError):
+    """One source has something else than a model that can be loaded."""
 
 
 def fetch(
@@ -67,12 +78,12 @@ def fetch(
         HeirloomError: No source answered (each is listed, with its reason), or the cache cannot
             be written.
     """
-    failures: list[tuple[Source, str]] = []
+    failures: list[tuple[Source, _SourceError]] = []
     for source in sources:
         try:
             found = _local(source, name=name, cache=Path(cache))
         except _SourceError as error:
-            failures.append((source, str(error)))
+            failures.append((source, error))
             logger.warning("%s: %s: %s", name, describe(source), error)
             continue
         if found:
@@ -81,22 +92,19 @@ def fetch(
         if isinstance(source, PathSource):
             continue
         if offline:
-            failures.append((source, "not in the cache, and offline"))
+            failures.append((source, _SourceError("not in the cache, and offline")))
             continue
         logger.info("%s: fetching %s", name, describe(source))
         try:
             return _download(source, name=name, cache=Path(cache))
         except _SourceError as error:
-            failures.append((source, str(error)))
+            failures.append((source, error))
             logger.warning("%s: %s: %s", name, describe(source), error)
     listed = "\n".join(f"  - {describe(source)}: {reason}" for source, reason in failures)
-    raise HeirloomError(
-        f"{name} could not be had from any of its sources:\n{listed}\n"
-        "Is there a network? Mirrors are named by HF_ENDPOINT (hub) and PIP_INDEX_URL (wheels), a "
-        "token for the hub by HF_TOKEN. Without a network, put the file on this machine and add "
-        "`path: FILE` to its sources, or copy a filled cache to "
-        f"{cache} (HEIRLOOM_CACHE)."
-    )
+    message = f"{name} could not be had from any of its sources:\n{listed}"
+    if not all(isinstance(reason, _UnfitError) for _, reason in failures):
+        message += _NETWORK_ADVICE.format(cache=cache)
+    raise HeirloomError(message)
 
 
 def _location(source: Source, *, name: str, cache: Path) -> Path:
@@ -165,7 +173,7 @@ def _receive(source: Source, content: Path, scratch: Path) -> str:
     """Download a source into `content`; return the path in there (of a folder: ".")."""
     match source:
         case HubSource():
-            return _from_hub(source, content)
+            return _from_hub(source, content, scratch)
         case UrlSource():
             return _from_url(source, content)
         case WheelSource():
@@ -189,30 +197,31 @@ def _verify(path: Path, expected: str, *, advice: str) -> str:
     return actual
 
 
-def _from_hub(source: HubSource, content: Path) -> str:
-    from huggingface_hub import hf_hub_download, snapshot_download
+def _from_hub(source: HubSource, content: Path, scratch: Path) -> str:
+    from huggingface_hub import snapshot_download
 
     if not re.fullmatch(r"[0-9a-f]{40}", source.revision):
         logger.warning(
             "%s is pinned to %r, which can move: give the commit", source.hub, source.revision
         )
     try:
-        if source.files is None:
+        if source.split:
+            return _split_from_hub(source, content, scratch)
+        if source.files is None and source.repo_type == "model":
+            _snapshot_of_model(source, content)
+        elif source.files is None:
             snapshot_download(
                 source.hub,
                 repo_type=source.repo_type,
                 revision=source.revision,
                 local_dir=content,
-                ignore_patterns=_UNUSED_WEIGHTS if source.repo_type == "model" else None,
             )
         for file in source.files or ():
-            hf_hub_download(
-                source.hub,
-                file,
-                repo_type=source.repo_type,
-                revision=source.revision,
-                local_dir=content,
-            )
+            _hub_file(source, file, content)
+    except HeirloomError as error:  # of a downloaded index
+        raise _SourceError(str(error)) from error
+    except _SourceError:
+        raise
     except Exception as error:  # the client raises those of its HTTP library as well as its own
         if isinstance(error, OSError) and error.errno in CACHE_ERRORS:
             raise
@@ -220,6 +229,55 @@ def _from_hub(source: HubSource, content: Path) -> str:
         raise _SourceError(_one_line(f"{type(error).__name__}: {error}{cause}")) from error
     shutil.rmtree(content / ".cache", ignore_errors=True)  # the client's own bookkeeping
     return source.files[0] if source.files and len(source.files) == 1 else "."
+
+
+def _hub_file(source: HubSource, file: str, content: Path) -> None:
+    from huggingface_hub import hf_hub_download
+
+    hf_hub_download(
+        source.hub,
+        file,
+        repo_type=source.repo_type,
+        revision=source.revision,
+        local_dir=content,
+    )
+
+
+def _snapshot_of_model(source: HubSource, content: Path) -> None:
+    """Download those files of a repository that are loaded."""
+    from huggingface_hub import HfApi, snapshot_download
+
+    files = HfApi().list_repo_files(source.hub, revision=source.revision)
+    problem = not_a_model([file for file in files if "/" not in file])
+    if problem:
+        raise _UnfitError(f"it {problem}")
+    if WEIGHTS in files:
+        weights = {WEIGHTS}
+    else:
+        _hub_file(source, INDEX, content)
+        weights = {INDEX, *weight_map(content / INDEX).values()}
+    snapshot_download(
+        source.hub,
+        revision=source.revision,
+        local_dir=content,
+        allow_patterns=[glob.escape(file) for file in (*files_beside_weights(files), *weights)],
+    )
+
+
+def _split_from_hub(source: HubSource, content: Path, scratch: Path) -> str:
+    """Load a split of a data set by name, and store it as one Parquet file."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    builder = datasets.load_dataset_builder(
+        source.hub, source.config, revision=source.revision, cache_dir=str(scratch)
+    )
+    if hasattr(builder.config, "keep_default_na"):  # .csv: the text "NA" is no missing value
+        builder.config.keep_default_na, builder.config.na_values = False, [""]
+    builder.download_and_prepare()
+    split = builder.as_dataset(split=source.split)
+    split.to_parquet(str(content / _SPLIT))
+    return _SPLIT
 
 
 def _from_url(source: UrlSource, content: Path) -> str:

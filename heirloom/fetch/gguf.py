@@ -1,7 +1,6 @@
 """Convert a model to the form that every stage loads: a folder of safetensors."""
 
 import logging
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -9,17 +8,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 from heirloom.fetch.cache import build_once, cache_path
+from heirloom.fetch.model_folder import (
+    JOIN_SPLIT,
+    LFS_POINTER,
+    WAY_OUT,
+    check_code,
+    check_folder,
+)
+from heirloom.fetch.weights import require_weights
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json, sha256
+from heirloom.support.files import Record, sha256
 
 logger = logging.getLogger(__name__)
 
+_NO_MODEL = {
+    "mmproj": "the image or sound encoder (mmproj) of a multimodal model",
+    "clip": "the image or sound encoder (mmproj) of a multimodal model",
+    "adapter": "an adapter (LoRA), not a model",
+    "imatrix": "an importance matrix, not a model",
+}
 _SHORT = {"bfloat16": "bf16", "float16": "f16", "float32": "f32"}
-_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_WAY_OUT = (
-    "A model is a folder with config.json and *.safetensors, or one .gguf file; nothing else is "
-    "loaded, and no code of a model is run unless the study says `trust_remote_code`."
-)
 
 
 def prepare_model(
@@ -49,9 +57,9 @@ def prepare_model(
     """
     artefact = Path(artefact)
     if artefact.is_dir():
-        _check_folder(artefact)
+        check_folder(artefact)
         if trust_remote_code:
-            _check_code(artefact)
+            check_code(artefact)
         return artefact
     _check_magic(artefact)
     checksum = sha256(artefact)
@@ -74,56 +82,18 @@ def prepare_model(
     return location
 
 
-def _check_folder(folder: Path) -> None:
-    if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
-        return
-    pickled = sorted(path.name for pattern in _PICKLED for path in folder.glob(pattern))
-    packed = sorted(path.name for path in folder.glob("*.gguf"))
-    if packed:
-        problem = f"has {', '.join(packed)}: name the one .gguf file to use, not its folder"
-    elif pickled:
-        problem = f"has pickled weights only ({', '.join(pickled)}), which could run any code"
-    elif not (folder / "config.json").is_file():
-        problem = "has no config.json"
-    else:
-        problem = "has no weights (*.safetensors)"
-    raise HeirloomError(f"{folder} {problem}. {_WAY_OUT}")
-
-
-def _check_code(folder: Path) -> None:
-    """Refuse code from another repository, of which the study pins no revision.
-
-    transformers denotes such code by `organisation/name--module.Class`, and would fetch the newest.
-    """
-    for file in sorted(folder.glob("*.json")):
-        settings = read_json(file)
-        classes = settings.get("auto_map", {}) if isinstance(settings, dict) else {}
-        elsewhere = sorted({name for name in _texts(classes) if "--" in name})
-        if elsewhere:
-            raise HeirloomError(
-                f"{file} takes code from another repository ({', '.join(elsewhere)}), which the "
-                "revision of this one does not pin. Name a model that brings its own code, or a "
-                "copy of it that does."
-            )
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield every text in nested lists and objects."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for inner in value.values() if isinstance(value, dict) else value:
-            yield from _texts(inner)
-
-
 def _check_magic(file: Path) -> None:
     try:
         with file.open("rb") as handle:
             magic = handle.read(4)
     except OSError as error:
-        raise HeirloomError(f"{file} could not be read: {error.strerror}. {_WAY_OUT}") from error
+        raise HeirloomError(f"{file} could not be read: {error.strerror}. {WAY_OUT}") from error
+    if magic == LFS_POINTER[:4]:
+        raise HeirloomError(
+            f"{file} stands for a file that Git LFS has not fetched: run git lfs pull there."
+        )
     if magic != b"GGUF":
-        raise HeirloomError(f"{file} is not a GGUF file (it starts with {magic!r}). {_WAY_OUT}")
+        raise HeirloomError(f"{file} is not a GGUF file (it starts with {magic!r}). {WAY_OUT}")
 
 
 def _convert(file: Path, folder: Path, *, dtype: str) -> int:
@@ -133,7 +103,7 @@ def _convert(file: Path, folder: Path, *, dtype: str) -> int:
     link.symlink_to(file.resolve())
     try:
         model, tokenizer = _load(folder, link.name, dtype=dtype)
-    except (ImportError, MemoryError):  # not the file's fault
+    except (HeirloomError, ImportError, MemoryError):  # said already, or not the file's fault
         raise
     except Exception as error:  # any error that a damaged file can cause
         raise HeirloomError(
@@ -174,13 +144,13 @@ def _load(folder: Path, file: str, *, dtype: str) -> tuple[Any, Any]:
         PreTrainedTokenizerFast,
     )
 
-    # The quick one first: a damaged header shows at once.
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(
-        folder, gguf_file=file, local_files_only=True
-    )
     reader = gguf.GGUFReader
     gguf.GGUFReader = cache(reader)  # transformers looks it up there each time
     try:
+        _check_kind(gguf.GGUFReader(str(folder / file)), (folder / file).resolve())
+        tokenizer = PreTrainedTokenizerFast.from_pretrained(
+            folder, gguf_file=file, local_files_only=True
+        )
         config = AutoConfig.from_pretrained(folder, gguf_file=file, local_files_only=True)
         model, loaded = AutoModelForCausalLM.from_pretrained(
             folder,
@@ -189,10 +159,38 @@ def _load(folder: Path, file: str, *, dtype: str) -> tuple[Any, Any]:
             dtype=dtype,
             quantization_config=GgufConfig(dequantize=True),
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # in the report, instead of an exception without names
             local_files_only=True,
         )
     finally:
         gguf.GGUFReader = reader
-    if loaded["missing_keys"]:
-        raise ValueError(f"no weights for {', '.join(sorted(loaded['missing_keys'])[:5])}")
+    require_weights(loaded, (folder / file).resolve())
     return model, tokenizer
+
+
+def _check_kind(header: Any, file: Path) -> None:
+    """Refuse GGUF files that are a part of a model or no model.
+
+    Args:
+        header: The file, read by `gguf.GGUFReader`.
+        file: Its path, for messages.
+
+    Raises:
+        HeirloomError: It says what the file is, and the way out.
+    """
+
+    def value(key: str) -> Any:
+        field = header.get_field(key)
+        return field.contents() if field else None
+
+    parts = value("split.count") or 1
+    if parts > 1:
+        raise HeirloomError(
+            f"{file} is part {value('split.no') + 1} of {parts} of a model. {JOIN_SPLIT}"
+        )
+    kinds = {value("general.type"), str(value("general.architecture")).partition("-")[0]}
+    for kind, meaning in _NO_MODEL.items():
+        if kind in kinds:
+            raise HeirloomError(f"{file} is {meaning}: name the .gguf file of the model itself.")
+    if not header.tensors:
+        raise HeirloomError(f"{file} has no weights: name the .gguf file of the model itself.")

@@ -48,11 +48,26 @@ class HubSource(_Model):
         default=None,
         min_length=1,
         description="Files to download. A single file is used as it is, several as the folder "
-        "that contains them. Default: the whole repository, for models without pickled "
-        "weights and weights of other frameworks.",
+        "that contains them. Default: of a model, its safetensors, configuration, tokenizer and "
+        "licence, without copies of the weights in other formats; of a data set, all.",
     )
     repo_type: Literal["model", "dataset"] = Field(
         default="model", description="Type of the repository."
+    )
+    # Left out of the JSON form where they are not given: it is the key of the cache.
+    config: str | None = Field(
+        default=None,
+        min_length=1,
+        exclude_if=lambda value: value is None,
+        description="Configuration (subset) of a data set, as the hub's viewer names it; needs "
+        "`split`. Default: the only one.",
+    )
+    split: str | None = Field(
+        default=None,
+        min_length=1,
+        exclude_if=lambda value: value is None,
+        description="Split of a data set to load by name, such as `train` or `test[:1000]`, "
+        "instead of `files`. It is read by the `datasets` library.",
     )
     sha256: Sha256 | None = Field(
         default=None, description="SHA-256 of the file. Allowed only if `files` names exactly one."
@@ -62,6 +77,16 @@ class HubSource(_Model):
     def _one_file_for_a_checksum(self) -> Self:
         if self.sha256 and (self.files is None or len(self.files) != 1):
             raise ValueError("sha256 is the checksum of one file: name that one in files")
+        return self
+
+    @model_validator(mode="after")
+    def _split_of_a_data_set(self) -> Self:
+        if self.config and not self.split:
+            raise ValueError("config needs a split of it, such as `split: train`")
+        if self.split and self.repo_type != "dataset":
+            raise ValueError("split is of a data set: add `repo_type: dataset`")
+        if self.split and self.files:
+            raise ValueError("give files or split, not both")
         return self
 
 
@@ -179,7 +204,8 @@ def describe(source: Source) -> str:
     """Describe a source in a few words, for messages."""
     match source:
         case HubSource():
-            files = f" ({', '.join(source.files)})" if source.files else ""
+            named = source.files or [n for n in (source.config, source.split) if n]
+            files = f" ({', '.join(named)})" if named else ""
             kind = "data set " if source.repo_type == "dataset" else ""
             return f"hub {kind}{source.hub}@{source.revision}{files}"
         case UrlSource():

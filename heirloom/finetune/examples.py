@@ -3,7 +3,8 @@
 from typing import Any
 
 from heirloom.finetune.packing import IGNORED, Row
-from heirloom.generate.templates import PromptTemplate, encode_prompt
+from heirloom.generate.reasoning import without_opener
+from heirloom.generate.templates import PromptTemplate, closing_of, encode_prompt
 from heirloom.prompts.settings import Format
 from heirloom.support.files import Record
 
@@ -20,9 +21,19 @@ def encode_example(
     and so does the end token after it, unless the completion was truncated at a limit on its length
     (finish_reason "length"): the text does not end there, and the student should not be trained to
     end it.
+
+    A block of reasoning that the prompt's template opens is closed before an answer, so that none
+    is trained inside it. A completion that keeps its reasoning continues the block.
     """
-    prompt = encode_prompt(tokenizer, prompt_template, example["prompt"], format)
-    completion = tokenizer(example["completion"], add_special_tokens=False).input_ids
+    text = example["completion"]
+    closing = closing_of(tokenizer, prompt_template, example["prompt"], format)
+    reasons = closing is not None and without_opener(text) != text
+    prompt = encode_prompt(
+        tokenizer, prompt_template, example["prompt"], format, answer=not reasons
+    )
+    if reasons:
+        text = without_opener(text)
+    completion = tokenizer(text, add_special_tokens=False).input_ids
     if example["finish_reason"] != "length":
         completion = [*completion, tokenizer.eos_token_id]
     return {"input_ids": prompt + completion, "labels": [IGNORED] * len(prompt) + completion}

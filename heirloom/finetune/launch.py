@@ -20,7 +20,7 @@ from heirloom.finetune.packing import IGNORED, Row
 from heirloom.finetune.settings import Run
 from heirloom.finetune.trainer import Job, train
 from heirloom.generate.model import load_tokenizer
-from heirloom.generate.templates import PromptTemplate
+from heirloom.generate.templates import PromptTemplate, closing_of
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_json
@@ -120,6 +120,12 @@ def finetune(
             "processes: make it a multiple of that, or ask for fewer GPUs in the profile."
         )
     tokenizer = load_tokenizer(base.folder, trust_remote_code=base.trust_remote_code)
+    if examples and closing_of(tokenizer, base.prompt_template, examples[0]["prompt"], format):
+        logger.warning(
+            "the template of %s opens a block of reasoning, which is closed before each "
+            "answer that is trained",
+            base.folder,
+        )
     encoded = [encode_example(tokenizer, base.prompt_template, e, format) for e in examples]
     rows = _fitting(encoded, settings.max_length, base)
     job = Job(str(base.folder), rows, run, base.trust_remote_code)

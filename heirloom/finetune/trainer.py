@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
@@ -20,6 +21,8 @@ from transformers import set_seed as seed_everything
 from transformers.trainer_callback import PrinterCallback
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
+from heirloom.fetch.weights import require_weights
+from heirloom.finetune.adapted import adapted_weights
 from heirloom.finetune.loss import completion_loss
 from heirloom.finetune.methods import METHODS
 from heirloom.finetune.packing import IGNORED, Row, pack, single, use_packing
@@ -71,13 +74,16 @@ def train(job: Job, work: Path, output: Path) -> Record:
         output: Folder for the student.
 
     Returns:
-        The number of steps, and the loss of each.
+        The number of steps, the loss of each, and the weights that were trained.
 
     Raises:
         HeirloomError: The loss stopped being a number, or the machine cannot do what the job asks
             for.
     """
     trainer = make_trainer(job, work)
+    adapted = adapted_weights(trainer.model)
+    if adapted["unreached"]:
+        logger.warning("not reached by training: %s", ", ".join(adapted["unreached"]))
     checkpoint = _last_checkpoint(work)
     if checkpoint:
         logger.info("resuming from %s", checkpoint.name)
@@ -98,7 +104,7 @@ def train(job: Job, work: Path, output: Path) -> Record:
             if not (output / name).exists():
                 raise HeirloomError(f"the training method {method.name!r} has not written {name}.")
     notes = {} if trainer.data_collator.packs else {"notes": [_UNPACKED]}
-    return {"n_steps": trainer.state.global_step, "losses": losses, **notes}
+    return {"n_steps": trainer.state.global_step, "losses": losses, "adapted": adapted, **notes}
 
 
 def make_trainer(job: Job, work: Path) -> Trainer:
@@ -233,13 +239,23 @@ def _load_base(job: Job, device: torch.device) -> Any:
             ),
             "device_map": {"": int(os.environ.get("LOCAL_RANK", "0"))},
         }
-    return AutoModelForCausalLM.from_pretrained(
-        job.base,
-        dtype=dtype,
-        use_safetensors=True,
-        trust_remote_code=job.trust_remote_code,
-        **options,
-    )
+    try:
+        model, report = AutoModelForCausalLM.from_pretrained(
+            job.base,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=job.trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # in the report, instead of an exception without names
+            **options,
+        )
+    except (OSError, SafetensorError) as error:
+        raise HeirloomError(
+            f"the base in {job.base} could not be loaded: {error}. If a file is damaged, put it "
+            "right and run the same command again."
+        ) from error
+    require_weights(report, job.base)
+    return model
 
 
 def _largest_divisor(number: int, limit: int) -> int:

@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from heirloom.generate.reasoning import of_message
+
 _SHOWN = 300  # characters of what a server says in an error
 
 #: Our finish reasons to those of servers, in lower case; "failed" is worth another attempt.
@@ -54,6 +56,7 @@ class Answer:
         tokens: The tokens of the text, from a server that was asked for them and gives them.
         prompt_tokens: Tokens of the prompt, as the server counts them.
         said: The server's words where it refused.
+        reasoning: The reasoning that the server gives apart from the text; None if it gives none.
     """
 
     text: str | None
@@ -63,6 +66,7 @@ class Answer:
     tokens: list[int] | None = None
     prompt_tokens: int | None = None
     said: str | None = None
+    reasoning: str | None = None
 
     @property
     def has_text(self) -> bool:
@@ -97,7 +101,8 @@ def read_answer(document: Any) -> tuple[Answer, str | None]:
         if not choices and is_filter(json.dumps(document)):
             return Answer(None, 0, "filtered", said=excerpt(json.dumps(document))), None
         choice = choices[0]
-        message = choice.get("message") or {}
+        message = choice.get("message")
+        message = message if isinstance(message, dict) else {}
         content = message["content"] if "content" in message else choice.get("text")
         usage = document.get("usage") or {}
         counts = [usage.get(name) for name in ("completion_tokens", "prompt_tokens")]
@@ -121,7 +126,9 @@ def read_answer(document: Any) -> tuple[Answer, str | None]:
         ended = "length"  # what came before the filter stays, and counts as truncated
     served_by, tokens = str(document.get("model")), choice.get("token_ids")
     words = excerpt(refusal) if ended == "refused" and isinstance(refusal, str) else None
-    return Answer(text, n_tokens, ended, served_by, tokens, prompt_tokens, words), unknown
+    reasoning = of_message(message)
+    answer = Answer(text, n_tokens, ended, served_by, tokens, prompt_tokens, words, reasoning)
+    return answer, unknown
 
 
 def text_of(content: Any) -> str | None:

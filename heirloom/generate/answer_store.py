@@ -274,4 +274,5 @@ def completion(key: Key, answer: Answer, stop: Sequence[str], format: Format) ->
         completion=text if text.strip() else None,
         n_tokens=answer.n_tokens,
         finish_reason=reason,
+        reasoning=answer.reasoning,
     )

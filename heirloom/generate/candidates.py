@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from heirloom.fetch.cache import cache_path
@@ -93,7 +93,7 @@ def generate_shard(teacher: Teacher, prompts: PromptFile, output: Path, *, shard
         "generation": settings.model_dump(),
         "max_new_tokens": prompts.max_new_tokens,
         "format": prompts.format,
-        "template": asdict(teacher.template),
+        "template": teacher.template.deciding(),
         "seed": prompts.seed,
         "dtype": teacher.dtype,
     }

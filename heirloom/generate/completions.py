@@ -8,6 +8,7 @@ from heirloom.generate import endpoint as endpoints
 from heirloom.generate.backends import BACKENDS, Backend
 from heirloom.generate.endpoint import RemoteModel, remote_model
 from heirloom.generate.model import AUTO, Engine, LanguageModel, load_model, load_shape
+from heirloom.generate.reasoning import apart, ends_inside, together
 from heirloom.generate.request import Prompt, Request
 from heirloom.generate.templates import PromptTemplate
 from heirloom.support.errors import HeirloomError
@@ -97,6 +98,9 @@ def generate(
 ) -> list[Record]:
     """Complete prompts, resuming where an earlier call with the same `work` folder was killed.
 
+    Back ends and endpoints return texts as models write them; their reasoning is told from the
+    answer here, for all alike.
+
     Args:
         model: The model to sample from.
         prompts: Prompts with distinct ids.
@@ -121,5 +125,15 @@ def generate(
         backend = require(model.engine)
         made = backend.generate(model, prompts, request, work=work, shard=shard, shards=shards)
     found = {(completion.prompt_id, completion.sample): completion for completion in made}
-    order = [(prompt.id, sample) for prompt in prompts for sample in range(request.samples)]
-    return [found[place].record() for place in order if place in found]
+    read = together if model.prompt_template.reasoning == "keep" else apart
+    opens = isinstance(model, RemoteModel) and any(ends_inside(c.completion or "") for c in made)
+    records = []
+    for prompt in prompts:
+        own = [found[prompt.id, n] for n in range(request.samples) if (prompt.id, n) in found]
+        inside = bool(own) and model.begins_inside(prompt.text, request.format)
+        for completion in own:
+            # A server's template is not known here. If other completions end a block that they do
+            # not begin, it opens the block, and one that was truncated earlier is all reasoning.
+            cut = opens and completion.finish_reason == "length"
+            records.append(read(completion, inside=inside or cut).record())
+    return records

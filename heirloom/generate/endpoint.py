@@ -8,7 +8,7 @@ requested, and a copy of the files is a copy of the completions.
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from heirloom.generate.client import Client, EndpointError
 from heirloom.generate.meter import Meter
 from heirloom.generate.request import Completion, Prompt, Request
 from heirloom.generate.settings import Endpoint
-from heirloom.generate.templates import CHAT, PromptTemplate
+from heirloom.generate.templates import CHAT, PromptTemplate, closing_of
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, write_json
@@ -66,6 +66,12 @@ class RemoteModel:
     def identity(self) -> Mapping[str, str]:
         """The server's model, as `heirloom.generate.backends.Backend.identity`."""
         return {"backend": "endpoint", **self.endpoint.identity}
+
+    def begins_inside(self, text: str, format: Format) -> bool:
+        """Tell if the completion of a prompt is known to begin inside a block of reasoning."""
+        if self.prompt_template.template == CHAT:
+            return False  # the server applies its own template
+        return closing_of(None, self.prompt_template, text, format) is not None
 
     def cannot(self, *, generates: bool, format: Format | None) -> str | None:
         """Return why a benchmark is not applicable; None if it is.
@@ -189,7 +195,7 @@ def _identity(model: RemoteModel, request: Request, api: str) -> Record:
         "version": 1,  # only the identity: a change of code is no reason to pay again
         "model": model.endpoint.identity,
         "api": api,
-        "template": asdict(model.prompt_template),
+        "template": model.prompt_template.deciding(),
         **decisive(request),
     }
 
@@ -265,6 +271,8 @@ def _body(model: RemoteModel, text: str, key: Key, request: Request) -> dict[str
     limit = "max_tokens"
     if request.format == "instruction" and template == CHAT:
         body["messages"] = [{"role": "user", "content": text}]
+        if model.prompt_template.chat_template_kwargs:
+            body["chat_template_kwargs"] = dict(model.prompt_template.chat_template_kwargs)
         if model.endpoint.api == "openai":
             limit = "max_completion_tokens"  # its newer models refuse the old name
     else:

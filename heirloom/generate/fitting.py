@@ -30,7 +30,7 @@ def encode_fitting(
     too_long = [] if shard else [i for i in encoded if i not in fitting]
     for prompt_id in too_long:
         logger.warning(
-            "prompt %s is left out: its %d tokens and %d new ones exceed the context of %s, %d "
+            "prompt %s is left out: its %d tokens and %d new ones exceed the context of %s, %s "
             "tokens. Lower max_new_tokens or drop the prompt.",
             *(prompt_id, len(encoded[prompt_id]), request.max_new_tokens),
             *(model.name, model.context_length),

@@ -5,13 +5,16 @@ processes that load none.
 """
 
 import logging
-import sys
+import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-from heirloom.generate.templates import PromptTemplate, encode_prompt
+from heirloom.fetch.weights import require_weights
+from heirloom.generate.reasoning import telling
+from heirloom.generate.templates import PromptTemplate, closing_of, encode_prompt
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import sha256
@@ -22,6 +25,18 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Weights = Literal["model", "int8"]
+# Names of the most tokens in the configurations of different architectures. Those with a state
+# instead of a cache, such as Mamba, state none.
+_CONTEXT_LENGTHS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_sequence_length",
+    "max_seq_length",
+    "max_seq_len",
+    "seq_length",
+    "n_ctx",
+    "model_max_length",
+)
 Made = TypeVar("Made")
 
 
@@ -95,11 +110,11 @@ class LanguageModel:
         return device
 
     @property
-    def context_length(self) -> int:
-        """Most tokens, prompt and completion together, that the model was made for."""
+    def context_length(self) -> float:
+        """Most tokens, prompt and completion together; infinite where the model states no limit."""
         config = self.network.config.get_text_config()
-        limit = getattr(config, "max_position_embeddings", None)
-        return int(limit) if limit else sys.maxsize
+        stated = (getattr(config, name, None) for name in _CONTEXT_LENGTHS)
+        return next((n for n in stated if isinstance(n, int) and n > 0), math.inf)
 
     @property
     def end_tokens(self) -> frozenset[int]:
@@ -111,12 +126,24 @@ class LanguageModel:
             declared = [declared]
         return frozenset([*declared, self.tokenizer.eos_token_id]) - {None}
 
-    def encode_prompt(self, text: str, format: Format) -> list[int]:
-        """Return the prompt's token ids, up to where the completion starts."""
-        return encode_prompt(self.tokenizer, self.prompt_template, text, format)
+    def encode_prompt(self, text: str, format: Format, *, answer: bool = False) -> list[int]:
+        """Return the prompt's token ids, up to where the completion starts.
+
+        Args:
+            text: The prompt.
+            format: Of the prompt.
+            answer: See `heirloom.generate.templates.encode_prompt`.
+        """
+        return encode_prompt(self.tokenizer, self.prompt_template, text, format, answer=answer)
+
+    def begins_inside(self, text: str, format: Format) -> bool:
+        """Tell if the completion of a prompt begins inside a block of reasoning."""
+        return closing_of(self.tokenizer, self.prompt_template, text, format) is not None
 
     def decode_completion(self, prompt: list[int], tokens: Sequence[int], format: Format) -> str:
         """Return the text of generated tokens, without special tokens, stop text and space around.
+
+        Special tokens that tell reasoning from the answer stay.
 
         Args:
             prompt: Token ids of the prompt.
@@ -129,10 +156,23 @@ class LanguageModel:
             before = self.tokenizer.decode(prompt, skip_special_tokens=True)
             text = self.tokenizer.decode(prompt + tokens, skip_special_tokens=True)[len(before) :]
         else:
-            text = self.tokenizer.decode(tokens, skip_special_tokens=True)
+            text = self._decode(tokens)
         ends = [text.find(stop) for stop in self.prompt_template.stop if stop in text]
         text = str(text[: min(ends, default=len(text))])
         return text.rstrip() if format == "continuation" else text.strip()
+
+    def _decode(self, tokens: list[int]) -> str:
+        """Return the text of tokens; special ones stay where they delimit reasoning."""
+        special = self.keep("special tokens", self._special_tokens)
+        shown = telling(special[token] for token in tokens if token in special)
+        if shown:
+            tokens = [token for token in tokens if special.get(token, "") in shown | {""}]
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=not shown)
+        return text
+
+    def _special_tokens(self) -> dict[int, str]:
+        added: dict[int, Any] = getattr(self.tokenizer, "added_tokens_decoder", {})
+        return {number: token.content for number, token in added.items() if token.special}
 
 
 def best_device() -> "torch.device":
@@ -202,7 +242,7 @@ def load_model(
         trust_remote_code: Allow Python code in `folder` to run.
 
     Raises:
-        HeirloomError: A file is missing or damaged.
+        HeirloomError: A file is missing or damaged, or lacks weights.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -213,11 +253,13 @@ def load_model(
     resolved = resolve_dtype(dtype, device)
     try:
         tokenizer = load_tokenizer(folder, trust_remote_code=trust_remote_code)
-        network = AutoModelForCausalLM.from_pretrained(
+        network, report = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=torch.float32 if adapter else resolved,
             use_safetensors=True,
             trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # in the report, instead of an exception without names
         )
         if adapter:
             network = _merged(network, adapter, name).to(resolved)
@@ -225,6 +267,7 @@ def load_model(
         raise
     except Exception as error:  # safetensors, transformers and peft each raise their own
         raise _unloadable(name, adapter or folder, error) from error
+    require_weights(report, folder)
     identity = sha256(Path(adapter) / "adapter_model.safetensors") if adapter else None
     network = network.eval().to(device)
     require_causal(network, name)
@@ -234,7 +277,9 @@ def load_model(
 
 
 def _merged(network: Any, adapter: str | Path, name: str) -> Any:
-    """Merge a student's adapter, which weights that several layers share may not bear.
+    """Merge a student's adapter, all of whose weights are there.
+
+    Weights that several layers share may not bear it.
 
     Raises:
         HeirloomError: Merged, the student computes something else.
@@ -245,7 +290,9 @@ def _merged(network: Any, adapter: str | Path, name: str) -> Any:
     from heirloom.generate.shortcuts import alike, plain_logits, short_texts
 
     _, text = short_texts(network)
-    student = PeftModel.from_pretrained(network, adapter).eval()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Found missing adapter keys")
+        student = PeftModel.from_pretrained(network, adapter).eval()
     exact = plain_logits(student, text)
     merged = student.merge_and_unload()
     if torch.isfinite(exact).all() and not alike(plain_logits(merged, text), exact):

@@ -70,11 +70,14 @@ class Completion:
         prompt_id: Id of the prompt.
         sample: Number of the sample, from 0.
         completion: Text without the stop text and what follows it; None if there is no answer.
-        n_tokens: Generated tokens, the end token included; None if a server does not count them.
+        n_tokens: Generated tokens, those of the reasoning and the end token included; None if a
+            server does not count them.
         finish_reason: `"stop"` (ended by itself) or `"length"` (truncated by max_new_tokens);
             without an answer one of `UNANSWERED`.
         prompt_tokens: Tokens of the prompt as a server counts them, where they have a price; left
             out of files otherwise.
+        reasoning: The reasoning before the answer, where it is kept apart; left out of files where
+            there is none.
     """
 
     prompt_id: str
@@ -83,10 +86,11 @@ class Completion:
     n_tokens: int | None
     finish_reason: str
     prompt_tokens: int | None = None
+    reasoning: str | None = None
 
     def record(self) -> Record:
         """Return the completion as it is written to files, fields in the order above."""
-        optional = ("prompt_tokens",)
+        optional = ("prompt_tokens", "reasoning")
         return {k: v for k, v in vars(self).items() if v is not None or k not in optional}
 
 

@@ -10,11 +10,20 @@ from heirloom.fetch.settings import Artefact, HubSource, Source, is_loopback
 from heirloom.generate.backends import BACKENDS
 from heirloom.generate.model import Engine, Weights
 from heirloom.generate.request import Request, Sampling
+from heirloom.generate.templates import CHAT, Reasoning
 from heirloom.prompts.settings import Format
 from heirloom.support.files import Record
 from heirloom.support.registry import name_in
 from heirloom.support.settings import Section
 
+# Arguments of `apply_chat_template` that are no variables of a template.
+_TEMPLATE_ARGUMENTS = frozenset(
+    {
+        *("conversation", "messages", "chat_template", "add_generation_prompt", "tokenize"),
+        *("continue_final_message", "padding", "truncation", "max_length", "return_tensors"),
+        *("return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),
+    }
+)
 #: Fields of a request that the study decides, by the names that APIs give them.
 FIELDS = (
     "temperature",
@@ -237,6 +246,17 @@ class Model(Artefact):
         description="`chat`: the tokenizer's chat template. Otherwise a text that contains "
         "`{prompt}`.",
     )
+    chat_template_kwargs: dict[str, Any] = Field(
+        {},
+        description="Variables of the chat template (`enable_thinking: no`). An endpoint gets them "
+        "in the field of this name, which vLLM, SGLang and llama.cpp accept.",
+    )
+    reasoning: Reasoning = Field(
+        "apart",
+        description="`apart`: the block of reasoning before an answer (`<think>...</think>` and "
+        "the like) is recorded, but is no part of the completion; `keep`: it is, so that it is "
+        "scored, judged and trained on.",
+    )
     stop: list[str] = Field(
         [], description="Strings that end a completion, for models that do not stop by themselves."
     )
@@ -255,6 +275,28 @@ class Model(Artefact):
             raise ValueError(
                 "trust_remote_code runs code from the repository: every source must be a whole hub "
                 "repository (without files) whose revision is a commit (40 hexadecimal digits)"
+            )
+        return self
+
+    @field_validator("chat_template_kwargs")
+    @classmethod
+    def _only_variables(cls, value: dict[str, Any]) -> dict[str, Any]:
+        taken = sorted(_TEMPLATE_ARGUMENTS & value.keys())
+        if taken:
+            raise ValueError(f"heirloom itself sets {', '.join(taken)}: leave it out")
+        return value
+
+    @model_validator(mode="after")
+    def _template_takes_variables(self) -> Self:
+        if self.chat_template_kwargs and self.template != CHAT:
+            raise ValueError(
+                "chat_template_kwargs are variables of the chat template, but `template` replaces "
+                "it: leave one of them out"
+            )
+        if self.chat_template_kwargs and self.endpoint and self.endpoint.api == "openai":
+            raise ValueError(
+                "chat_template_kwargs are not part of OpenAI's API: set endpoint.api to extended "
+                "if the server accepts them"
             )
         return self
 

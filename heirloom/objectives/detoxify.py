@@ -227,7 +227,7 @@ def _load_weights(model: Any, weights: Any, *, name: str, source: str) -> None:
     try:
         # Published checkpoints also hold buffers that transformers no longer keeps: not strict.
         missing = model.load_state_dict(weights, strict=False).missing_keys
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, AttributeError) as error:  # of another shape, or no tensors
         first = str(error).splitlines()[1:2]
         raise HeirloomError(
             f"detoxify: the weights in {name} do not fit the configuration at "

@@ -27,6 +27,7 @@ from heirloom.profiling.data.preferences import Label, Pair, majority, read_pair
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import Likelihood
 from heirloom.profiling.engines.trees import TokenSequence
+from heirloom.profiling.engines.verdicts import parse_reply
 from heirloom.statistics.agreement import kappa_of
 from heirloom.statistics.resampling import mean_of
 from heirloom.support.files import Record
@@ -38,7 +39,6 @@ QUESTION = (
     "Which answer is better? Reply with A or B."
 )
 LETTERS = ("A", "B")
-_VERDICT_TOKENS = 8
 _PROMPTS_AT_ONCE = 8  # of two answers each, they are long
 
 
@@ -73,6 +73,12 @@ class JudgeOptions(Options):
         "likelihood",
         description="`likelihood`: the more likely letter, averaged over both orders; "
         "`generated`: the letter that the model generates, and a tie if the orders disagree.",
+    )
+    verdict_tokens: int = Field(
+        8,
+        ge=1,
+        description="Maximum number of tokens per generated verdict. A model that reasons before "
+        "it answers needs hundreds or thousands.",
     )
 
     @property
@@ -126,7 +132,11 @@ METRICS = {
 
 def _cost(options: JudgeOptions, eval_prompts: int) -> Tokens:
     sets = len(options.data) + (options.pool is not None)
-    return reading(300, 600, sets=sets, limit=options.examples)
+    work = reading(300, 600, sets=sets, limit=options.examples)
+    if not options.generates:
+        return work
+    questions = 2 * sets * min(options.examples or 300, 300)
+    return work + Tokens(written=questions * options.verdict_tokens)
 
 
 @benchmark(
@@ -167,8 +177,9 @@ def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
         )
     if task.pairs is not None:
         pairs += read_pairs(task.pairs, f"pool/{options.pool}")
-    judge = by_likelihood if options.verdict == "likelihood" else by_generation
-    return judge(task, pairs)
+    if options.verdict == "likelihood":
+        return by_likelihood(task, pairs)
+    return by_generation(task, pairs, max_new_tokens=options.verdict_tokens)
 
 
 def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
@@ -187,11 +198,11 @@ def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
     return records
 
 
-def by_generation(task: Task, pairs: Sequence[Pair]) -> list[Record]:
+def by_generation(task: Task, pairs: Sequence[Pair], *, max_new_tokens: int) -> list[Record]:
     """Judge pairs by what the model generates, greedily; one record each."""
     request = Request(
         samples=1,
-        max_new_tokens=_VERDICT_TOKENS,
+        max_new_tokens=max_new_tokens,
         sampling=Sampling(temperature=0),
         seed=task.seed,
         batch_size=_PROMPTS_AT_ONCE,
@@ -223,8 +234,8 @@ def questions(pair: Pair) -> tuple[str, str]:
 
 
 def _letters(model: LanguageModel, question: str) -> list[TokenSequence | None]:
-    """Both letters, each where a completion begins and tokenised as training does it."""
-    prompt = model.encode_prompt(question, "instruction")
+    """Both letters, each where an answer begins and tokenised as training does it."""
+    prompt = model.encode_prompt(question, "instruction", answer=True)
     added = [model.tokenizer(s, add_special_tokens=False).input_ids for s in LETTERS]
     return [TokenSequence((*prompt, *letter), len(prompt)) for letter in added]
 
@@ -233,32 +244,6 @@ def _log_odds(found: Sequence[Likelihood]) -> float | None:
     """log p(A) - log p(B)."""
     a, b = (one.total for one in found)
     return None if a is None or b is None else a - b
-
-
-_REPLY = re.compile(
-    r"""[\s"'*(\[]*            # quotes, brackets and emphasis around the verdict
-    (?:(?i:the\ better\ answer\ is|answer)[\s:"'*(\[]*)*
-    ([AB])
-    (?:\s*$|\s*\n|[.:)\]"*])  # nothing more, or a mark: "A good answer" is no verdict
-    """,
-    re.VERBOSE,
-)
-
-
-def parse_reply(text: str) -> Literal["A", "B"] | None:
-    """Return the letter that a reply starts with, alone or after "The better answer is".
-
-    Strict, because a guess would count as a judgement: the letter has to be a capital one and to
-    be followed by nothing, by a line break or by one of . : ) ] " *
-
-    Example:
-        >>> parse_reply("**B**"), parse_reply("Answer A."), parse_reply("A good question")
-        ('B', 'A', None)
-    """
-    match = _REPLY.match(text)
-    if match is None:
-        return None
-    return "A" if match[1] == "A" else "B"
 
 
 @dataclass(frozen=True)
@@ -305,7 +290,7 @@ def measure(
         decided (a majority for one answer); agrees, 1 if the choice is the majority's, else 0;
         agrees_with_ties, the same of the preference, a tie being equal to a tie.
     """
-    verdict = _by_log_odds(log_odds) if replies is None else _by_replies(replies)
+    verdict = _by_log_odds(log_odds) if replies is None else _by_replies(pair, replies)
     preference, winners = verdict.preference, verdict.winners
     choice = None if preference == "tie" else preference
     n_words = [len(words(pair.first)), len(words(pair.second))]
@@ -340,8 +325,9 @@ def _by_log_odds(log_odds: tuple[float | None, float | None]) -> _Verdict:
     return _Verdict(_winner(mean), winners, shown_first, abs(mean))
 
 
-def _by_replies(replies: tuple[str | None, str | None]) -> _Verdict:
-    letters = [parse_reply(reply or "") for reply in replies]
+def _by_replies(pair: Pair, replies: tuple[str | None, str | None]) -> _Verdict:
+    shown = (pair.first, pair.second), (pair.second, pair.first)
+    letters = [parse_reply(r or "", *answers) for r, answers in zip(replies, shown, strict=True)]
     winners = _named(letters[0], "first", "second"), _named(letters[1], "second", "first")
     if None in winners:
         return _Verdict(None, winners, ())

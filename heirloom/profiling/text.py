@@ -86,7 +86,8 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
     Returns:
         One record per prompt: id, completion, finish_reason and every metric; null where an answer
         has no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise
-        100 words or more, and a handful of words can score anything.
+        100 words or more, and a handful of words can score anything. `reasoning`, where there is
+        any, is measured by `tokens` alone.
     """
     request = Request(
         samples=1,
@@ -102,6 +103,7 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
             "id": answer["prompt_id"],
             "completion": answer["completion"],
             "finish_reason": answer["finish_reason"],
+            **{key: answer[key] for key in ("reasoning",) if key in answer},
             **_measure(answer, options, task.language),
         }
         for answer in answers

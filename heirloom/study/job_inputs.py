@@ -89,7 +89,11 @@ class JobInputs:
         """Prompt template of a model, or of the base of a student."""
         known = self.plan.models.get(model)
         settings = self.plan.study.models[known.artefact if known else model]
-        return {"template": settings.template, "stop": tuple(settings.stop)}
+        # Only what is set: Snakemake would run finished jobs again for a parameter that is new.
+        more = settings.model_dump(
+            include={"chat_template_kwargs", "reasoning"}, exclude_defaults=True
+        )
+        return {"template": settings.template, "stop": tuple(settings.stop), **more}
 
     def generate_modules(self) -> list[str]:
         """Files that define completions, the study's back end included."""

@@ -28,9 +28,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from heirloom.fetch.model_folder import weight_files
 from heirloom.fetch.notes import fetched
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
+from heirloom.support.errors import HeirloomError
 
 DEFAULT_PARAMETERS = 1_000_000_000
 """Assumed parameter count of a model that is not downloaded, if the study file states none."""
@@ -211,8 +213,8 @@ def count_parameters(folder: Path) -> int | None:
     None where there are none, or one is damaged: the job that loads it says which.
     """
     try:
-        return sum(_parameters_in(file) for file in folder.glob("*.safetensors")) or None
-    except ValueError:
+        return sum(map(_parameters_in, weight_files(folder))) or None
+    except (HeirloomError, OSError, ValueError):
         return None
 
 

@@ -5,7 +5,10 @@ from typing import Any
 from heirloom.finetune.methods import method
 from heirloom.finetune.settings import Finetune
 
-_MAMBA = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}  # those that PEFT knows
+# Layers of state-space models whose weights are used without calling the layer: an adapter on them
+# would have no effect, and PEFT refuses most.
+_STATE_SPACE = ("mamba", "mamba2", "falcon_mamba", "falcon_h1", "nemotron_h")
+_USED_UNCALLED = ("conv1d", "dt_proj", "out_proj")
 
 
 @method(
@@ -27,7 +30,7 @@ def lora(model: Any, settings: Finetune) -> Any:
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         target_modules="all-linear",
-        exclude_modules=_unfit(model),
+        exclude_modules=_excluded(model) or None,
         task_type="CAUSAL_LM",
     )
     student = get_peft_model(model, config)
@@ -38,21 +41,18 @@ def lora(model: Any, settings: Finetune) -> Any:
     return student
 
 
-def _unfit(model: Any) -> list[str] | None:
-    """Return the linear layers that an adapter does not fit; None if there are none.
-
-    Routers that are linear layers with a forward pass of their own, which returns more than a
-    product; and the output layers of Mamba, whose weights fast kernels read without the adapter.
-    """
+def _excluded(model: Any) -> list[str]:
+    """Return linear layers that get no adapter: a text would not pass through, or it fails."""
     from torch.nn import Linear
 
-    unfit = [
-        name
-        for name, layer in model.named_modules()
-        if isinstance(layer, Linear)
-        and type(layer).__module__.startswith("transformers.models.")
-        and "Router" in type(layer).__name__
-    ]
-    if getattr(model.config, "model_type", None) in _MAMBA:
-        unfit += [name for name, _ in model.named_modules() if name.endswith(".out_proj")]
-    return unfit or None
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear)]
+    # A router that is a linear layer returns more than a product.
+    routers = [n for n, m in layers if "Router" in type(m).__name__]
+    config = model.config
+    if config.model_type in _STATE_SPACE:
+        return [*_USED_UNCALLED, *routers]
+    if config.get_text_config() is config:
+        return routers
+    # Encoders of images or sound in a multimodal model.
+    of_text = {*model.get_decoder().modules(), model.get_output_embeddings()}
+    return [*routers, *(name for name, layer in layers if layer not in of_text)]

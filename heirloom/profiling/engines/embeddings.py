@@ -61,7 +61,7 @@ def embed(
     if lost:
         logger.warning(
             "%d of %d texts have no embedding, the first is %r: they have no token, exceed the "
-            "context of %s, %d tokens, or its hidden states are not finite.",
+            "context of %s, %s tokens, or its hidden states are not finite.",
             *(len(lost), len(embeddings), lost[0], model.name, model.context_length),
         )
     return embeddings

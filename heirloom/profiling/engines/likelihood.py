@@ -146,7 +146,7 @@ def score(
     lost = sum(likelihood.total is None for group in results for likelihood in group)
     if lost:
         logger.warning(
-            "%d of %d texts could not be scored: they have no token, exceed the context of %s, %d "
+            "%d of %d texts could not be scored: they have no token, exceed the context of %s, %s "
             "tokens, or its logits are not finite.",
             *(lost, sum(map(len, results)), model.name, limit),
         )

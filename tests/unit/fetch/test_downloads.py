@@ -28,6 +28,7 @@ from heirloom.fetch.settings import (
     WheelPart,
     WheelSource,
 )
+from heirloom.prompts.read import read_prompts
 from heirloom.support.errors import HeirloomError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -410,21 +411,153 @@ def test_hub_one_file(loopback: Server, cache: Path) -> None:
     assert len(loopback.requests) == asked
 
 
-def test_hub_snapshot_leaves_pickles_out(loopback: Server, cache: Path) -> None:
-    files = {"config.json": b"{}", "model.safetensors": DATA, "pytorch_model.bin": b"pickle"}
+def serve_repository(server: Server, files: Mapping[str, bytes]) -> dict[str, object]:
+    """Serve a model repository as the hub does; return the source that names it."""
     for file, content in files.items():
-        loopback.pages[f"/org/name/resolve/{COMMIT}/{file}"] = content
+        server.pages[f"/org/name/resolve/{COMMIT}/{file}"] = content
     tree = [
         {"type": "file", "path": file, "size": len(content), "oid": "0" * 40}
         for file, content in files.items()
     ]
-    loopback.pages[f"/api/models/org/name/tree/{COMMIT}"] = json.dumps(tree).encode()
-    loopback.pages[f"/api/models/org/name/revision/{COMMIT}"] = json.dumps(
+    server.pages[f"/api/models/org/name/tree/{COMMIT}"] = json.dumps(tree).encode()
+    server.pages[f"/api/models/org/name/revision/{COMMIT}"] = json.dumps(
         {"id": "org/name", "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]}
     ).encode()
-    status, out, err = fetch_from_hub(loopback, {"hub": "org/name", "revision": COMMIT}, cache)
+    return {"hub": "org/name", "revision": COMMIT}
+
+
+NOT_LOADED = (
+    *("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack"),
+    *("consolidated.safetensors", "consolidated.00.pth", "model.fp16.safetensors", "m-Q4.gguf"),
+    *("original/consolidated.00.pth", "original/tokenizer.model", "onnx/model.onnx"),
+    *("onnx/model.onnx_data", "coreml/weight.bin", "figures/loss.png", "teaser.gif", "runs/events"),
+    *("openvino_model.xml", "model.llamafile", ".gitattributes", "metal/model.bin"),
+)
+BESIDE_WEIGHTS = (
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer.model", "merges.txt"),
+    *("chat_template.jinja", "modeling_own.py", "LICENSE", "qwen.tiktoken"),
+    "additional_chat_templates/tools.jinja",
+)
+SHARDS = {f"model-0000{n}-of-00002.safetensors": DATA for n in (1, 2)}
+SHARD_INDEX = json.dumps({"weight_map": dict(zip("ab", SHARDS, strict=True))}).encode()
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"model.safetensors": DATA},
+        {**SHARDS, "model.safetensors.index.json": SHARD_INDEX},
+    ],
+    ids=["whole", "sharded"],
+)
+def test_of_a_hub_repository_only_what_is_loaded_is_downloaded(
+    loopback: Server, cache: Path, weights: dict[str, bytes]
+) -> None:
+    wanted = {**weights, **dict.fromkeys(BESIDE_WEIGHTS, b"{}")}
+    source = serve_repository(loopback, {**wanted, **dict.fromkeys(NOT_LOADED, b"much")})
+    status, out, err = fetch_from_hub(loopback, source, cache)
     assert status == 0, err
-    assert sorted(p.name for p in Path(out).iterdir()) == ["config.json", "model.safetensors"]
+    found = [p.relative_to(out).as_posix() for p in Path(out).rglob("*") if p.is_file()]
+    assert sorted(found) == sorted(wanted)
+    served = {path.partition(f"{COMMIT}/")[2] for command, path in loopback.requests}
+    assert served.isdisjoint(NOT_LOADED)
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        (["config.json", "pytorch_model.bin"], "it has pickled weights only (pytorch_model.bin)"),
+        (["m-Q4.gguf", "m-Q8.gguf"], "it has m-Q4.gguf, m-Q8.gguf: name the one .gguf file"),
+        (["adapter_config.json", "adapter_model.safetensors"], "it is an adapter"),
+        (["consolidated.safetensors", "params.json"], "but no config.json"),
+    ],
+)
+def test_a_hub_repository_that_is_no_model_is_not_downloaded(
+    loopback: Server, cache: Path, files: list[str], problem: str
+) -> None:
+    source = serve_repository(loopback, dict.fromkeys(files, b"{}"))
+    status, _, err = fetch_from_hub(loopback, source, cache)
+    assert status == 1
+    assert problem in err
+    assert "Is there a network?" not in err
+    assert not any("/resolve/" in path for _, path in loopback.requests)
+
+
+def data_set_on_the_hub(server: Server, files: dict[str, bytes]) -> None:
+    """Serve a data set by the addresses that the `datasets` library asks for."""
+    listed = [
+        {"type": "file", "path": file, "size": len(content), "oid": "0" * 40}
+        for file, content in files.items()
+    ]
+    api = "/api/datasets/org/name"
+    for file, content in files.items():
+        server.pages[f"/datasets/org/name/resolve/{COMMIT}/{file}"] = content
+    server.pages[f"{api}/revision/{COMMIT}"] = json.dumps(
+        {"id": "org/name", "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]}
+    ).encode()
+    for folder in {str(Path(file).parent) for file in files}:
+        inside = [entry for entry in listed if str(Path(str(entry["path"])).parent) == folder]
+        server.pages[f"{api}/tree/{COMMIT}/{folder}"] = json.dumps(inside).encode()
+
+
+def test_hub_data_set_by_configuration_and_split(loopback: Server, cache: Path) -> None:
+    card = """---
+configs:
+- config_name: small
+  data_files:
+  - {split: train, path: small/train.csv}
+  - {split: test, path: small/test.csv}
+- config_name: large
+  data_files:
+  - {split: train, path: large/train.csv}
+---
+"""
+    data_set_on_the_hub(
+        loopback,
+        {
+            "README.md": card.encode(),
+            "small/train.csv": b"q,n\nNA,1\ntwo,2\nthree,3\n",
+            "small/test.csv": b"q,n\nother split,4\n",
+            "large/train.csv": b"q,n\nother configuration,5\n",
+        },
+    )
+    source = {"hub": "org/name", "revision": COMMIT, "repo_type": "dataset"}
+    named = {**source, "config": "small", "split": "train"}
+    status, out, err = fetch_from_hub(loopback, named, cache)
+    assert status == 0, err
+    assert [prompt["text"] for prompt in read_prompts(out, text="q")] == ["NA", "two", "three"]
+    asked = len(loopback.requests)
+    assert fetch_from_hub(loopback, named, cache)[1] == out
+    assert len(loopback.requests) == asked  # offline afterwards
+    assert loopback.gets(f"/datasets/org/name/resolve/{COMMIT}/large/train.csv") == 0
+
+    status, _, err = fetch_from_hub(loopback, {**named, "config": "none"}, cache)
+    assert status == 1
+    assert f"hub data set org/name@{COMMIT} (none, train): " in err
+    assert "small" in err and "large" in err  # those that there are
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"split": "train"}, "split is of a data set: add `repo_type: dataset`"),
+        ({"repo_type": "dataset", "config": "a"}, "config needs a split of it"),
+        ({"repo_type": "dataset", "split": "a", "files": ["b"]}, "give files or split, not both"),
+        ({"repo_type": "dataset", "split": "a", "sha256": SHA}, "sha256 is the checksum of one"),
+    ],
+)
+def test_keys_of_a_split_that_do_not_fit(keys: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        HubSource.model_validate({"hub": "a/b", "revision": "c", **keys})
+
+
+def test_the_cache_finds_hub_sources_of_before() -> None:
+    """Keys that are not given are no part of the JSON that names an entry of the cache."""
+    source = HubSource(hub="org/name", revision=COMMIT)
+    assert list(source.model_dump(mode="json")) == [
+        *("hub", "revision", "files", "repo_type", "sha256")
+    ]
 
 
 def test_a_failed_fetch_tells_no_secrets(loopback: Server, cache: Path) -> None:

@@ -143,31 +143,69 @@ def test_a_gguf_without_some_weights_is_not_filled_with_noise(model: Any, tmp_pa
         prepare_model(path, name="holey", cache=tmp_path)
 
 
-def test_a_model_folder_is_returned_as_it_is(tmp_path: Path) -> None:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    (folder / "config.json").write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"")
-    assert prepare_model(folder, name="m", cache=tmp_path / "cache") == folder
+def test_a_model_folder_is_returned_as_it_is(tiny_model: Path, tmp_path: Path) -> None:
+    assert prepare_model(tiny_model, name="m", cache=tmp_path / "cache") == tiny_model
     assert not (tmp_path / "cache").exists()
 
 
+def kind(path: Path, **values: Any) -> Path:
+    """Write a GGUF file with these keys, double underscores for dots, and one tensor."""
+    import gguf
+    import numpy as np
+
+    writer = gguf.GGUFWriter(path, values.pop("architecture", "llama"))
+    for key, value in values.items():
+        name = key.replace("__", ".")
+        writer.add_uint16(name, value) if isinstance(value, int) else writer.add_string(name, value)
+    writer.add_tensor("a.weight", np.zeros((2, 2), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
 @pytest.mark.parametrize(
-    ("files", "problem"),
+    ("values", "problem"),
     [
-        ([], "has no config.json"),
-        (["config.json"], r"has no weights \(\*\.safetensors\)"),
-        (["config.json", "pytorch_model.bin"], r"pickled weights only \(pytorch_model\.bin\)"),
-        (["a.gguf", "b.gguf"], r"has a\.gguf, b\.gguf: name the one"),
+        ({"split__no": 0, "split__count": 3}, "is part 1 of 3 of a model. Join the parts"),
+        ({"split__no": 2, "split__count": 3}, "is part 3 of 3 of a model. Join the parts"),
+        ({"architecture": "clip", "general__type": "mmproj"}, "of a multimodal model: name the"),
+        ({"architecture": "clip-vision"}, "(mmproj) of a multimodal model: name the"),
+        ({"general__type": "adapter", "adapter__type": "lora"}, "is an adapter (LoRA)"),
+        ({"general__type": "imatrix"}, "is an importance matrix"),
     ],
 )
-def test_a_folder_that_is_no_model(tmp_path: Path, files: list[str], problem: str) -> None:
-    for file in files:
-        (tmp_path / file).write_text("{}")
-    with pytest.raises(HeirloomError, match=problem) as error:
-        prepare_model(tmp_path, name="m", cache=tmp_path / "cache")
-    assert str(tmp_path) in str(error.value)
-    assert "safetensors, or one .gguf file" in str(error.value)
+def test_a_gguf_that_is_no_model_says_so(
+    tmp_path: Path, values: dict[str, Any], problem: str
+) -> None:
+    # The name of a download may hide what it is.
+    path = kind(tmp_path / "model.gguf", **values)
+    with pytest.raises(HeirloomError) as error:
+        prepare_model(path, name="m", cache=tmp_path / "cache")
+    assert problem in str(error.value)
+    assert "damaged" not in str(error.value)
+
+
+def test_a_gguf_is_read_once(gguf_file: Path, tmp_path: Path, counted: list[str]) -> None:
+    prepare_model(gguf_file, name="tiny", cache=tmp_path)
+    assert len(counted) == 1
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that GGUF's reader reads, in order."""
+    import gguf
+
+    read: list[str] = []
+
+    class Counted(gguf.GGUFReader):  # type: ignore[misc]
+        def __init__(self, path: str) -> None:
+            read.append(path)
+            super().__init__(path)
+
+    monkeypatch.setattr(gguf, "GGUFReader", Counted)
+    return read
 
 
 @pytest.mark.parametrize(
@@ -176,6 +214,10 @@ def test_a_folder_that_is_no_model(tmp_path: Path, files: list[str], problem: st
         (lambda path: None, "could not be read: No such file"),
         (lambda path: path.write_bytes(b"\x80\x02pickle"), "is not a GGUF file"),
         (lambda path: path.write_bytes(b""), "is not a GGUF file"),
+        (
+            lambda path: path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n"),
+            "stands for a file that Git LFS has not fetched",
+        ),
     ],
 )
 def test_a_file_that_is_no_model(

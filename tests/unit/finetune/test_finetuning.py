@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import signal
 import subprocess
 import sys
@@ -119,6 +120,29 @@ def test_loss_is_on_the_completion_and_on_its_end(
     # Where there is loss, the label is the token itself, and it is all at the end.
     assert row["labels"][carries.index(True) :] == row["input_ids"][carries.index(True) :]
     assert all(carries[carries.index(True) :])
+
+
+@pytest.mark.parametrize(
+    ("completion", "prompt", "trained_on"),
+    [
+        ("A wren.", "<s>Which bird? <think>\n\n</think>\n\n", "A wren.<|im_end|>"),
+        (
+            "<think>\nSmall?\n</think>\n\nA wren.",
+            "<s>Which bird? <think>\n",
+            "Small?\n</think>\n\nA wren.<|im_end|>",
+        ),
+    ],
+)
+def test_no_answer_is_trained_inside_a_block_of_reasoning(
+    tiny_model: Path, completion: str, prompt: str, trained_on: str
+) -> None:
+    """The template opens the block; a completion that keeps its reasoning continues it."""
+    tokenizer = load_tokenizer(tiny_model)
+    template = PromptTemplate("{prompt} <think>\n")
+    row = encode_example(tokenizer, template, example("Which bird?", completion), "instruction")
+    learnt = [label for label in row["labels"] if label != IGNORED]
+    assert tokenizer.decode(learnt) == trained_on
+    assert tokenizer.decode(row["input_ids"][: -len(learnt)]) == prompt
 
 
 def packed(*rows: tuple[list[int], list[int]]) -> dict[str, Any]:
@@ -618,6 +642,22 @@ def test_a_killed_run_resumes_to_the_same_weights(tiny_model: Path, tmp_path: Pa
     resumed = train(tiny_model, folder, LONG)
     assert weights(folder) == weights(tmp_path / "unbroken")
     assert resumed == unbroken
+
+
+def test_a_base_that_lost_a_tensor_is_not_filled_with_noise(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    base = shutil.copytree(tiny_model, tmp_path / "base")
+    held = load_file(base / "model.safetensors")
+    del held["model.layers.0.mlp.up_proj.weight"]
+    save_file(held, base / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(HeirloomError, match=r"no weights for model\.layers\.0\.mlp\.up_proj"):
+        train(base, tmp_path)
+    (base / "model.safetensors").write_bytes(b"")
+    with pytest.raises(HeirloomError, match=r"base in .* could not be loaded"):
+        train(base, tmp_path)
 
 
 def test_a_finished_step_is_not_done_again(

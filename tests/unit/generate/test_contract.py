@@ -262,3 +262,15 @@ def test_a_class_that_is_no_back_end_is_refused() -> None:
         class Half:
             def require(self, weights: Any) -> None:
                 """Nothing."""
+
+
+def test_a_block_of_reasoning_that_is_never_closed_has_no_answer(
+    model: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny model closes no block that its template opens."""
+    template = f"{model.tokenizer.chat_template}<think>\n"
+    monkeypatch.setattr(model.tokenizer, "chat_template", template)
+    request = replace(SAMPLED, samples=2, max_new_tokens=6)
+    records = generate(model, QUESTIONS[:1], request, work=tmp_path / "work")
+    assert [(not r["completion"], bool(r["reasoning"])) for r in records] == [(True, True)] * 2
+    assert all(r["n_tokens"] for r in records)  # those of the reasoning count

@@ -1,5 +1,6 @@
 """Models: how prompts are written, what is refused, and students merged into their base."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from heirloom.generate.fitting import encode_fitting
 from heirloom.generate.model import load_model, load_tokenizer, resolve_dtype
+from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate, encode_prompt
 from heirloom.support.errors import HeirloomError
 
@@ -91,6 +94,41 @@ def test_a_model_knows_its_context_and_its_ends(tiny_model: Path) -> None:
     assert model.tokenizer.padding_side == "left"
 
 
+@pytest.mark.parametrize(
+    ("config", "values", "length"),
+    [
+        ("GPT2Config", {"n_positions": 64}, 64),  # max_position_embeddings by another name
+        ("MptConfig", {"max_seq_len": 128}, 128),
+        ("BloomConfig", {"seq_length": 2048}, 2048),
+        ("BloomConfig", {}, math.inf),
+        ("MambaConfig", {}, math.inf),
+        ("RwkvConfig", {"context_length": 32}, 32),
+        ("XLNetConfig", {}, math.inf),  # says -1
+        ("Gemma3Config", {"text_config": {"max_position_embeddings": 96}}, 96),
+    ],
+)
+def test_the_context_by_whatever_name(
+    load_tiny: Any, config: str, values: dict[str, Any], length: float
+) -> None:
+    import transformers
+
+    model = load_tiny("transformers")
+    model.network.config = getattr(transformers, config)(**values)
+    assert model.context_length == length
+
+
+def test_a_model_without_a_limit_takes_every_prompt(load_tiny: Any) -> None:
+    from transformers import MambaConfig
+
+    model = load_tiny("transformers")
+    request = Request(samples=1, max_new_tokens=10_000, sampling=Sampling(), seed=1)
+    assert encode_fitting(model, [Prompt("a", "Hi")], request, shard=0)[0] == {}
+    model.network.config = MambaConfig()
+    fitting, too_long = encode_fitting(model, [Prompt("a", "Hi")], request, shard=0)
+    assert list(fitting) == ["a"]
+    assert too_long == []
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_weights_get_the_dtype_asked_for(tiny_model: Path, dtype: str) -> None:
     network = load(tiny_model, dtype=dtype).network
@@ -165,6 +203,34 @@ def test_a_damaged_adapter_is_named(tiny_model: Path, random_adapter: Path, tmp_
     weights = folder / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(HeirloomError, match=f"'mine' could not be loaded from {folder}"):
+        load(tiny_model, adapter=folder)
+
+
+def lose(file: Path, name: str) -> None:
+    """Delete a tensor from a file of weights."""
+    from safetensors.torch import load_file, save_file
+
+    tensors = load_file(file)
+    del tensors[name]
+    save_file(tensors, file, metadata={"format": "pt"})
+
+
+def test_a_model_that_lost_a_tensor_is_not_filled_with_noise(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(tiny_model, tmp_path / "model")
+    lose(folder / "model.safetensors", "model.layers.0.self_attn.q_proj.weight")
+    with pytest.raises(HeirloomError, match=r"no weights for model\.layers\.0\.self_attn\.q_proj"):
+        load(folder)
+
+
+def test_an_adapter_that_lost_a_tensor_is_not_filled_with_noise(
+    tiny_model: Path, random_adapter: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(random_adapter, tmp_path / "student")
+    lost = "base_model.model.model.layers.0.self_attn.q_proj.lora_B.weight"
+    lose(folder / "adapter_model.safetensors", lost)
+    with pytest.raises(HeirloomError, match=r"missing adapter keys.*layers\.0\.self_attn\.q_proj"):
         load(tiny_model, adapter=folder)
 
 

@@ -344,6 +344,13 @@ def test_detoxify_names_what_is_wrong(tiny_detoxify: dict[str, str], tmp_path: P
     torch.save(loaded, other)
     with pytest.raises(HeirloomError, match=r"lacks weights.*classifier\.weight"):
         score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
+    loaded["state_dict"]["classifier.weight"] = torch.zeros(3, 8)
+    torch.save(loaded, other)
+    with pytest.raises(HeirloomError, match=r"do not fit.*size mismatch for classifier\.weight"):
+        score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
+    torch.save({**loaded, "state_dict": [1, 2]}, other)
+    with pytest.raises(HeirloomError, match="do not fit the configuration"):
+        score("detoxify", ["a"], {**tiny_detoxify, "checkpoint": str(other)})
 
 
 class _Payload:

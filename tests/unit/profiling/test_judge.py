@@ -167,10 +167,48 @@ def test_pairs_without_labels_and_human_ties() -> None:
         ("A and B", None),
         ("Answer A is better", None),
         ("I prefer A", None),
+        # After the reasoning.
+        ("<think>B is longer</think>\n\nA", "A"),
+        ("B is longer\n</think>\n\nA", "A"),
+        ("<think>A is longer, so A", None),
+        # In markup.
+        ("[[A]]", "A"),
+        ("**Answer:** B", "B"),
+        ("'B'", "B"),
+        ("### A", "A"),
+        ("\\boxed{A}", "A"),
+        ("<answer>B</answer>", "B"),
+        # Denied, or several.
+        ("Answer: **A** is wrong, B", None),
+        ("**A** is wrong", None),
+        ("**A**: wrong", None),
+        ("The better answer is not A", None),
+        ("A, B", None),
+        ("A/B", None),
+        ("(A) or (B)", None),
+        ("A\nB", None),
+        ("A: no. B: yes", None),
+        ("A. Paris\nB. London", None),
+        ("Answer A: Paris\nAnswer B: London\n\nB", None),
+        ("A\n\nBoth are fine, but my final answer is B.", None),
+        # Explained.
+        ("A\n\nAnswer A is more detailed than B.", "A"),
+        ("A. It is more detailed.", "A"),
     ],
 )
 def test_replies(text: str, verdict: str | None) -> None:
     assert parse_reply(text) == verdict
+
+
+def test_an_answer_that_is_repeated_is_no_verdict() -> None:
+    """A model that repeats the answers, cut off before it says which."""
+    shown = ("Paris is the capital.", "It is London.")
+    assert parse_reply("A: Paris is", *shown) is None
+    assert parse_reply("B. It is London", *shown) is None
+    assert parse_reply("A. It is right.", *shown) == "A"
+    pair = Pair("x/1", "x", "Why?", *shown)
+    assert measure(pair, replies=("A: Paris is", "B"))["preference"] is None
+    assert measure(pair, replies=("A", "A: It is London"))["preference"] is None
 
 
 @pytest.mark.parametrize(
@@ -244,6 +282,7 @@ ROWS = [
 
 
 def task(model: LanguageModel, folder: Path, pairs: Path | None = None, rows: Any = ROWS) -> Task:
+    folder.mkdir(exist_ok=True)
     data = folder / "bar.json"
     data.write_text(json.dumps(rows), encoding="utf-8")
     return Task(model, [], "instruction", None, {"bar": data}, 17, folder / "work", pairs)
@@ -273,6 +312,16 @@ def test_log_odds_are_those_of_plain_forward_passes(
     # Equal answers: whatever the place does cancels.
     assert records[2]["margin"] == pytest.approx(0, abs=1e-4)
     assert [r["id"] for r in records] == ["bar/0", "bar/1", "bar/2"]
+
+
+def test_a_letter_is_scored_behind_a_block_that_the_template_opens(
+    tiny: LanguageModel, tmp_path: Path
+) -> None:
+    opens = LanguageModel("t", tiny.network, tiny.tokenizer, PromptTemplate("Q: {prompt}\n<think>"))
+    written = "Q: {prompt}\n<think>\n\n</think>\n\n"
+    closed = LanguageModel("t", tiny.network, tiny.tokenizer, PromptTemplate(written))
+    (found,) = run(task(opens, tmp_path / "a", rows=ROWS[:1]))
+    assert found == run(task(closed, tmp_path / "b", rows=ROWS[:1]))[0]
 
 
 def test_an_exchange_of_the_answers_exchanges_the_verdict(
@@ -432,3 +481,13 @@ def test_real_pairs_on_smollm2(
     # Bigger than zero: the place alone does not decide, nor does it decide nothing.
     assert 0 < summary["margin"]["value"] < 20
     assert abs(summary["position_bias"]["value"]) < 0.5
+
+
+def test_generated_verdicts_have_a_cost() -> None:
+    cost = profiling.BENCHMARKS.get("judge").cost
+    options = {"data": ["bar"], "examples": 10}
+    likely = cost(JudgeOptions.model_validate(options), 0)
+    generated = {**options, "verdict": "generated", "verdict_tokens": 500}
+    assert likely.written == 0
+    assert cost(JudgeOptions.model_validate(generated), 0).written == 2 * 10 * 500
+    assert cost(JudgeOptions.model_validate(generated), 0).read == likely.read

@@ -94,6 +94,11 @@ def manifest(student: str) -> dict:
         "n_steps": 20,
         # A tenth of 20 steps are 2: 3 on average at the beginning, 1.5 at the end.
         "losses": [4.0, 2.0, *[9.0] * 16, 1.0, 2.0],
+        "adapted": {
+            "modules": ["layers.*.k_proj", "layers.*.q_proj"],
+            "share": 0.0321,
+            "unreached": ["layers.*.experts.down_proj"],
+        },
         "inputs": {"base": SHA["alpha"], "train": "c" * 64},
     }
 
@@ -322,6 +327,9 @@ def test_an_interval_with_zero_is_said_to_show_nothing(own_study_folder: Path) -
 def test_the_recipe_is_told(folder: Path) -> None:
     text = (folder / "students/alpha.length-multi.s1/README.md").read_text()
     assert "Rank 16, alpha 32, in float32; the base is in float32" in text
+    assert "3.21 % of the base's weights" in text
+    assert "`layers.*.k_proj`, `layers.*.q_proj`." in text
+    assert "not reach, and training left as they are:\n  `layers.*.experts.down_proj`." in text
     assert "20 steps of 4 examples (2 epochs), peak learning rate 0.001" in text
     assert "700 tokens of 1,200" in text
     assert "2; left out because they exceed 512 tokens: 1." in text

@@ -72,6 +72,21 @@ def test_local_files_are_those_of_path_sources(inputs: JobInputs, folder: Path) 
     assert inputs.local_files([model]) == ["model/config.json", "model/weights/model.safetensors"]
 
 
+def test_a_template_has_no_parameter_that_is_not_set(raw: dict[str, Any], folder: Path) -> None:
+    """A parameter that is new would make Snakemake run finished jobs again."""
+    assert job_inputs(raw).template("smollm2") == {"template": "chat", "stop": ()}
+    raw["models"]["smollm2"] |= {
+        "chat_template_kwargs": {"enable_thinking": False},
+        "reasoning": "keep",
+    }
+    assert job_inputs(raw).template("smollm2") == {
+        "template": "chat",
+        "stop": (),
+        "chat_template_kwargs": {"enable_thinking": False},
+        "reasoning": "keep",
+    }
+
+
 def test_a_note_is_lost_if_what_it_points_to_is_gone(
     raw: dict[str, Any], inputs: JobInputs, folder: Path
 ) -> None:
