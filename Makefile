@@ -11,7 +11,7 @@ PIP_OPTIONS := --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo estimate test lint parity bench gpu-check docs slurm kubernetes lock
+.PHONY: help env demo estimate test lint parity architectures bench gpu-check docs slurm kubernetes lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -62,6 +62,9 @@ lint: $(VENV)/.dev $(CHECKS)/.done ## Check style, types and the workflow
 parity: $(VENV)/.dev ## Compare with reference implementations; DATA: folder of benchmark data
 	$(BIN)/python -m pytest tests/parity -m ""
 	$(BIN)/python -m benchmarks.parity $(DATA)
+
+architectures: $(VENV)/.dev ## Try every architecture of transformers; writes docs/architectures.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.architectures
 
 bench: $(VENV)/.dev ## Measure speed against other implementations
 	$(BIN)/python -m benchmarks.generation

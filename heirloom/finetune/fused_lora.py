@@ -3,6 +3,7 @@
 The result is PEFT's, computed in another order: numbers differ by rounding alone.
 """
 
+import logging
 from typing import Any
 
 import torch
@@ -11,12 +12,17 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from heirloom.generate.shortcuts import short_texts
+
+logger = logging.getLogger(__name__)
+
 
 def fuse_adapters(model: Any) -> int:
     """Make the adapted linear layers of a PEFT model compute base and adapter together.
 
     For training alone: merging or disabling the adapter afterwards has no effect on `model`.
-    Quantised layers keep PEFT's implementation.
+    Quantised layers keep PEFT's implementation, and so do all where a model does something with
+    them that fused ones do not bear, or that makes other gradients: both are tried on a short text.
 
     Returns:
         Number of layers that were changed.
@@ -26,9 +32,53 @@ def fuse_adapters(model: Any) -> int:
         for layer in model.modules()
         if type(layer) is lora.Linear and type(layer.base_layer) is torch.nn.Linear
     ]
+    if not fused:
+        return 0
+    exact = _trial(model)
     for layer in fused:
         layer.forward = _Forward(layer)
-    return len(fused)
+    try:
+        found = _trial(model)
+        fits = all(_close(*pair) for pair in zip(found, exact, strict=True))
+    except RuntimeError:  # of autograd
+        fits = False
+    if fits:
+        return len(fused)
+    logger.info("adapters are computed by PEFT's own layers, which this model needs")
+    for layer in fused:
+        del layer.forward
+    return 0
+
+
+def _trial(model: Any) -> list[Tensor]:
+    """Return a short text's logits, and the gradients that the adapter's weights get from them.
+
+    The second factor of an adapter is zero until it is trained, and would hide most of it: random
+    numbers of our own stand in.
+    """
+    text = torch.tensor(short_texts(model)[1:], device=model.device)
+    adapters = {name: w for name, w in model.named_parameters() if w.requires_grad}
+    generator = torch.Generator().manual_seed(0)
+    before = {name: w.detach().clone() for name, w in adapters.items()}
+    try:
+        with torch.no_grad():
+            for weight in adapters.values():
+                drawn = torch.randn(weight.shape, generator=generator) / weight.shape[-1]
+                weight.copy_(drawn)
+        logits = model(input_ids=text).logits.float()
+        losses = functional.cross_entropy(logits[0, :-1], text[0, 1:])
+        gradients = torch.autograd.grad(losses, list(adapters.values()), allow_unused=True)
+    finally:
+        with torch.no_grad():
+            for name, weight in adapters.items():
+                weight.copy_(before[name])
+    kept = [g if g is not None else torch.zeros(1) for g in gradients]
+    return [logits.detach(), *kept]
+
+
+def _close(found: Tensor, exact: Tensor) -> bool:
+    """Tell if two tensors differ by rounding alone, in 16 bits as well."""
+    return bool((found - exact).norm() <= 0.05 * exact.norm() + 1e-6)
 
 
 class _Forward:
@@ -57,14 +107,16 @@ class _AdaptedLinear(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
     ) -> Tensor:
+        dtype = x.dtype
         with torch.autocast(x.device.type, enabled=False):
-            rows = x.reshape(-1, x.shape[-1]).to(weight.dtype)
+            x = x.to(weight.dtype)
+            rows = x.reshape(-1, x.shape[-1])
             low = rows @ a.to(weight.dtype).t()
-            output = functional.linear(rows, weight, bias)
-            output.addmm_(low, b.to(weight.dtype).t(), alpha=scale)
+            output = functional.linear(x, weight, bias)
+            output.view(-1, output.shape[-1]).addmm_(low, b.to(weight.dtype).t(), alpha=scale)
         ctx.save_for_backward(rows, weight, a, b, low)
-        ctx.scale, ctx.dtype, ctx.shape = scale, x.dtype, x.shape
-        return output.view(*x.shape[:-1], -1)
+        ctx.scale, ctx.dtype, ctx.shape = scale, dtype, x.shape
+        return output  # no view, which the model could not change in place
 
     @staticmethod
     @once_differentiable

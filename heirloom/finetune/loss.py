@@ -16,8 +16,8 @@ def completion_loss(
 
     Args:
         outputs: Output of a model for a batch of `pack`: logits where the next token carries loss,
-            and nowhere else. The head of a small model with a large vocabulary is a third of its
-            work.
+            and nowhere else if the model can: the head of a small model with a large vocabulary is
+            a third of its work.
         labels: Shape (1, tokens).
         num_items_in_batch: Number of tokens with loss in the whole step; None: those of `labels`.
 
@@ -25,10 +25,13 @@ def completion_loss(
         A scalar; its sum over the micro-batches of a step is the loss of the step.
     """
     targets = labels[0, 1:]  # the logits at a position predict the token after it
-    targets = targets[targets != IGNORED]
+    with_loss = targets != IGNORED
+    targets = targets[with_loss]
     n = len(targets) if num_items_in_batch is None else num_items_in_batch
     # A view: taking row 0 would fill a second such tensor with zeros on the way back.
     logits = outputs.logits.flatten(0, 1)
+    if len(logits) == labels.shape[1]:  # of every position, from a model that has no choice
+        logits = logits[:-1][with_loss]
     return cross_entropy(logits, targets) / max(n, 1)  # no token may carry loss
 
 

@@ -9,6 +9,8 @@ from torch import Tensor
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from heirloom.generate.shortcuts import chunk, holds, plain_logits, short_texts
+
 Row = dict[str, list[int]]
 """`input_ids` and `labels` of one example."""
 
@@ -74,7 +76,7 @@ def attend(
     value: Tensor,
     attention_mask: Tensor | None,
     *,
-    lengths: Sequence[int],
+    lengths: Sequence[int] | None = None,
     sliding_window: int | None = None,
     **options: Any,
 ) -> tuple[Tensor, None]:
@@ -86,13 +88,14 @@ def attend(
         key: Likewise, of fewer heads perhaps.
         value: As `key`.
         attention_mask: None.
-        lengths: Number of tokens per segment, as `pack` returns them.
+        lengths: Number of tokens per segment, as `pack` returns them; None: one example.
         sliding_window: Number of tokens that a token attends to, its own included; None: all.
         options: For `sdpa_attention_forward`, which is used on one example at a time.
 
     Returns:
         Shape (1, tokens, heads, size).
     """
+    lengths = lengths or (0, query.shape[2])
     split = (torch.split(tensor, list(lengths), dim=2) for tensor in (query, key, value))
     (_, first_key, first_value), *_ = segments = list(zip(*split, strict=True))
     outputs = []
@@ -115,38 +118,45 @@ def attend(
     return torch.cat(outputs, dim=1), None
 
 
-def use_packing(model: Any) -> bool:
+def use_packing(model: Any, longest: int = 0) -> bool:
     """Switch `model` to `attend` if it then computes for a packed row the same as for each example.
 
     Architectures that pass anything but attention from token to token (Mamba and other recurrent
-    layers, convolutions), or attention of another kind, cannot be packed so. Nothing about a model
-    tells reliably which it is, so both ways are compared on two short rows of random tokens.
+    layers, convolutions), or attention of another kind, cannot be packed so. Both ways are tried on
+    two short texts with a shared prefix.
+
+    Args:
+        model: A causal language model of transformers.
+        longest: Number of tokens of the longest example. Attention in chunks of fewer is not what
+            `attend` computes.
 
     Returns:
         True if it can be packed; if not, `model` is as it was.
     """
-    generator = torch.Generator().manual_seed(0)
-    texts = torch.randint(model.config.get_text_config().vocab_size, (2, 8), generator=generator)
-    batch = pack([{"input_ids": ids, "labels": ids} for ids in texts.tolist()])
+    if longest > (chunk(model) or longest):
+        return False
+    texts = short_texts(model)
+    silent = [IGNORED] * 4
+    batch = pack([{"input_ids": [*ids], "labels": [*silent, *ids[4:]]} for ids in texts])
+    alone = [plain_logits(model, ids) for ids in texts]
+    exact = torch.cat([alone[0], alone[1][batch["lengths"][0] :]])
     before = model.config._attn_implementation
-    with torch.no_grad():
-        alone = model(input_ids=texts.to(model.device), use_cache=False).logits.float()
+
+    def compute() -> Tensor:
         model.set_attn_implementation(_PACKED)
-        try:
-            packed = model(
-                input_ids=batch["input_ids"].to(model.device),
-                position_ids=batch["position_ids"].to(model.device),
-                lengths=batch["lengths"],
-                use_cache=False,
-            ).logits.float()
-        # Whatever an architecture raises that knows no such arguments: it cannot be packed.
-        except (TypeError, ValueError, RuntimeError, AttributeError):
-            packed = torch.full_like(alone, torch.inf)
-    # Differences by rounding, in bfloat16 too, are far below; those by the other text far above.
-    if (packed.view_as(alone) - alone).abs().max() < 0.1 * alone.std():
-        return True
-    model.set_attn_implementation(before)
-    return False
+        logits: Tensor = model(
+            input_ids=batch["input_ids"].to(model.device),
+            position_ids=batch["position_ids"].to(model.device),
+            lengths=batch["lengths"],
+            use_cache=False,
+        ).logits[0]
+        return logits
+
+    with torch.no_grad():
+        packs = holds(compute, exact)
+    if not packs:
+        model.set_attn_implementation(before)
+    return packs
 
 
 AttentionInterface.register(_PACKED, attend)

@@ -29,11 +29,14 @@ from heirloom.finetune.packing import IGNORED, Row, pack, single, use_packing
 from heirloom.finetune.settings import Run
 from heirloom.generate.model import best_device, resolve_dtype
 from heirloom.generate.request import sequence_key
+from heirloom.generate.shortcuts import accepted, require_causal
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json
 from heirloom.support.log import Progress
 
 logger = logging.getLogger(__name__)
+
+_UNPACKED = "trained on one example at a time: others in the same row change its predictions"
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def train(job: Job, work: Path, output: Path) -> Record:
         for name in method.files:
             if not (output / name).exists():
                 raise HeirloomError(f"the training method {method.name!r} has not written {name}.")
-    return {"n_steps": trainer.state.global_step, "losses": losses, "adapted": adapted}
+    notes = {} if trainer.data_collator.packs else {"notes": [_UNPACKED]}
+    return {"n_steps": trainer.state.global_step, "losses": losses, "adapted": adapted, **notes}
 
 
 def make_trainer(job: Job, work: Path) -> Trainer:
@@ -113,14 +117,17 @@ def make_trainer(job: Job, work: Path) -> Trainer:
     processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by `accelerate launch`
     device = best_device()
     model = _load_base(job, device)
-    packs = use_packing(model)
+    require_causal(model, job.base)
+    packs = use_packing(model, max(len(row["input_ids"]) for row in job.rows))
     if not packs:
         logger.info("%s cannot be packed: one example at a time", type(model).__name__)
+    optional = {"use_cache", "logits_to_keep"}
+    unknown = optional - accepted(model, **dict.fromkeys(optional)).keys()
     per_process = settings.batch_size // processes
     at_once = _largest_divisor(per_process, settings.micro_batch_size if packs else 1)
     # Before the student is made: its initial weights are drawn here, not when training starts.
     seed_everything(seed)
-    student = METHODS.get(job.run.method).prepare(model, settings)
+    student = _prepare(job, model)
     order = _LengthGrouped(
         [len(row["input_ids"]) for row in job.rows],
         batch_size=settings.batch_size,
@@ -131,13 +138,39 @@ def make_trainer(job: Job, work: Path) -> Trainer:
         model=student,
         args=_arguments(job.run, work, device, per_process=per_process, at_once=at_once),
         train_dataset=[*job.rows, _FILLER],
-        data_collator=pack if packs else single,
+        data_collator=_Collator(packs, frozenset(unknown)),
         compute_loss_func=completion_loss,
         callbacks=[_TellEpoch(order), _ReportSteps()],
         order=order,
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
+
+
+def _prepare(job: Job, model: Any) -> Any:
+    """Return the student, or the one message that a base gets which a method does not fit."""
+    method = METHODS.get(job.run.method)
+    try:
+        return method.prepare(model, job.run.settings)
+    except Exception as error:  # PEFT, torch and transformers each raise their own
+        words = " ".join(str(error).split())[:300]
+        raise HeirloomError(
+            f"the training method {method.name!r} does not fit the base {job.base} "
+            f"({type(model).__name__}): {type(error).__name__}: {words}. Choose another base, or "
+            "another method in finetune.methods."
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Collator:
+    """Makes a batch of examples, packed or single, without arguments that a model does not name."""
+
+    packs: bool
+    unknown: frozenset[str]
+
+    def __call__(self, rows: Sequence[Row]) -> dict[str, Any]:
+        batch = pack(rows) if self.packs else single(rows)
+        return {name: value for name, value in batch.items() if name not in self.unknown}
 
 
 def _arguments(

@@ -4,6 +4,7 @@ torch and transformers are imported when a model is loaded: the study file's set
 processes that load none.
 """
 
+import logging
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from heirloom.support.machine import fast_bfloat16
 
 if TYPE_CHECKING:
     import torch
+
+logger = logging.getLogger(__name__)
 
 Weights = Literal["model", "int8"]
 # Names of the most tokens in the configurations of different architectures. Those with a state
@@ -66,6 +69,7 @@ class LanguageModel:
         prompt_template: Form in which it is shown an instruction.
         adapter_sha256: Tells the students of one base apart; None without an adapter.
         engine: Back end and weights to generate with.
+        notes: Ways of computing other than the usual, with their reasons; see `note`.
     """
 
     name: str
@@ -74,6 +78,7 @@ class LanguageModel:
     prompt_template: PromptTemplate
     adapter_sha256: str | None = None
     engine: Engine = AUTO
+    notes: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
     _kept: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def keep(self, key: str, make: Callable[[], Made]) -> Made:
@@ -87,6 +92,17 @@ class LanguageModel:
             self._kept[key] = make()
         kept: Made = self._kept[key]
         return kept
+
+    def note(self, subject: str, text: str) -> None:
+        """Note, for a profile, that something is computed in another way than usual.
+
+        Args:
+            subject: `"generation"` or `"likelihood"`.
+            text: The way, and why.
+        """
+        if subject not in self.notes:
+            logger.warning("%s is %s", self.name, text)
+        self.notes[subject] = text
 
     @property
     def device(self) -> "torch.device":
@@ -218,6 +234,8 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
+    from heirloom.generate.shortcuts import require_causal
+
     device = best_device()
     resolved = resolve_dtype(dtype, device)
     try:
@@ -232,24 +250,45 @@ def load_model(
         )
         check_rows(tokenizer, network.config)
         if adapter:
-            network = _merged(network, adapter).to(resolved)
+            network = _merged(network, adapter, name).to(resolved)
+    except HeirloomError:
+        raise
     except Exception as error:  # safetensors, transformers and peft each raise their own
         raise _unloadable(name, adapter or folder, error) from error
     require_weights(report, folder)
     identity = sha256(Path(adapter) / "adapter_model.safetensors") if adapter else None
     network = network.eval().to(device)
+    require_causal(network, name)
     if device.type == "cpu" and resolved == torch.float32:
         _transpose_in_memory(network)
     return LanguageModel(name, network, tokenizer, prompt_template, identity, engine)
 
 
-def _merged(network: Any, adapter: str | Path) -> Any:
-    """Return a network with an adapter merged into it, all of whose weights are there."""
+def _merged(network: Any, adapter: str | Path, name: str) -> Any:
+    """Merge a student's adapter, all of whose weights are there.
+
+    Weights that several layers share may not bear it.
+
+    Raises:
+        HeirloomError: Merged, the student computes something else.
+    """
+    import torch
     from peft import PeftModel
 
+    from heirloom.generate.shortcuts import alike, plain_logits, short_texts
+
+    _, text = short_texts(network)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message="Found missing adapter keys")
-        return PeftModel.from_pretrained(network, adapter).merge_and_unload()
+        student = PeftModel.from_pretrained(network, adapter).eval()
+    exact = plain_logits(student, text)
+    merged = student.merge_and_unload()
+    if torch.isfinite(exact).all() and not alike(plain_logits(merged, text), exact):
+        raise HeirloomError(
+            f"the adapter of {name!r} cannot be merged into its base ({type(merged).__name__}): "
+            "the merged student computes something else. Choose another base."
+        )
+    return merged
 
 
 def load_shape(

@@ -25,7 +25,8 @@ from heirloom.profiling import (
 from heirloom.profiling.cost import reading
 from heirloom.profiling.data.preferences import Label, Pair, majority, read_pairs
 from heirloom.profiling.engines import likelihood
-from heirloom.profiling.engines.likelihood import Likelihood, TokenSequence
+from heirloom.profiling.engines.likelihood import Likelihood
+from heirloom.profiling.engines.trees import TokenSequence
 from heirloom.profiling.engines.verdicts import parse_reply
 from heirloom.statistics.agreement import kappa_of
 from heirloom.statistics.resampling import mean_of

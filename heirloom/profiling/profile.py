@@ -1,6 +1,6 @@
 """Profiles: what a benchmark measured of a model, as a file under `profiles/`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ class Profile:
         revisions: Checksums of model, adapter and data, the dtype, and the generation back end.
         versions: Package to its version.
         inputs: Other input files, by path, to their SHA-256.
+        notes: Ways in which the model was computed otherwise than usual, each with its reason.
         not_applicable: The reason why the model could not be measured; None if it was.
         schema_version: Version of the file's layout.
     """
@@ -35,12 +36,13 @@ class Profile:
     revisions: dict[str, Any]
     versions: dict[str, str]
     inputs: dict[str, str]
+    notes: list[str] = field(default_factory=list)
     not_applicable: str | None = None
     schema_version: int = SCHEMA_VERSION
 
     def write(self, path: str | Path) -> None:
-        """Write the profile as JSON; `not_applicable` is left out where it is None."""
-        reason = {"not_applicable": self.not_applicable} if self.not_applicable else {}
+        """Write the profile as JSON; `notes` and `not_applicable` are left out where empty."""
+        optional = {"notes": self.notes, "not_applicable": self.not_applicable}
         write_json(
             path,
             {
@@ -49,7 +51,7 @@ class Profile:
                 "model": self.model,
                 "seed": self.seed,
                 "metrics": self.metrics,
-                **reason,
+                **{key: value for key, value in optional.items() if value},
                 "settings": self.settings,
                 "revisions": self.revisions,
                 "versions": self.versions,

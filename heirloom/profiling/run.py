@@ -117,9 +117,12 @@ def run(
     names = needs(options).data
     reason = _reason(model, options, assignment.format)
     records = []
+    if isinstance(model, LanguageModel):
+        model.notes.clear()  # those of another benchmark
     if reason is None:
         task = _task(assignment, model, {name: notes[name] for name in names}, seed, Path(work))
         records = benchmark.run(task, options)
+    generation = identity(model) if options.generates else None
     packages = ("torch", "transformers", "peft", *benchmark.packages)
     return Profile(
         benchmark=benchmark.name,
@@ -131,11 +134,12 @@ def run(
             "model": checksum,
             "adapter": model.adapter_sha256,
             "dtype": _dtype(model),
-            "generation": identity(model) if options.generates else None,
+            "generation": generation,
             "data": {name: read_json(notes[name])["sha256"] for name in names},
         },
         versions={package: version(package) for package in packages},
         inputs={file: sha256(file) for file in assignment.inputs},
+        notes=list(model.notes.values()) if isinstance(model, LanguageModel) else [],
         not_applicable=reason,
     ), records
 

@@ -24,7 +24,7 @@ from heirloom.report.exhibits import TEMPLATES, Exhibit, exhibits
 from heirloom.report.figures import figure_names
 from heirloom.report.findings.active import active_findings
 from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
-from heirloom.report.findings.limits import limits
+from heirloom.report.findings.limits import Limit, computed_otherwise, limits
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
 from heirloom.report.samples import collect_samples
@@ -53,6 +53,7 @@ class Material:
         samples: Return value of `samples.collect_samples`.
         pools: Return values of `pools.collect_pool`, one per prompt set.
         provenance: Return value of `provenance.describe_run`.
+        notes: Return value of `limits.computed_otherwise`.
     """
 
     plan: Plan
@@ -62,6 +63,7 @@ class Material:
     samples: Record
     pools: Sequence[Record]
     provenance: Record
+    notes: Sequence[Limit] = ()
 
 
 def write_page(root: str | Path, *, apart: Sequence[str], command: str) -> None:
@@ -88,6 +90,7 @@ def write_page(root: str | Path, *, apart: Sequence[str], command: str) -> None:
         samples=collect_samples(results),
         pools=[collect_pool(results, prompts) for prompts in prompt_sets(plan)],
         provenance=describe_run(plan, command=command),
+        notes=computed_otherwise(results.profiles),
     )
     write_text(paths.report(), render(material))
 
@@ -146,7 +149,7 @@ def _words(material: Material) -> dict[str, Any]:
         "models": _models(plan),
         "cost": spent(tables["costs"]) if "costs" in tables else "",
         "agreement": agreement(plan, tables["studies"]) if "studies" in tables else [],
-        "limits": limits(plan, tables),
+        "limits": [*limits(plan, tables), *material.notes],
     }
 
 

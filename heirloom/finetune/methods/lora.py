@@ -42,15 +42,17 @@ def lora(model: Any, settings: Finetune) -> Any:
 
 
 def _excluded(model: Any) -> list[str]:
-    """Return linear layers that get no adapter, because a text would not pass through it."""
+    """Return linear layers that get no adapter: a text would not pass through, or it fails."""
     from torch.nn import Linear
 
+    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear)]
+    # A router that is a linear layer returns more than a product.
+    routers = [n for n, m in layers if "Router" in type(m).__name__]
     config = model.config
     if config.model_type in _STATE_SPACE:
-        return list(_USED_UNCALLED)
+        return [*_USED_UNCALLED, *routers]
     if config.get_text_config() is config:
-        return []
+        return routers
     # Encoders of images or sound in a multimodal model.
     of_text = {*model.get_decoder().modules(), model.get_output_embeddings()}
-    layers = [(n, m) for n, m in model.named_modules() if isinstance(m, Linear)]
-    return [name for name, layer in layers if layer not in of_text]
+    return [*routers, *(name for name, layer in layers if layer not in of_text)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heirloom.generate.backends import Backend, backend
-from heirloom.generate.backends.openvino import OpenVino, convert, installed
+from heirloom.generate.backends.openvino import OpenVino, installed
 from heirloom.generate.backends.transformers import Transformers
 from heirloom.generate.model import LanguageModel, Weights
 from heirloom.generate.request import Completion, Prompt, Request
@@ -29,24 +29,12 @@ class Auto(Backend):
             OpenVino().require(weights)
 
     def choice(self, model: LanguageModel) -> OpenVino | Transformers:
-        """Return the back end for a model. Testing whether OpenVINO supports it takes seconds."""
+        """Return the back end for a model; OpenVINO's passes on those that it cannot represent."""
         if model.engine.weights == "int8":
             return OpenVino()
-        return model.keep("auto", lambda: self._try(model))
-
-    def _try(self, model: LanguageModel) -> OpenVino | Transformers:
-        if model.device.type != "cpu":
-            reason = "there is a GPU"
-        elif not installed():
-            reason = "OpenVINO is not installed"
-        else:
-            from heirloom.generate.decoders.openvino_runtime import UnconvertibleError
-
-            try:
-                convert(model)
-                return OpenVino()
-            except UnconvertibleError as error:
-                reason = f"it cannot be converted to OpenVINO: {error}"
+        reason = "there is a GPU" if model.device.type != "cpu" else "OpenVINO is not installed"
+        if model.device.type == "cpu" and installed():
+            return OpenVino()
         Transformers().decoder(model, reason)
         return Transformers()
 

@@ -33,13 +33,16 @@ class Transformers(Backend):
             model: The model.
             reason: For the log, why it is this back end's.
         """
-        from heirloom.generate.decoders.transformers import TransformersDecoder
+        from heirloom.generate.decoders.choice import fitting_decoder
 
-        def make() -> "Decoder":
+        def make() -> "tuple[Decoder, str | None]":
             logger.info("%s generates with transformers: %s", model.name, reason)
-            return TransformersDecoder(model.network, model.tokenizer.pad_token_id)
+            return fitting_decoder(model.network, model.tokenizer.pad_token_id)
 
-        return model.keep("transformers", make)
+        decoder, note = model.keep("transformers", make)
+        if note:
+            model.note("generation", note)
+        return decoder
 
     def generate(
         self,
@@ -54,5 +57,6 @@ class Transformers(Backend):
         """See `Backend.generate`."""
         from heirloom.generate.loop import LazyDecoder, decode
 
-        decoder = LazyDecoder(self.identity(model), lambda: self.decoder(model))
+        made = self.decoder(model)  # also where all is finished: it notes the way
+        decoder = LazyDecoder(self.identity(model), lambda: made)
         return decode(model, decoder, prompts, request, work=work, shard=shard, shards=shards)

@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
+
+from heirloom.generate.shortcuts import accepted
 
 # Share of unfinished rows below which dropping the finished ones pays, because it copies the cache.
 _COMPACT_AT = 0.85
@@ -16,9 +18,18 @@ class TransformersDecoder:
 
     joins = False  # its batches are rectangles, padded on the left
 
-    def __init__(self, network: Any, pad_token: int) -> None:
-        self._network, self._pad_token = network, pad_token
-        self._cache: _ReservedCache | None = None
+    def __init__(self, network: Any, pad_token: int, *, own_cache: bool = False) -> None:
+        """Take a model.
+
+        Args:
+            network: A causal language model of transformers.
+            pad_token: Any token.
+            own_cache: Use transformers' own cache, which has states of other kinds than keys and
+                values, but grows by being copied.
+        """
+        self._network, self._pad_token, self._own_cache = network, pad_token, own_cache
+        self._takes = accepted(network, position_ids=True, cache_params=True, logits_to_keep=True)
+        self._cache: Cache | None = None
         # Of the batch's rows: the tokens that are seen, the last position, and the unfinished rows.
         self._mask: Tensor
         self._position: Tensor
@@ -42,7 +53,7 @@ class TransformersDecoder:
         assert self._cache is not None, "a prompt comes first"
         self._going = self._going[kept]
         if len(self._going) <= _COMPACT_AT * len(self._mask):
-            self._cache.batch_select_indices(self._going)
+            self._cache.reorder_cache(self._going)
             self._mask, self._position = self._mask[self._going], self._position[self._going]
             self._going = torch.arange(len(self._going), device=kept.device)
         self._width += 1
@@ -66,15 +77,19 @@ class TransformersDecoder:
             seen[row, width - len(prompt) :] = 1
         ids, seen = ids.to(self._network.device), seen.to(self._network.device)
         self.finish()  # first, so that there are never two caches
-        self._cache = _ReservedCache(capacity=width + self._new_tokens)
+        capacity = width + self._new_tokens
+        if self._own_cache:
+            self._cache = DynamicCache(config=self._network.config)
+        else:
+            self._cache = _ReservedCache(capacity)
         positions = (seen.cumsum(-1) - 1).clamp(min=0)
         logits = self._next_logits(ids, seen, positions)
 
         # From here on a row is a sequence and no longer a prompt.
         rows = torch.arange(len(prompts)).repeat_interleave(torch.tensor(samples)).to(ids.device)
-        self._cache.batch_select_indices(rows)
+        self._cache.reorder_cache(rows)
         self._width = width
-        self._mask = seen.new_ones(len(rows), self._cache.capacity)
+        self._mask = seen.new_ones(len(rows), capacity)
         self._mask[:, :width] = seen[rows]
         self._position = positions[rows, -1:]
         self._going = torch.arange(len(rows), device=ids.device)
@@ -82,13 +97,13 @@ class TransformersDecoder:
 
     def _next_logits(self, ids: Tensor, seen: Tensor, positions: Tensor) -> Tensor:
         """Return logits of the token after the last position [batch, vocabulary]."""
+        options: dict[str, Any] = {"position_ids": positions, "logits_to_keep": 1}
         output = self._network(
             input_ids=ids,
             attention_mask=seen,
-            position_ids=positions,
-            past_key_values=self._cache,
             use_cache=True,
-            logits_to_keep=1,
+            **{"cache_params" if "cache_params" in self._takes else "past_key_values": self._cache},
+            **{name: value for name, value in options.items() if name in self._takes},
         )
         logits: Tensor = output.logits[:, -1]
         return logits
@@ -122,9 +137,9 @@ class _ReservedLayer(DynamicLayer):  # type: ignore[misc]
         self._values[:, :, start : self.length] = value_states
         return self._expose()
 
-    def batch_select_indices(self, indices: torch.Tensor) -> None:
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
         """Keep these rows; a row named twice is copied."""
-        self._keys, self._values = self._keys[indices], self._values[indices]
+        self._keys, self._values = self._keys[beam_idx], self._values[beam_idx]
         self._expose()
 
     def _expose(self) -> tuple[torch.Tensor, torch.Tensor]:
@@ -137,4 +152,3 @@ class _ReservedCache(Cache):  # type: ignore[misc]
 
     def __init__(self, capacity: int) -> None:
         super().__init__(layer_class_to_replicate=lambda: _ReservedLayer(capacity))
-        self.capacity = capacity

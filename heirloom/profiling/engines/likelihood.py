@@ -2,11 +2,12 @@
 
 The sequences of a group (a question's answers, a pair of sentences) are merged into a tree of
 tokens; several trees fill one row, which is a forward pass. A token attends only to its
-ancestors and its position is its depth, so every sequence is scored as if it stood alone. Logits
-are computed only where a token is scored. A part is the rows that are saved in one file.
+ancestors and its position is its depth, so every sequence is scored as if it stood alone. A model
+in which anything but attention passes from token to token, or attention of another kind, is found
+by a trial, and scored one sequence at a time. Logits are computed only where a token is scored. A
+part is the rows that are saved in one file.
 """
 
-import inspect
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from heirloom.generate import model as models
 from heirloom.generate.model import LanguageModel
 from heirloom.generate.tokens import encode, guard
+from heirloom.profiling.engines import trees
+from heirloom.profiling.engines.trees import (
+    TokenSequence,
+    node_logits,
+    plant,
+    reach,
+    size,
+    trees_hold,
+)
 from heirloom.support.files import Record, read_jsonl, sha256, write_jsonl
 from heirloom.support.log import Progress
 from heirloom.support.work_folder import claimed
@@ -27,19 +37,6 @@ logger = logging.getLogger(__name__)
 
 _ROWS_PER_PART = 16  # forward passes between two saved files: what a kill can lose
 _LOGITS_AT_ONCE = 64  # positions turned into float32 at once: 16 to 64 MB
-
-
-@dataclass(frozen=True)
-class TokenSequence:
-    """Tokens to score.
-
-    Attributes:
-        tokens: Token ids.
-        start: The first position that is scored, given all before it; at least 1.
-    """
-
-    tokens: tuple[int, ...]
-    start: int
 
 
 @dataclass(frozen=True)
@@ -182,11 +179,12 @@ def _identity(
 ) -> dict[str, Any]:
     """Everything that determines the scores: code, model and sequences."""
     return {
-        "code": [sha256(str(module)) for module in (__file__, models.__file__)],
+        "code": [sha256(str(module)) for module in (__file__, trees.__file__, models.__file__)],
         "model": str(model.network.name_or_path),
         "adapter": model.adapter_sha256,
         "dtype": str(model.network.dtype),
         "batch_tokens": batch_tokens,
+        "trees": _attends_freely(model),
         "groups": {
             index: [[s.start, *s.tokens] for s in sequences] for index, sequences in groups.items()
         },
@@ -201,19 +199,30 @@ def _parts(
     model: LanguageModel, groups: dict[int, list[TokenSequence]], batch_tokens: int
 ) -> Iterator[list[_Row]]:
     """Yield the rows that are computed and saved together."""
-    if _attends_freely(model):
-        rows = _fill({i: (_size(s), list(range(len(s)))) for i, s in groups.items()}, batch_tokens)
-    else:
-        rows = [[(index, [k])] for index, s in groups.items() for k in range(len(s))]
+    free = {i: s for i, s in groups.items() if _fits_trees(model, s)}
+    rows = _fill({i: (size(s), list(range(len(s)))) for i, s in free.items()}, batch_tokens)
+    rows += [[(i, [k])] for i, s in groups.items() if i not in free for k in range(len(s))]
     for start in range(0, len(rows), _ROWS_PER_PART):
         yield rows[start : start + _ROWS_PER_PART]
 
 
+def _fits_trees(model: LanguageModel, sequences: Sequence[TokenSequence]) -> bool:
+    """True if a tree of these sequences can be scored, false if each needs a row of its own."""
+    return _attends_freely(model) and max(len(s.tokens) for s in sequences) <= reach(model)
+
+
 def _attends_freely(model: LanguageModel) -> bool:
-    """True if the model takes any attention mask and any positions, as trees of tokens need."""
-    takes_positions = "position_ids" in inspect.signature(model.network.forward).parameters
-    attention = getattr(model.network.config, "_attn_implementation", None)
-    return takes_positions and attention in ("sdpa", "eager")
+    """True if the model takes any attention mask and any positions, as trees of tokens need.
+
+    It is tried once, on two texts that share a prefix and a third that does not.
+    """
+    holds = model.keep("trees of tokens", lambda: trees_hold(model))
+    if not holds:
+        model.note(
+            "likelihood",
+            "scored one text at a time: others in the same forward pass change its predictions",
+        )
+    return holds
 
 
 def _fill(groups: dict[int, tuple[int, list[int]]], capacity: int) -> list[_Row]:
@@ -221,61 +230,17 @@ def _fill(groups: dict[int, tuple[int, list[int]]], capacity: int) -> list[_Row]
     rows: list[_Row] = []
     room: list[int] = []
     first = 0  # rows before this one are all but full
-    for index, (size, members) in sorted(groups.items(), key=lambda g: (-g[1][0], g[0])):
-        chosen = next((r for r in range(first, len(rows)) if room[r] >= size), None)
+    for index, (needed, members) in sorted(groups.items(), key=lambda g: (-g[1][0], g[0])):
+        chosen = next((r for r in range(first, len(rows)) if room[r] >= needed), None)
         if chosen is None:
             chosen = len(rows)
             rows.append([])
             room.append(capacity)
         rows[chosen].append((index, members))
-        room[chosen] -= size
+        room[chosen] -= needed
         while first < len(rows) and room[first] < 4:
             first += 1
     return rows
-
-
-def _size(sequences: list[TokenSequence]) -> int:
-    """Number of tokens that have to be computed for the sequences: those of their tree."""
-    return len({s.tokens[:end] for s in sequences for end in range(1, len(s.tokens))})
-
-
-@dataclass
-class _Forest:
-    """Trees of tokens: one entry per node, parents before children.
-
-    Attributes:
-        tokens: Token ids.
-        depths: Positions of the tokens.
-        ancestors: The nodes that each attends to, itself included.
-        targets: The tokens to score: (sequence, node that predicts, token).
-    """
-
-    tokens: list[int]
-    depths: list[int]
-    ancestors: list[list[int]]
-    targets: list[tuple[int, int, int]]
-
-
-def _plant(sequences: list[tuple[int, TokenSequence]]) -> _Forest:
-    """Merge sequences, given with the number of their group, into one tree per group."""
-    forest = _Forest([], [], [], [])
-    known: dict[tuple[int, int, int], int] = {}  # (group, parent, token) -> node
-    for number, (group, sequence) in enumerate(sequences):
-        parent = -1
-        # The last token is predicted, but predicts nothing.
-        for depth, token in enumerate(sequence.tokens[:-1]):
-            key = (group, parent, token)
-            node = known.get(key)
-            if node is None:
-                node = known[key] = len(forest.tokens)
-                forest.tokens.append(token)
-                forest.depths.append(depth)
-                above = forest.ancestors[parent] if parent >= 0 else []
-                forest.ancestors.append([*above, node])
-            if depth + 1 >= sequence.start:
-                forest.targets.append((number, node, sequence.tokens[depth + 1]))
-            parent = node
-    return forest
 
 
 def _score_row(
@@ -285,19 +250,15 @@ def _score_row(
     import torch
 
     members = [(index, number) for index, numbers in row for number in numbers]
-    forest = _plant([(index, groups[index][number]) for index, number in members])
+    forest = plant([(index, groups[index][number]) for index, number in members])
     predicting = sorted({node for _, node, _ in forest.targets})
     place = {node: position for position, node in enumerate(predicting)}
+    sequences = [groups[index][number] for index, number in members]
     with torch.inference_mode():
-        output = model.network(
-            input_ids=torch.tensor([forest.tokens], device=model.device),
-            use_cache=False,
-            logits_to_keep=torch.tensor(predicting, device=model.device),
-            **(_tree_attention(model, forest) if _attends_freely(model) else {}),
-        )
+        logits = node_logits(model, forest, predicting, trees=_fits_trees(model, sequences))
         positions = torch.tensor([place[n] for _, n, _ in forest.targets], device=model.device)
         tokens = torch.tensor([token for _, _, token in forest.targets], device=model.device)
-        scores = _log_probabilities(output.logits[0], positions, tokens).tolist()
+        scores = _log_probabilities(logits, positions, tokens).tolist()
     totals = [0.0] * len(members)
     for (number, _, _), log_probability in zip(forest.targets, scores, strict=True):
         totals[number] += log_probability
@@ -305,31 +266,6 @@ def _score_row(
         {"group": index, "sequence": number, "total": total if _finite(total) else None}
         for (index, number), total in zip(members, totals, strict=True)
     ]
-
-
-def _tree_attention(model: LanguageModel, forest: _Forest) -> dict[str, Any]:
-    """Attention mask and positions that keep every sequence by itself."""
-    import torch
-
-    n = len(forest.tokens)
-    config = model.network.config
-    nodes = torch.tensor([i for i, above in enumerate(forest.ancestors) for _ in above])
-    above = torch.tensor([a for ancestors in forest.ancestors for a in ancestors])
-    depths = torch.tensor(forest.depths)
-    lowest = torch.finfo(model.network.dtype).min
-
-    def mask(window: int | None) -> "Tensor":
-        near = slice(None) if window is None else depths[nodes] - depths[above] < window
-        weights = torch.full((1, 1, n, n), lowest, dtype=model.network.dtype)
-        weights[0, 0, nodes[near], above[near]] = 0
-        return weights.to(model.device)
-
-    window = getattr(config, "sliding_window", None)
-    kinds = set(getattr(config, "layer_types", None) or ())
-    attention: Any = mask(None)
-    if window and max(forest.depths) >= window and "sliding_attention" in kinds:
-        attention = {kind: mask(window if kind == "sliding_attention" else None) for kind in kinds}
-    return {"attention_mask": attention, "position_ids": depths[None].to(model.device)}
 
 
 def _log_probabilities(logits: "Tensor", positions: "Tensor", tokens: "Tensor") -> "Tensor":

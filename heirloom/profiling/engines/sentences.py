@@ -8,7 +8,8 @@ from pydantic import Field
 
 from heirloom.generate.model import LanguageModel
 from heirloom.profiling.engines import likelihood
-from heirloom.profiling.engines.likelihood import Likelihood, TokenSequence
+from heirloom.profiling.engines.likelihood import Likelihood
+from heirloom.profiling.engines.trees import TokenSequence
 
 Score = Annotated[
     Literal["mean", "sum"],

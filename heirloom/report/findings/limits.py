@@ -9,6 +9,7 @@ from heirloom import objectives
 from heirloom.analyse.frames import rows_of
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.labels import full_label
+from heirloom.profiling.profile import Profile
 from heirloom.report.composition import bases, teachers
 from heirloom.report.findings.significance import steered_rows, steering_tests
 from heirloom.report.wording import count, listed, number, short_unit
@@ -53,6 +54,20 @@ def limits(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Limit]:
     if seeds:
         found.append(_ASSUMPTIONS)
     return list(dict.fromkeys(found))
+
+
+def computed_otherwise(profiles: Mapping[str, Mapping[str, Profile]]) -> list[Limit]:
+    """Return the models that were computed in another way than the others, and why.
+
+    Args:
+        profiles: Profile by model and benchmark.
+    """
+    models: dict[str, list[str]] = {}  # by what is noted of them
+    for model, measured in profiles.items():
+        for note in dict.fromkeys(n for profile in measured.values() for n in profile.notes):
+            models.setdefault(note, []).append(model)
+    texts = [f"{listed(names)}: {note}." for note, names in models.items()]
+    return [("Models computed in another way.", " ".join(texts))] if texts else []
 
 
 def foremost(plan: Plan) -> list[str]:

@@ -17,10 +17,12 @@ import torch
 from pydantic import ValidationError
 from tiny import tiny_network
 
+from heirloom.finetune import fused_lora
 from heirloom.finetune.examples import encode_example
 from heirloom.finetune.fused_lora import fuse_adapters
 from heirloom.finetune.launch import Base, Folders, Hardware, finetune
 from heirloom.finetune.loss import completion_loss, cross_entropy
+from heirloom.finetune.methods import METHODS
 from heirloom.finetune.packing import IGNORED, pack, use_packing
 from heirloom.finetune.settings import Finetune, Run
 from heirloom.generate.model import load_tokenizer
@@ -346,6 +348,63 @@ def test_what_cannot_be_packed_is_left_as_it_was(tiny_model: Path, why: str) -> 
         torch.testing.assert_close(model(tokens).logits, logits, atol=0, rtol=0)
 
 
+def test_chunks_that_an_example_exceeds_are_not_packed() -> None:
+    """Llama 4 in chunks of 70, more than the texts of a trial: what `attend` knows nothing of."""
+    from transformers import Llama4ForCausalLM, Llama4TextConfig
+
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "head_dim": 16}
+    config = Llama4TextConfig(
+        **sizes,
+        intermediate_size_mlp=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        num_local_experts=2,
+        pad_token_id=0,
+        attention_chunk_size=70,
+        layer_types=["chunked_attention", "full_attention"],
+    )
+    model = Llama4ForCausalLM(config).eval()
+    assert not use_packing(model, 71)
+    assert use_packing(model, 70)
+
+
+def test_where_fused_layers_do_not_fit_those_of_peft_stay(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Layers that compute something else, as after an update of PEFT: the trial finds it."""
+    student = adapted(load(tiny_model))
+    before = {name: weight.clone() for name, weight in student.named_parameters()}
+    monkeypatch.setattr(
+        fused_lora._Forward, "__call__", lambda self, inputs: self.layer.base_layer(inputs)
+    )
+    assert fuse_adapters(student) == 0
+    assert all("forward" not in vars(module) for module in student.modules())
+    after = dict(student.named_parameters())
+    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+
+
+def test_a_fused_layer_may_be_changed_in_place(tiny_model: Path) -> None:
+    """As Gemma 3n does with projections: a view that autograd made may not."""
+    student = adapted(load(tiny_model), fused=True)
+    layer = student.base_model.model.model.layers[0].mlp.up_proj
+    layer(torch.randn(1, 3, 32)).mul_(2).sum().backward()
+
+
+def test_a_base_that_a_method_does_not_fit_is_one_message(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unfit(model: Any, settings: Any) -> Any:
+        raise ValueError("no linear\nlayer")
+
+    own = replace(METHODS.get("lora"), prepare=unfit)
+    monkeypatch.setitem(METHODS._components, "lora", own)
+    message = r"'lora' does not fit the base .*\(LlamaForCausalLM\): ValueError: no linear layer"
+    with pytest.raises(HeirloomError, match=message):
+        train(tiny_model, tmp_path)
+
+
 def test_a_batch_is_averaged_over_tokens_not_examples(tiny_model: Path) -> None:
     """sum of n_i * loss_i / sum of n_i, from each example alone."""
     rows = encoded(
@@ -505,7 +564,7 @@ def test_how_it_is_computed_changes_nothing_but_rounding(
 def test_what_cannot_be_packed_is_trained_an_example_at_a_time(
     tiny_model: Path, trained: tuple[Path, Record], tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("heirloom.finetune.trainer.use_packing", lambda model: False)
+    monkeypatch.setattr("heirloom.finetune.trainer.use_packing", lambda *given: False)
     other = train(tiny_model, tmp_path)
     assert other["losses"] == pytest.approx(trained[1]["losses"], rel=1e-5)
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from tiny import tiny_network
 from tokenizers import processors
 
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
 from heirloom.generate.tokens import guard
-from heirloom.profiling.engines import likelihood
+from heirloom.profiling.engines import likelihood, trees
 from heirloom.profiling.engines.likelihood import (
     Likelihood,
     TokenSequence,
@@ -101,15 +102,15 @@ def test_a_model_that_takes_no_positions_is_scored_a_sequence_a_pass(
 def test_a_shared_prefix_is_computed_once() -> None:
     """abcd and abef, the last of each predicted only: the nodes a, b, c and e."""
     pair = [TokenSequence((1, 2, 3, 4), 1), TokenSequence((1, 2, 5, 6), 2)]
-    forest = likelihood._plant([(0, pair[0]), (0, pair[1])])
+    forest = trees.plant([(0, pair[0]), (0, pair[1])])
     assert forest.tokens == [1, 2, 3, 5]
     assert forest.depths == [0, 1, 2, 2]
     assert forest.ancestors == [[0], [0, 1], [0, 1, 2], [0, 1, 3]]
     # (sequence, predicting node, token): all but a for the first; from the third on for the second.
     assert forest.targets == [(0, 0, 2), (0, 1, 3), (0, 2, 4), (1, 1, 5), (1, 3, 6)]
-    assert likelihood._size(pair) == 4
+    assert trees.size(pair) == 4
     # Groups share nothing.
-    assert len(likelihood._plant([(0, pair[0]), (1, pair[1])]).tokens) == 6
+    assert len(trees.plant([(0, pair[0]), (1, pair[1])]).tokens) == 6
 
 
 def test_rows_are_filled_and_hold_every_group_once() -> None:
@@ -245,3 +246,52 @@ def test_a_killed_call_resumes_from_what_it_saved(
     assert len(calls) == 5
     saved = json.loads((tmp_path / "work/part-00000.jsonl").read_text().splitlines()[0])
     assert saved.keys() == {"group", "sequence", "total"}
+
+
+def test_a_model_that_needs_it_is_scored_a_text_at_a_time(
+    model: LanguageModel, groups: list[list[TokenSequence | None]], tmp_path: Path
+) -> None:
+    """LFM2's convolutions pass a token on to the next one in the row, whoever it belongs to."""
+    torch.manual_seed(0)
+    config = transformers.Lfm2Config(**_SMALL, layer_types=["conv", "full_attention"])
+    network = transformers.Lfm2ForCausalLM(config).eval()
+    own = LanguageModel("lfm2", network, model.tokenizer, PromptTemplate())
+    found = score(own, groups, work=tmp_path / "work")
+    for group, likelihoods in zip(groups, found, strict=True):
+        for sequence, value in zip(group, likelihoods, strict=True):
+            assert sequence is not None
+            assert value.total == pytest.approx(plainly(own, sequence), abs=1e-4)
+    assert "one text at a time" in own.notes["likelihood"]
+    assert model.notes == {}
+
+
+_SMALL: dict[str, Any] = {
+    **{"vocab_size": 300, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2},
+    **{"num_attention_heads": 2, "num_key_value_heads": 1, "initializer_range": 0.2},
+}
+_LLAMA4: dict[str, Any] = {
+    **_SMALL,
+    **{"head_dim": 16, "intermediate_size_mlp": 64, "num_local_experts": 2, "pad_token_id": 0},
+    **{"attention_chunk_size": 70, "layer_types": ["chunked_attention", "full_attention"]},
+}
+
+
+@pytest.mark.parametrize("family", ["Mistral", "Llama4"])
+def test_texts_beyond_a_window_that_no_trial_reaches(
+    model: LanguageModel, family: str, tmp_path: Path
+) -> None:
+    """A window and a chunk of 70, which the trial's texts do not exceed, and texts of 90."""
+    torch.manual_seed(0)
+    if family == "Mistral":
+        config: Any = transformers.MistralConfig(**_SMALL, sliding_window=70)
+        network: Any = transformers.MistralForCausalLM(config).eval()
+    else:
+        network = transformers.Llama4ForCausalLM(transformers.Llama4TextConfig(**_LLAMA4)).eval()
+    own = LanguageModel(family, network, model.tokenizer, PromptTemplate())
+    assert likelihood._attends_freely(own) and trees.reach(own) == 70
+    tokens = tuple(torch.randint(3, 300, (90,)).tolist())
+    pairs = [[TokenSequence(tokens[:n], 1), TokenSequence((*tokens[:n], 5), 1)] for n in (30, 90)]
+    found = score(own, pairs, work=tmp_path / "work")
+    for group, likelihoods in zip(pairs, found, strict=True):
+        for sequence, value in zip(group, likelihoods, strict=True):
+            assert value.total == pytest.approx(plainly(own, sequence), abs=1e-3)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from transformers import Lfm2Config, Lfm2ForCausalLM
 
 from heirloom.fetch.notes import Note, write_note
 from heirloom.generate.completions import identity
 from heirloom.generate.endpoint import RemoteModel
-from heirloom.generate.model import LanguageModel, load_model
+from heirloom.generate.model import Engine, LanguageModel, load_model
 from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import BENCHMARKS
@@ -22,6 +24,7 @@ from heirloom.support.errors import HeirloomError
 from heirloom.support.files import read_json, sha256, write_json, write_jsonl, write_text
 from heirloom.support.result_store import ResultStore
 
+TRANSFORMERS = Engine("transformers")
 PROFILE = Profile(
     benchmark="text",
     model="ant",
@@ -52,6 +55,13 @@ def test_what_does_not_apply_says_why(tmp_path: Path) -> None:
     profile.write(tmp_path / "text.json")
     assert Profile.read(tmp_path / "text.json") == profile
     assert list(read_json(tmp_path / "text.json"))[4:6] == ["metrics", "not_applicable"]
+
+
+def test_what_was_computed_otherwise_is_noted(tmp_path: Path) -> None:
+    profile = Profile(**{**vars(PROFILE), "notes": ["scored one text at a time: b"]})
+    profile.write(tmp_path / "text.json")
+    assert Profile.read(tmp_path / "text.json") == profile
+    assert list(read_json(tmp_path / "text.json"))[4:6] == ["metrics", "notes"]
 
 
 @pytest.mark.parametrize("version", [1, 3, None])
@@ -120,6 +130,7 @@ def test_a_run(tiny: LanguageModel, assignment: Assignment, tmp_path: Path) -> N
     assert set(profile.versions) == {"torch", "transformers", "peft"}
     assert profile.inputs == {assignment.prompts: sha256(str(assignment.prompts))}
     assert profile.not_applicable is None
+    assert profile.notes == []
     assert (tmp_path / "work" / "toxicity").is_dir()
 
 
@@ -143,6 +154,41 @@ def test_data_are_those_that_the_notes_locate(tiny: LanguageModel, tmp_path: Pat
     assert [record["bias_type"] for record in records] == ["age"]
     assert profile.revisions["data"] == {"pairs": "123"}
     assert profile.revisions["generation"] is None  # nothing was generated
+
+
+def test_a_model_that_takes_no_shortcut_is_noted(tiny: LanguageModel, tmp_path: Path) -> None:
+    """LFM2, whose convolutions mix texts of a row; each benchmark notes what it met itself."""
+    torch.manual_seed(0)
+    config = Lfm2Config(
+        vocab_size=300,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        layer_types=["conv", "full_attention"],
+        initializer_range=0.2,
+    )
+    network = Lfm2ForCausalLM(config).eval()
+    model = LanguageModel("lfm", network, tiny.tokenizer, PromptTemplate(), None, TRANSFORMERS)
+    model.note("generation", "of another benchmark")
+    data = tmp_path / "pairs.csv"
+    write_text(
+        data,
+        "sent_more,sent_less,stereo_antistereo,bias_type\nOld men err.,Young men err.,stereo,age\n",
+    )
+    write_note(tmp_path / "pairs.json", Note("pairs", data, "123"))
+    options = BENCHMARKS.get("crows_pairs").options.model_validate({"data": "pairs"})
+    profile, _ = run(
+        Assignment("crows_pairs", options.model_dump(mode="json"), None, None, None, None),
+        model,
+        checksum="abc",
+        notes={"pairs": tmp_path / "pairs.json"},
+        seed=17,
+        work=tmp_path / "work",
+    )
+    (note,) = profile.notes
+    assert note.startswith("scored one text at a time")
 
 
 def test_options_of_another_version_are_refused(
