@@ -250,9 +250,9 @@ def load_model(
         )
         check_rows(tokenizer, network.config)
         if adapter:
-            network = _merged(network, adapter, name).to(resolved)
-    except HeirloomError:
-        raise
+            network = _merged(network, adapter).to(resolved)
+    except HeirloomError as error:
+        raise HeirloomError(f"model {name!r} cannot be used: {error}") from error
     except Exception as error:  # safetensors, transformers and peft each raise their own
         raise _unloadable(name, adapter or folder, error) from error
     require_weights(report, folder)
@@ -264,7 +264,7 @@ def load_model(
     return LanguageModel(name, network, tokenizer, prompt_template, identity, engine)
 
 
-def _merged(network: Any, adapter: str | Path, name: str) -> Any:
+def _merged(network: Any, adapter: str | Path) -> Any:
     """Merge a student's adapter, all of whose weights are there.
 
     Weights that several layers share may not bear it.
@@ -285,7 +285,7 @@ def _merged(network: Any, adapter: str | Path, name: str) -> Any:
     merged = student.merge_and_unload()
     if torch.isfinite(exact).all() and not alike(plain_logits(merged, text), exact):
         raise HeirloomError(
-            f"the adapter of {name!r} cannot be merged into its base ({type(merged).__name__}): "
+            f"its adapter cannot be merged into its base ({type(merged).__name__}): "
             "the merged student computes something else. Choose another base."
         )
     return merged

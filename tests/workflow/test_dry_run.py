@@ -28,6 +28,7 @@ STAGES = [
     "pair",
     "profile",
     "plan",
+    "candidates",
     "tables",
     "costs",
     "figures",

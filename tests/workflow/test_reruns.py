@@ -18,6 +18,7 @@ TRIPLE = (
     ' "anti-stereotype": "She fights.", "unrelated": "She ovens."}\n'
 )
 TAIL = {"tables", "costs", "figures", "report", "cards", "crate", "all"}
+END = TAIL | {"candidates"}  # with the file of all candidates, which shows no profile
 
 
 def students(datasets: Iterable[str]) -> list[str]:
@@ -60,27 +61,27 @@ EDITS = {
     "heirloom/objectives/mtld.py": scored("mtld")
     | trained(["mtld-multi"])
     | profiled(MODELS)
-    | TAIL,
+    | END,
     "heirloom/objectives/profanity.py": scored("toxicity")
     | trained(["toxicity-ant"])
     | profiled(MODELS)
-    | TAIL,
+    | END,
     # The definition of a word, for two scorers and the text profile.
     "heirloom/objectives/words.py": scored("length", "toxicity")
     | trained(["length-ant", "length-multi", "toxicity-ant"])
     | profiled(MODELS)
-    | TAIL,
-    "heirloom/select/training_set.py": trained(DATASETS) | TAIL,
+    | END,
+    "heirloom/select/training_set.py": trained(DATASETS) | END,
     # A strategy: the training sets that it selects.
-    "heirloom/select/strategies/best.py": trained(ACTIVE) | TAIL,
+    "heirloom/select/strategies/best.py": trained(ACTIVE) | END,
     # The back end that the study has: everything that a model of it generates.
     "heirloom/generate/decoders/openvino.py": GENERATED
     | ALL_SCORED
     | ANSWERED
     | trained(DATASETS)
     | profiled(TEACHERS)
-    | TAIL,
-    "heirloom/statistics/estimates.py": profiled(MODELS) | {"pair"} | TAIL,
+    | END,
+    "heirloom/statistics/estimates.py": profiled(MODELS) | {"pair"} | END,
     "heirloom/profiling/toxicity.py": profiled(MODELS) | TAIL,
     "report/captions/changes.rst": {"report", "crate", "all"},
     "report/report.html.j2": {"report", "crate", "all"},
@@ -93,14 +94,14 @@ EDITS = {
     | ANSWERED
     | trained(DATASETS)
     | profiled(TEACHERS)
-    | TAIL,
+    | END,
     "tiny-model/model.safetensors": {f"fetch_model {teacher}" for teacher in TEACHERS}
     | GENERATED
     | ALL_SCORED
     | ANSWERED
     | trained(DATASETS)
     | profiled(TEACHERS)
-    | TAIL,
+    | END,
 }
 
 
@@ -135,7 +136,7 @@ def test_fewer_eval_prompts_train_nothing_again(copied: Workshop) -> None:
     """And of the profiles those measure again that need the eval prompts."""
     copied.edit_study(lambda study: study["prompts"]["instructions"].update(eval=4))
     jobs = names(copied.plan())
-    assert jobs == {"eval_prompts instructions", "plan"} | ANSWERED | profiled(MODELS) | TAIL
+    assert jobs == {"eval_prompts instructions", "plan"} | ANSWERED | profiled(MODELS) | END
 
 
 def test_a_setting_of_a_benchmark_re_runs_the_profiles(copied: Workshop) -> None:
@@ -144,7 +145,7 @@ def test_a_setting_of_a_benchmark_re_runs_the_profiles(copied: Workshop) -> None
 
     copied.edit_study(shorten)
     jobs = copied.plan()
-    assert names(jobs) == profiled(MODELS) | {"plan"} | TAIL
+    assert names(jobs) == profiled(MODELS) | {"plan"} | END
     reasons = {job.reason for job in jobs if job.rule == "profile"}
     assert all("Params have changed" in reason for reason in reasons)
 
@@ -196,7 +197,7 @@ def test_a_new_objective_adds_jobs_and_repeats_none(copied: Workshop) -> None:
         }
 
     copied.edit_study(add)
-    expected = scored("shouting") | trained(["shouting-ant", "shouting-multi"]) | {"plan"} | TAIL
+    expected = scored("shouting") | trained(["shouting-ant", "shouting-multi"]) | {"plan"} | END
     assert names(copied.plan()) == expected
 
 
@@ -213,7 +214,7 @@ def test_a_new_teacher_adds_jobs_and_repeats_none(copied: Workshop) -> None:
             f"gather_scores cat instructions {metric}",
         }
     new |= {"fetch_model cat", "gather_candidates cat instructions", "profile cat"}
-    assert names(copied.plan()) == new | trained(["passive-cat"]) | {"plan"} | TAIL
+    assert names(copied.plan()) == new | trained(["passive-cat"]) | {"plan"} | END
 
 
 def test_a_new_seed_adds_jobs_and_repeats_none(copied: Workshop) -> None:
@@ -222,7 +223,7 @@ def test_a_new_seed_adds_jobs_and_repeats_none(copied: Workshop) -> None:
 
     copied.edit_study(add)
     new = {student.replace(".s1", ".s2") for student in students(DATASETS)}
-    assert names(copied.plan()) == {f"finetune {s}" for s in new} | profiled(new) | {"plan"} | TAIL
+    assert names(copied.plan()) == {f"finetune {s}" for s in new} | profiled(new) | {"plan"} | END
 
 
 def test_a_new_benchmark_scores_nothing_twice(copied: Workshop) -> None:
@@ -233,7 +234,7 @@ def test_a_new_benchmark_scores_nothing_twice(copied: Workshop) -> None:
     (copied.folder / "triples.jsonl").write_text(TRIPLE, encoding="utf-8")
     copied.edit_study(add)
     jobs = copied.plan()
-    assert names(jobs) == profiled(MODELS) | {"fetch_data", "plan"} | TAIL
+    assert names(jobs) == profiled(MODELS) | {"fetch_data", "plan"} | END
     # There is one job per model, but what the other benchmarks generated and scored is read, not
     # made.
     before = {f: f.stat().st_mtime_ns for f in copied.results.glob("work/profile/**/*.jsonl")}

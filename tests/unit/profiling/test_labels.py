@@ -121,11 +121,13 @@ def test_tokens_of_a_profile_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         "judge": 2 * 10 * 600,
     }
     written = {"text": 40 * 100, "toxicity": 10 * 25 * 20}
+    # An endpoint reads a prompt again for each further sample.
+    repeated = {"toxicity": 24 * 10 * 64}
     eval_prompts = {"p": 40, "q": 10}
     for name in made:
-        expected = Tokens(written.get(name, 0), read[name])
+        expected = Tokens(written.get(name, 0), read[name], repeated.get(name, 0))
         assert profile_tokens({name: options[name]}, eval_prompts) == expected, name
-    everything = Tokens(sum(written.values()), sum(read.values()))
+    everything = Tokens(*(sum(part.values()) for part in (written, read, repeated)))
     assert profile_tokens(options, eval_prompts) == everything
     assert without_cost(options) == []
 
