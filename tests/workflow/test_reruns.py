@@ -66,11 +66,8 @@ EDITS = {
     | trained(["toxicity-ant"])
     | profiled(MODELS)
     | END,
-    # The definition of a word, for two scorers and the text profile.
-    "heirloom/objectives/words.py": scored("length", "toxicity")
-    | trained(["length-ant", "length-multi", "toxicity-ant"])
-    | profiled(MODELS)
-    | END,
+    # The definition of a word, for all scorers and the text profile.
+    "heirloom/objectives/words.py": ALL_SCORED | trained(ACTIVE) | profiled(MODELS) | END,
     "heirloom/select/training_set.py": trained(DATASETS) | END,
     # A strategy: the training sets that it selects.
     "heirloom/select/strategies/best.py": trained(ACTIVE) | END,
