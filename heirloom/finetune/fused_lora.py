@@ -38,8 +38,13 @@ def fuse_adapters(model: Any) -> int:
     for layer in fused:
         layer.forward = _Forward(layer)
     try:
-        found = _trial(model)
-        fits = all(_close(*pair) for pair in zip(found, exact, strict=True))
+        (logits, *gradients), (exact_logits, *exact_gradients) = _trial(model), exact
+        # In 16 bits those of a single weight differ by up to 0.27 (SmolLM2) and 0.16 (Gemma 3) by
+        # rounding alone, in float32 by 4e-6.
+        bound = 0.05 if model.dtype == torch.float32 else 0.5
+        fits = _close(logits, exact_logits, 0.05) and all(
+            _close(*pair, bound) for pair in zip(gradients, exact_gradients, strict=True)
+        )
     except RuntimeError:  # of autograd
         fits = False
     if fits:
@@ -76,9 +81,9 @@ def _trial(model: Any) -> list[Tensor]:
     return [logits.detach(), *kept]
 
 
-def _close(found: Tensor, exact: Tensor) -> bool:
-    """Tell if two tensors differ by rounding alone, in 16 bits as well."""
-    return bool((found - exact).norm() <= 0.05 * exact.norm() + 1e-6)
+def _close(found: Tensor, exact: Tensor, bound: float) -> bool:
+    """Tell if two tensors differ by no more than a share of their norm."""
+    return bool((found - exact).norm() <= bound * exact.norm() + 1e-6)
 
 
 class _Forward:

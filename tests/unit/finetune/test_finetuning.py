@@ -16,6 +16,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from tiny import tiny_network
+from transformers import AutoModelForCausalLM
 
 from heirloom.finetune import fused_lora
 from heirloom.finetune.examples import encode_example
@@ -383,6 +384,13 @@ def test_where_fused_layers_do_not_fit_those_of_peft_stay(
     assert all("forward" not in vars(module) for module in student.modules())
     after = dict(student.named_parameters())
     assert all(torch.equal(weight, after[name]) for name, weight in before.items())
+
+
+def test_rounding_in_16_bits_is_no_reason_against_fused_layers(smollm2: Path) -> None:
+    """Its gradients differ by up to 27 % from PEFT's; there are 30 blocks of 7 linear layers."""
+    base = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.bfloat16)
+    student = METHODS.get("lora").prepare(base, Finetune())
+    assert sum("forward" in vars(module) for module in student.modules()) == 30 * 7
 
 
 def test_a_fused_layer_may_be_changed_in_place(tiny_model: Path) -> None:
