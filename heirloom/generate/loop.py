@@ -199,9 +199,10 @@ class _Part:
     def _append(self, chosen: list[int]) -> list[int]:
         """Append a token to each sequence, and return the rows of unfinished ones."""
         rows = []
+        end_tokens = self.model.end_tokens
         for row, (sequence, token) in enumerate(zip(self.going, chosen, strict=True)):
             sequence.tokens.append(token)
-            reason = _end(self.model, sequence.tokens, self.request)
+            reason = _end(self.model, end_tokens, sequence.tokens, self.request)
             if reason is None:
                 rows.append(row)
                 continue
@@ -212,9 +213,11 @@ class _Part:
         return rows
 
 
-def _end(model: LanguageModel, tokens: list[int], request: Request) -> str | None:
+def _end(
+    model: LanguageModel, end_tokens: frozenset[int], tokens: list[int], request: Request
+) -> str | None:
     """Return the reason why a completion ends with its last token; None if it is unfinished."""
-    if tokens[-1] in model.end_tokens or _has_stop_text(model, tokens):
+    if tokens[-1] in end_tokens or _has_stop_text(model, tokens):
         return "stop"
     return "length" if len(tokens) == request.max_new_tokens else None
 

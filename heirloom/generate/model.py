@@ -152,7 +152,8 @@ class LanguageModel:
             tokens: Token ids generated after it.
             format: Of the prompt; a continuation keeps the space before it.
         """
-        tokens = [token for token in tokens if token not in self.end_tokens]
+        end_tokens = self.end_tokens
+        tokens = [token for token in tokens if token not in end_tokens]
         if format == "continuation":
             # Decoded behind its prompt: some tokenizers drop the space at the start of a text.
             before = self.tokenizer.decode(prompt, skip_special_tokens=True)
