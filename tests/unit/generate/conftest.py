@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import completion_server
@@ -21,6 +22,13 @@ def spelled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         folders[family] = tmp_path_factory.mktemp(family)
         save_spelled(tiny_network(family, seed=1, **SIZES, **changes), folders[family])
     return folders
+
+
+@pytest.fixture
+def server() -> Iterator[completion_server.CompletionServer]:
+    """An endpoint that answers well unless it is told otherwise."""
+    with completion_server.serving() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from completion_server import (
     drop,
     refuse,
     says,
-    serving,
     status,
 )
 from loopback import Handler
@@ -46,12 +44,6 @@ CHAT = "/v1/chat/completions"
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "_FIRST_DELAY", 0.01)
-
-
-@pytest.fixture
-def server() -> Iterator[CompletionServer]:
-    with serving() as running:
-        yield running
 
 
 def write(

@@ -5,7 +5,6 @@ The server is a real one on loopback; see test_endpoint_servers.py for those tha
 
 import logging
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -43,12 +42,6 @@ SECRET = "sk-canary-0123456789"
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoints, "_FIRST_DELAY", 0.02)
-
-
-@pytest.fixture
-def server() -> Iterator[CompletionServer]:
-    with serving() as running:
-        yield running
 
 
 def request_of(**changes: Any) -> Request:
