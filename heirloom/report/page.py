@@ -25,6 +25,7 @@ from heirloom.report.figures import figure_names
 from heirloom.report.findings.active import active_findings
 from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
 from heirloom.report.findings.limits import Limit, computed_otherwise, limits
+from heirloom.report.findings.noise import noise_findings
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
 from heirloom.report.samples import collect_samples
@@ -143,6 +144,7 @@ def _words(material: Material) -> dict[str, Any]:
         "abstract": abstract(plan, tables),
         "active": active_findings(plan, tables),
         "passive": passive_findings(plan, tables["changes"]),
+        "noise": noise_findings(plan, tables.get("noise_floor")),
         "moved": {benchmark_label(name): sentences for name, sentences in moved.items()},
         "objectives": plan.objectives,
         "flow": _flow(plan, tables),
@@ -158,7 +160,7 @@ def _views(material: Material) -> dict[str, Any]:
     plan, tables = material.plan, material.tables
     settings = tables.get("study_settings")
     return {
-        "steered": views.steered(plan, tables["changes"]),
+        "steered": views.steered(plan, tables["changes"], tables.get("noise_floor")),
         "sections": sections(plan, tables),
         "compared": views.compared(plan, tables["studies"]) if "studies" in tables else None,
         "settings_apart": (

@@ -36,7 +36,9 @@ def reference_problems(raw: Record) -> list[str]:
         _training_prompts,
         _metrics,
         _objectives,
+        _sets_made_twice,
         _ablation,
+        _noise_floor,
         _comparisons,
         _benchmarks,
     ]
@@ -142,7 +144,6 @@ def _metrics(file: _File) -> Iterator[str]:
 
 
 def _objectives(file: _File) -> Iterator[str]:
-    own = [name for name in file.names("bases") if name in file.teachers]
     measured = [
         f"{benchmark.name}.{metric}"
         for benchmark in BENCHMARKS
@@ -162,10 +163,35 @@ def _objectives(file: _File) -> Iterator[str]:
                 yield from _unknown(f"{path}.{key}", metric, file.metrics, "metrics")
         yield from _unknown(f"{path}.prompts", objective.get("prompts"), file.prompts, "prompts")
         for index, pool in enumerate(_list(objective.get("pools"))):
-            where = "pools or bases that are teachers"
-            yield from _unknown(f"{path}.pools[{index}]", pool, [*file.pools, *own], where)
+            known = [*file.pools, *file.teachers]
+            yield from _unknown(f"{path}.pools[{index}]", pool, known, "pools or teachers")
         where = "what the benchmarks measure"
         yield from _unknown(f"{path}.measured_by", objective.get("measured_by"), measured, where)
+
+
+def _sets_made_twice(file: _File) -> Iterator[str]:
+    """Pools of one teacher from which an objective selects what it selects from that teacher."""
+    everyone = file.raw.get("single_source") == "all"
+    for name, objective in file.sections("objectives"):
+        listed = _list(objective.get("pools"))
+        named = listed or ([*file.pools, *file.teachers] if everyone else [])
+        for pool, members in file.pools.items():
+            (*_, teacher) = _list(members) or [None]
+            if len(_list(members)) == 1 and pool in named and teacher in named:
+                yield (
+                    f"objectives.{name}: the pool {pool!r} has the candidates of {teacher!r} "
+                    "alone, which are selected from as well, so that one set would be made twice. "
+                    f"Leave one of the two out of objectives.{name}.pools."
+                )
+
+
+def _noise_floor(file: _File) -> Iterator[str]:
+    k = file.section("generate").get("k", Generate().k)
+    if file.raw.get("noise_floor") is True and k == 1:
+        yield (
+            "noise_floor: a second draw needs a second candidate, but generate.k is 1. Set it to "
+            "2 or more."
+        )
 
 
 def _ablation(file: _File) -> Iterator[str]:

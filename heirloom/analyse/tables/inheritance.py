@@ -91,7 +91,7 @@ def _inherited(
     return Inherited(
         student=compared.student,
         dataset=data.id,
-        source=data.source,
+        source=results.plan.source(compared.student),
         objective=name,
         benchmark=compared.benchmark,
         metric=compared.metric,

@@ -122,7 +122,7 @@ def test_how_far_students_followed(results: Results) -> None:
     assert list(table.columns) == columns_of(Inherited)
     assert list(table["dataset"]) == ["length-alpha", "length-multi", "toxicity-multi"]
     row = one(table, dataset="length-multi")
-    assert (row.source, row.benchmark, row.metric, row.unit) == ("multi", "text", "length", "words")
+    assert (row.source, row.benchmark, row.metric, row.unit) == ("pool", "text", "length", "words")
     # The data moved by 20 and 5 words, the student from 30 to 37.5.
     assert (row.n_prompts, row.data_shift) == (2, 12.5)
     assert (row.n, row.student_shift) == (4, 7.5)
