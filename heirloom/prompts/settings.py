@@ -42,3 +42,15 @@ class Prompts(Artefact):
     train: int = Field(..., ge=1, description="Number of prompts for training data.")
     eval: int = Field(..., ge=1, description="Number of prompts for profiling models.")
     max_new_tokens: int = Field(..., ge=1, description="Maximum number of tokens per completion.")
+    truncated: bool | None = Field(
+        None,
+        description="Whether training sets may hold completions truncated at `max_new_tokens`. "
+        "They have no end token, so students trained on them do not learn to stop, and selecting "
+        "the longest selects them first. Default: no for instructions, yes for continuations, "
+        "which have no end of their own.",
+    )
+
+    @property
+    def admits_truncated(self) -> bool:
+        """True if training sets may hold truncated completions."""
+        return self.format == "continuation" if self.truncated is None else self.truncated
