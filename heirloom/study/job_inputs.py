@@ -21,6 +21,7 @@ from heirloom.generate.settings import Model
 from heirloom.objectives import source_files
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import needs
+from heirloom.prompts.settings import Reading
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.modules import modules_of
 from heirloom.study.paths import Paths
@@ -82,6 +83,12 @@ class JobInputs:
             *map(self.paths.data_note, study.data),
         ]
         return [note for note in notes if Path(note).exists() and fetched(note) is None]
+
+    # prompts
+
+    def reading(self, prompts: str) -> Record:
+        """How a prompt set is read from its source, as JSON: `Reading`."""
+        return self.plan.study.prompts[prompts].model_dump(include=set(Reading.model_fields))
 
     # generate
 
