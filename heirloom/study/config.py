@@ -69,7 +69,7 @@ class Study(Section):
     training_prompts: Name | None = Field(
         None, description="Prompt set for training sets. Required if there are teachers."
     )
-    data: dict[Name, Data] = Field({}, description="Data sets of benchmarks, by name.")
+    data: dict[Name, Data] = Field({}, description="Data sets of benchmarks and scorers, by name.")
     metrics: dict[Name, Metric] = Field({}, description="Metrics that score candidates, by name.")
     objectives: dict[Name, Objective] = Field(
         {}, description="Objectives that training sets are selected for, by name."

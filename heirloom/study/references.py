@@ -10,11 +10,13 @@ from typing import Any
 
 from heirloom import objectives
 from heirloom.generate.settings import Generate
+from heirloom.objectives import Scorer
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import references
 from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
+from heirloom.support.named_options import names_in
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -146,12 +148,25 @@ def _training_prompts(file: _File) -> Iterator[str]:
 
 def _metrics(file: _File) -> Iterator[str]:
     for name, metric in file.sections("metrics"):
-        function = metric.get("function")
-        if isinstance(function, str):
-            try:
-                objectives.load(function)
-            except HeirloomError as error:
-                yield f"metrics.{name}.function: {error}"
+        function, options = metric.get("function"), metric.get("options", {})
+        if not isinstance(function, str):
+            continue
+        try:
+            scorer = objectives.load(function)
+        except HeirloomError as error:
+            yield f"metrics.{name}.function: {error}"
+            continue
+        if isinstance(options, dict):
+            yield from _scorer_options(f"metrics.{name}.options", scorer, options, file)
+
+
+def _scorer_options(path: str, scorer: Scorer, options: Record, file: _File) -> Iterator[str]:
+    try:
+        scorer.check_options(options)
+    except HeirloomError as error:
+        yield f"{path}: {error}"
+    for found in names_in(scorer.named, options):
+        yield from _unknown(f"{path}.{found.path}", found.name, file.section("data"), "data")
 
 
 def _objectives(file: _File) -> Iterator[str]:
