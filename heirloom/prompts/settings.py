@@ -74,6 +74,13 @@ class Prompts(Reading, Artefact):
     )
     eval: int = Field(..., ge=1, description="Number of prompts for profiling models.")
     max_new_tokens: int = Field(..., ge=1, description="Maximum number of tokens per completion.")
+    truncated: bool | None = Field(
+        None,
+        description="Whether training sets may hold completions truncated at `max_new_tokens`. "
+        "They have no end token, so students trained on them do not learn to stop, and selecting "
+        "the longest selects them first. Default: no for instructions, yes for continuations, "
+        "which have no end of their own.",
+    )
 
     @model_validator(mode="after")
     def _wraps_instructions(self) -> Self:
@@ -83,3 +90,8 @@ class Prompts(Reading, Artefact):
                 "leave one of them out"
             )
         return self
+
+    @property
+    def admits_truncated(self) -> bool:
+        """True if training sets may hold truncated completions."""
+        return self.format == "continuation" if self.truncated is None else self.truncated

@@ -146,6 +146,10 @@ class JobInputs:
         name = self.plan.datasets[dataset].objective
         return self.plan.objectives[name].decides() if name else None
 
+    def admits_truncated(self, dataset: str) -> bool:
+        """True if a training set may hold truncated completions."""
+        return self.plan.study.prompts[self.plan.datasets[dataset].prompts].admits_truncated
+
     def select_modules(self, dataset: str) -> list[str]:
         """Files that define a training set, the strategy that selects it included."""
         strategy = self.plan.datasets[dataset].selection
