@@ -88,7 +88,7 @@ class JobInputs:
     # prompts
 
     def reading(self, prompts: str) -> Record:
-        """How a prompt set is read from its source, as JSON: `Reading`."""
+        """Columns, rows and template of a prompt set, as JSON: `Reading`."""
         return self.plan.study.prompts[prompts].model_dump(include=set(Reading.model_fields))
 
     # generate
