@@ -105,11 +105,8 @@ def _endpoints(file: _File) -> Iterator[str]:
                 "not be trained here. Take one with sources."
             )
     chat_only = [t for t in file.teachers if file.endpoints.get(t, {}).get("completions") is False]
-    named = [("training_prompts", file.raw.get("training_prompts"))]
-    named += [(f"objectives.{n}.prompts", o.get("prompts")) for n, o in file.sections("objectives")]
-    for path, name in named:
-        described = file.prompts.get(name) if isinstance(name, str) else None
-        if isinstance(described, dict) and described.get("format") == "continuation":
+    for path, name, described in _trained_on(file):
+        if described.get("format") == "continuation":
             for teacher in chat_only:
                 yield (
                     f"{path}: {name!r} are texts to continue, but the endpoint of {teacher!r} "
@@ -125,11 +122,27 @@ def _pools(file: _File) -> Iterator[str]:
             yield from _unknown(f"pools.{pool}[{index}]", name, file.teachers, "teachers")
 
 
+def _trained_on(file: _File) -> Iterator[tuple[str, str, Record]]:
+    """Key, name and section of every prompt set that training sets are made from."""
+    named = [("training_prompts", file.raw.get("training_prompts"))]
+    named += [(f"objectives.{n}.prompts", o.get("prompts")) for n, o in file.sections("objectives")]
+    for path, name in named if file.teachers else ():
+        described = file.prompts.get(name) if isinstance(name, str) else None
+        if isinstance(described, dict):
+            yield path, str(name), described
+
+
 def _training_prompts(file: _File) -> Iterator[str]:
     if file.teachers and file.raw.get("training_prompts") is None:
         yield "training_prompts: this key is missing, and there are teachers."
     named = file.raw.get("training_prompts")
     yield from _unknown("training_prompts", named, file.prompts, "prompts")
+    for path, name, described in _trained_on(file):
+        if described.get("train") == 0:
+            yield (
+                f"{path}: {name!r} has no prompts to train on. Raise prompts.{name}.train, or name "
+                "another prompt set."
+            )
 
 
 def _metrics(file: _File) -> Iterator[str]:
