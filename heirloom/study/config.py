@@ -16,6 +16,7 @@ from heirloom.profiling.judge import JudgeOptions
 from heirloom.profiling.settings import Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
+from heirloom.study.settings import PublishedNumber
 from heirloom.support.settings import Name, Names, Section, distinct
 
 
@@ -95,6 +96,11 @@ class Study(Section):
         [],
         description="Other studies, already run in the same folder, to compare this one with in "
         "its report.",
+    )
+    references: list[PublishedNumber] = Field(
+        [],
+        description="Published numbers, to stand next to this study's in its report. They change "
+        "no result.",
     )
     publish: Publish | None = Field(
         None,

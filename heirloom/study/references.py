@@ -40,6 +40,7 @@ def reference_problems(raw: Record) -> list[str]:
         _objectives,
         _ablation,
         _comparisons,
+        _published_numbers,
         _benchmarks,
     ]
     return [problem for check in checks for problem in check(file)]
@@ -171,12 +172,7 @@ def _scorer_options(path: str, scorer: Scorer, options: Record, file: _File) -> 
 
 def _objectives(file: _File) -> Iterator[str]:
     own = [name for name in file.names("bases") if name in file.teachers]
-    measured = [
-        f"{benchmark.name}.{metric}"
-        for benchmark in BENCHMARKS
-        if file.section("profiling").get(benchmark.name) is not None
-        for metric in benchmark.metrics
-    ]
+    measured = _measured(file)
     controls = [strategy.name for strategy in STRATEGIES if not strategy.needs_objective]
     for name in file.section("objectives"):
         if name in controls:
@@ -194,6 +190,16 @@ def _objectives(file: _File) -> Iterator[str]:
             yield from _unknown(f"{path}.pools[{index}]", pool, [*file.pools, *own], where)
         where = "what the benchmarks measure"
         yield from _unknown(f"{path}.measured_by", objective.get("measured_by"), measured, where)
+
+
+def _measured(file: _File) -> list[str]:
+    """Every `benchmark.metric` that the study's benchmarks measure."""
+    return [
+        f"{benchmark.name}.{metric}"
+        for benchmark in BENCHMARKS
+        if file.section("profiling").get(benchmark.name) is not None
+        for metric in benchmark.metrics
+    ]
 
 
 def _ablation(file: _File) -> Iterator[str]:
@@ -218,6 +224,32 @@ def _ablation(file: _File) -> Iterator[str]:
 def _comparisons(file: _File) -> Iterator[str]:
     if file.raw.get("study") in file.names("compare_with"):
         yield "compare_with: a study is not compared with itself; name others."
+
+
+def _published_numbers(file: _File) -> Iterator[str]:
+    known = {
+        "objective": (list(file.section("objectives")), "objectives"),
+        "metric": (_measured(file), "what the benchmarks measure"),
+        "base": ([name for name in file.names("bases") if name], "bases"),
+        "pool": ([*file.pools, *file.teachers], "pools or teachers"),
+    }
+    for index, number in enumerate(_list(file.raw.get("references"))):
+        for key, (names, where) in known.items():
+            named = number.get(key) if isinstance(number, dict) else None
+            yield from _unknown(f"references[{index}].{key}", named, names, where)
+        if isinstance(number, dict) and number.get("unit", "percent") == "percent":
+            yield from _no_percentage(f"references[{index}].unit", number.get("metric"))
+
+
+def _no_percentage(path: str, measured: Any) -> Iterator[str]:
+    """One problem if a profile metric is not on a ratio scale."""
+    benchmark, _, name = measured.partition(".") if isinstance(measured, str) else ("", "", "")
+    metric = BENCHMARKS.get(benchmark).metrics.get(name) if benchmark in BENCHMARKS else None
+    if metric is not None and not metric.relative:
+        yield (
+            f"{path}: {measured} has no true zero, so a change in percent means nothing. Give "
+            "unit: level, and compared_with."
+        )
 
 
 def _benchmarks(file: _File) -> Iterator[str]:

@@ -18,9 +18,9 @@ SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    """The default study, for a test to change; without its ablation, which names much else."""
+    """The default study, for a test to change; without what names much else."""
     study = dict(yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8")))
-    del study["ablation"]
+    del study["ablation"], study["references"]
     return study
 
 
