@@ -72,7 +72,7 @@ def noise_floor(results: Results) -> pd.DataFrame:
     rows = []
     for compared in compare_redraws(results):
         first = next(one for one, second in plan.redraws.items() if second == compared.student)
-        students = steered.get((first, *compared.pair), [])
+        students: list[Compared | None] = [*steered.get((first, *compared.pair), ())]
         rows += [_row(plan, first, compared, student) for student in students or [None]]
     return frame(rows, Floor)
 

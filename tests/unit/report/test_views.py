@@ -91,7 +91,7 @@ def test_missing_cells_are_dashes(study, built):
 
 
 def test_the_noise_floor_stands_next_to_steered_effects(wide, wide_built):
-    view = views.steered(wide.plan, wide_built["changes"], wide_built["noise_floor"])
+    view = views.steered(wide.plan, wide_built["changes"], floors=wide_built["noise_floor"])
     assert view.headings[-1] == ("Noise floor", True)
     cells = {row[0].text: row[-1] for row in view.rows if row[1].text == "Length"}
     assert re.fullmatch(r"\+3\.3 % \[.*\], exceeded", cells["length-multi"].text)
