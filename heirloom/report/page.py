@@ -28,6 +28,7 @@ from heirloom.report.findings.inherited import inherited_findings
 from heirloom.report.findings.limits import Limit, computed_otherwise, limits
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
+from heirloom.report.published import published_view
 from heirloom.report.samples import collect_samples
 from heirloom.report.user_text import shown
 from heirloom.report.wording import listed
@@ -39,7 +40,7 @@ from heirloom.support.files import Record, write_text
 #: Longer tables open on a click.
 _OPEN_ROWS = 40
 #: Tables that the report shows in parts of its own.
-_SHOWN_APART = ("changes", "profiles", "studies", "study_settings")
+_SHOWN_APART = ("changes", "profiles", "published_numbers", "studies", "study_settings")
 #: Tables of which the report shows the rows with a value in this column; the file holds all.
 _SHOWN_WITH = {"inherited": "coefficient"}
 
@@ -163,9 +164,12 @@ def _words(material: Material) -> dict[str, Any]:
 def _views(material: Material) -> dict[str, Any]:
     """Return the tables of the page."""
     plan, tables = material.plan, material.tables
-    settings = tables.get("study_settings")
+    settings, published = tables.get("study_settings"), tables.get("published_numbers")
     return {
-        "steered": views.steered(plan, tables["changes"]),
+        "steered": views.steered(plan, tables["changes"], published),
+        "published": (
+            None if published is None else published_view(plan, published, tables["changes"])
+        ),
         "sections": sections(plan, tables),
         "compared": views.compared(plan, tables["studies"]) if "studies" in tables else None,
         "settings_apart": (

@@ -91,7 +91,7 @@ def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
 
 
 def _answer(record: Record, benchmark: str) -> Record:
-    """Return a completion, or the worst of several, and its note."""
+    """Return a completion, the worst of several continuations or the first answer; and its note."""
     if "continuations" in record:
         worst = max(
             record["continuations"], key=lambda c: -1.0 if c["score"] is None else c["score"]
@@ -102,15 +102,18 @@ def _answer(record: Record, benchmark: str) -> Record:
         )
         shown = truncated(worst["text"] or "", _LONGEST)
         return {"completion": shown, "note": note, "absent": absent("")}
-    values = [
-        f"{label(benchmark, metric)} {number(record[metric])}"
-        for metric in main_of(benchmark, record)
-        if isinstance(record[metric], int | float)
+    answers = record.get("answers", [record])
+    first = answers[0]
+    notes = [f"first of {len(answers)} answers"] if len(answers) > 1 else []
+    notes += [
+        f"{label(benchmark, metric)} {number(first[metric])}"
+        for metric in main_of(benchmark, first)
+        if isinstance(first[metric], int | float)
     ]
     return {
-        "completion": truncated(record.get("completion") or "", _LONGEST),
-        "note": " \u00b7 ".join(values),
-        "absent": absent(record.get("finish_reason", "")),
+        "completion": truncated(first.get("completion") or "", _LONGEST),
+        "note": " \u00b7 ".join(notes),
+        "absent": absent(first.get("finish_reason", "")),
     }
 
 

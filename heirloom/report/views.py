@@ -1,5 +1,6 @@
 """Tables of the report: the steered metrics, other studies, and any table as it is."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -19,14 +20,23 @@ from heirloom.report.cells import (
     p_cell,
 )
 from heirloom.report.names import student_label
+from heirloom.report.published import compared_against, published_cell
 from heirloom.report.wording import DASH, number, signed
 from heirloom.study.plan import Plan
 
 _REFERENCES: tuple[Reference, ...] = ("base", "control")
 
 
-def steered(plan: Plan, changes: pd.DataFrame) -> View:
-    """Return every student on the metrics that the objectives are measured by, with intervals."""
+def steered(plan: Plan, changes: pd.DataFrame, published: pd.DataFrame | None = None) -> View:
+    """Return every student on the metrics that the objectives are measured by, with intervals.
+
+    Args:
+        plan: The study's plan.
+        changes: The table `changes`.
+        published: The table `published_numbers`, whose changes get a column next to this study's;
+            None if there is none.
+    """
+    beside = compared_against(published)
     headings = [
         ("Student", False),
         ("Metric", False),
@@ -34,11 +44,17 @@ def steered(plan: Plan, changes: pd.DataFrame) -> View:
         ("Base", True),
         ("Student value", True),
         ("Change vs base", True),
+        *_published_heading("base", beside),
         ("n vs control", True),
         ("Change vs control", True),
+        *_published_heading("control", beside),
         ("p (Holm)", True),
     ]
     rows = []
+
+    def published_cells(row: Any, against: Reference) -> list[Cell]:
+        return [published_cell(published, row, against)] if against in beside else []
+
     for measured in unique(o.measured_by for o in plan.objectives.values()):
         benchmark, metric = measured.split(".", 1)
         of_metric = changes[(changes["benchmark"] == benchmark) & (changes["metric"] == metric)]
@@ -51,12 +67,18 @@ def steered(plan: Plan, changes: pd.DataFrame) -> View:
                     number_cell(row.base_value),
                     number_cell(row.student_value),
                     effect_cell(row, "base"),
+                    *published_cells(row, "base"),
                     number_cell(row.n_vs_control) if row.control else MISSING,
                     effect_cell(row, "control"),
+                    *published_cells(row, "control"),
                     p_cell(row.p_holm_vs_control),
                 ]
             )
     return View(headings, rows)
+
+
+def _published_heading(against: Reference, beside: Collection[str]) -> list[tuple[str, bool]]:
+    return [(f"Published vs {against}", False)] if against in beside else []
 
 
 def compared(plan: Plan, studies: pd.DataFrame) -> View:

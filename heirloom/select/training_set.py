@@ -2,8 +2,9 @@
 
 At most one candidate of each prompt is chosen, by a strategy (`heirloom.select.strategies`):
 
-- No strategy chooses a candidate whose completion is empty or white space; for an objective, none
-  without a score (null is not 0) and none outside a bound.
+- No strategy chooses a candidate whose completion is empty or white space, nor a truncated one
+  unless the prompt set admits those; for an objective, none without a score (null is not 0) and
+  none outside a bound.
 - A prompt without a candidate that may be chosen is left out and counted as missing.
 - `keep` then keeps the prompts alone whose choices score best.
 
@@ -38,6 +39,7 @@ class TrainingSet:
         objective: Name of the objective, for a strategy that serves one.
         criteria: The part of that objective that decides.
         k: Choose among the first k samples of each teacher; None: among all.
+        truncated: Truncated completions may be chosen.
     """
 
     id: str
@@ -47,6 +49,7 @@ class TrainingSet:
     objective: str | None = None
     criteria: Criteria | None = None
     k: int | None = None
+    truncated: bool = False
 
     def __post_init__(self) -> None:
         """Refuse criteria that the strategy does not use, or missing ones that it needs."""
@@ -57,10 +60,11 @@ class TrainingSet:
             raise HeirloomError(f"{self.id}: the strategy {self.selection!r} takes no objective.")
 
     @classmethod
-    def read(cls, dataset: Record, criteria: Record | None) -> "TrainingSet":
+    def read(cls, dataset: Record, criteria: Record | None, *, truncated: bool) -> "TrainingSet":
         """Build one from its record in the plan and from what its objective `decides`."""
         own = {field.name: dataset[field.name] for field in fields(cls) if field.name in dataset}
-        return cls(**own, criteria=Criteria.model_validate(criteria) if criteria else None)
+        chosen_by = Criteria.model_validate(criteria) if criteria else None
+        return cls(**own, criteria=chosen_by, truncated=truncated)
 
 
 @dataclass(frozen=True)
@@ -124,9 +128,10 @@ def build_training_set(
 
     Returns:
         The rows of `train.jsonl` in the order of the prompts, and the content of `card.json`: of
-        `n_prompts` prompts, `n_missing` had nothing to choose, `n_ineligible` of them only because
-        of a bound, and `n_dropped` were not kept; `n` remain. `unanswered` counts the candidates
-        without an answer by reason.
+        `n_prompts` prompts, `n_missing` had nothing to choose, `n_all_truncated` of them only
+        because their completions are truncated and `n_ineligible` only because of a bound, and
+        `n_dropped` were not kept; `n` remain. `n_excluded` counts the truncated candidates that
+        were left out, and `unanswered` those without an answer, by reason.
 
     Raises:
         HeirloomError: A prompt id repeats or is unknown; the files do not fit together; the
@@ -138,14 +143,17 @@ def build_training_set(
         offered,
         {metric: _offered(described, found, texts) for metric, found in sources.scores.items()},
         described.criteria,
+        truncated=described.truncated,
     )
     choices = _select(described, pool, seed)
     kept = keep_best(choices, described.criteria, seed=seed)
     counts = {
         "n_prompts": len(texts),
         "n_missing": len(texts) - len(choices),
+        "n_all_truncated": sum(group.all_truncated for group in pool.groups),
         "n_ineligible": sum(group.blocked for group in pool.groups),
         "n_dropped": len(choices) - len(kept),
+        "n_excluded": sum(group.n_excluded for group in pool.groups),
         "unanswered": _unanswered(offered),
     }
     if not kept:
@@ -258,6 +266,7 @@ def _row(choice: Choice, group: Group) -> Record:
         "finish_reason": candidate.finish_reason,
         "score": choice.score,
         "n_candidates": group.n_candidates,
+        "n_excluded": group.n_excluded,
         "n_unscored": group.n_unscored,
         "n_ineligible": group.n_ineligible,
         "n_tied": choice.n_tied,
@@ -308,6 +317,12 @@ def _nothing(described: TrainingSet, counts: Record) -> str:
     n = counts["n_prompts"]
     if counts["n_dropped"]:
         return f"{described.id}: keep drops all of {n} prompts. Loosen it."
+    if counts["n_all_truncated"]:
+        return (
+            f"{described.id}: all completions of {counts['n_all_truncated']} of {n} prompts are "
+            f"truncated, which is no training example. Raise prompts.{described.prompts}."
+            f"max_new_tokens, or admit them by prompts.{described.prompts}.truncated."
+        )
     if counts["n_ineligible"]:
         return (
             f"{described.id}: no candidate of {n} prompts is within the bounds of where. Loosen "

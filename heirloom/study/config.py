@@ -16,6 +16,7 @@ from heirloom.profiling.judge import JudgeOptions
 from heirloom.profiling.settings import Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
+from heirloom.study.settings import PublishedNumber
 from heirloom.support.settings import Name, Names, Section, distinct
 
 
@@ -69,7 +70,7 @@ class Study(Section):
     training_prompts: Name | None = Field(
         None, description="Prompt set for training sets. Required if there are teachers."
     )
-    data: dict[Name, Data] = Field({}, description="Data sets of benchmarks, by name.")
+    data: dict[Name, Data] = Field({}, description="Data sets of benchmarks and scorers, by name.")
     metrics: dict[Name, Metric] = Field({}, description="Metrics that score candidates, by name.")
     objectives: dict[Name, Objective] = Field(
         {}, description="Objectives that training sets are selected for, by name."
@@ -95,6 +96,11 @@ class Study(Section):
         [],
         description="Other studies, already run in the same folder, to compare this one with in "
         "its report.",
+    )
+    references: list[PublishedNumber] = Field(
+        [],
+        description="Published numbers, to stand next to this study's in its report. They change "
+        "no result.",
     )
     publish: Publish | None = Field(
         None,

@@ -179,14 +179,15 @@ class Plan:
     def config(self) -> Record:
         """The merged study file as JSON, without what changes no result.
 
-        Where results are published, what they are compared with and how large a job has to be do
-        not.
+        Where results are published, what they are compared with (studies and published numbers)
+        and how large a job has to be do not.
         """
         return self.study.model_dump(
             mode="json",
             exclude={
                 "publish": True,
                 "compare_with": True,
+                "references": True,
                 "models": {"__all__": {"parameters"}},
             },
         )

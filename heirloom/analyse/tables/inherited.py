@@ -33,7 +33,6 @@ class Position:
     student: str
     dataset: str
     selection: str
-    source: str
     objective: str
     teacher: str
     n_seeds: int
@@ -191,7 +190,6 @@ def _positions(
                 student=student,
                 dataset=data.id,
                 selection=data.selection,
-                source=data.source,
                 objective=data.objective or "",
                 teacher=teacher,
                 n_seeds=len(models),

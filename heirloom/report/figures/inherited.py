@@ -76,6 +76,5 @@ def _dot(axis: Any, position: int, name: str, row: Any) -> Row:
     ends = row.coefficient, row.coefficient_low, row.coefficient_high
     found = Effect(*ends, False, "")
     dot = Row(name, found, found)
-    colour = drawing.COLOURS.get(row.source if row.objective else "", drawing.GREY)
-    drawing.dot(axis, position, dot, colour, row.moved in (TOWARDS, AWAY))
+    drawing.dot(axis, position, dot, drawing.INK, row.moved in (TOWARDS, AWAY))
     return dot

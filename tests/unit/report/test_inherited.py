@@ -19,7 +19,7 @@ def position(student, metric, moved, coefficient=None, p_holm=None):
     """A row of the table `inherited`."""
     ends = (None, None) if coefficient is None else (coefficient - 0.25, coefficient + 0.25)
     cells = dict.fromkeys(Position.__dataclass_fields__)
-    cells |= {"student": f"alpha.{student}", "dataset": student, "source": "multi"}
+    cells |= {"student": f"alpha.{student}", "dataset": student}
     cells |= {"selection": "best", "objective": "length", "teacher": "beta", "unit": "words"}
     cells |= {"benchmark": "toxicity" if metric == "emt" else "text", "metric": metric}
     cells |= {"teacher_p_holm": 0.5 if moved == UNCLEAR else 0.001, "moved": moved}

@@ -32,7 +32,7 @@ from heirloom.support.plugins import load_plugins
 
 @pytest.mark.parametrize(("direction", "sample"), [("maximise", 1), ("minimise", 2)])
 def test_best_follows_the_direction(direction: Any, sample: int) -> None:
-    pool = [candidate("p", number, finish="length") for number in range(4)]
+    pool = [candidate("p", number) for number in range(4)]
     scores = scores_for(pool, [0.5, 3.0, -1.0, None])
     assert best_of(pool, scores, direction=direction, seed=0) == [
         {
@@ -40,9 +40,10 @@ def test_best_follows_the_direction(direction: Any, sample: int) -> None:
             "completion": "text",
             "teacher": "t",
             "sample": sample,
-            "finish_reason": "length",
+            "finish_reason": "stop",
             "score": [0.5, 3.0, -1.0][sample],
             "n_candidates": 4,
+            "n_excluded": 0,
             "n_unscored": 1,
             "n_ineligible": 0,
             "n_tied": 0,
@@ -94,6 +95,57 @@ def test_the_seed_decides_ties() -> None:
         best_of(pool, scores, direction="maximise", seed=seed)[0]["sample"] for seed in range(40)
     }
     assert winners == set(range(5))
+
+
+# Truncated candidates
+
+
+LONGEST = TrainingSet("d", "best", "t", "set", "o", single("maximise"))
+FIRST = TrainingSet("d", "passive", "t", "set")
+
+
+@pytest.mark.parametrize(
+    ("described", "samples"),
+    [
+        # Of p the longest is truncated and the first as well; of q all are.
+        (LONGEST, {"p": 2}),
+        (FIRST, {"p": 1}),
+        (replace(LONGEST, truncated=True), {"p": 3, "q": 0}),
+        (replace(FIRST, truncated=True), {"p": 0, "q": 0}),
+    ],
+)
+def test_truncated_candidates_are_chosen_only_where_they_are_admitted(
+    described: TrainingSet, samples: dict[str, int]
+) -> None:
+    ends = ["length", "stop", "stop", "length"]
+    pool = [candidate("p", sample, finish=end) for sample, end in enumerate(ends)]
+    pool.append(candidate("q", 0, finish="length"))
+    sources = Sources(
+        [{"id": prompt, "text": "Say."} for prompt in "pq"],
+        by_teacher(pool),
+        {"metric": by_teacher(scores_for(pool, [1.0, 2.0, 3.0, 4.0, 5.0]))},
+    )
+    rows, card = build_training_set(described, sources, seed=0)
+    assert {row["prompt_id"]: row["sample"] for row in rows} == samples
+    # Two of p and one of q are truncated, and q has no other.
+    assert (card["n_excluded"], card["n_all_truncated"], card["n_missing"]) == (
+        (0, 0, 0) if described.truncated else (3, 1, 1)
+    )
+    assert rows[0]["n_excluded"] == (0 if described.truncated else 2)
+
+
+def test_a_random_draw_is_among_the_complete_candidates() -> None:
+    pool = [candidate("p", n, finish="length" if n % 2 else "stop") for n in range(10)]
+    drawn = {choose("random", pool, seed=seed)[0]["sample"] for seed in range(60)}
+    assert drawn == {0, 2, 4, 6, 8}
+
+
+def test_a_training_set_of_truncated_completions_alone_is_refused() -> None:
+    pool = [candidate("p", 0, finish="length")]
+    sources = Sources([{"id": "p", "text": "Say."}], by_teacher(pool))
+    way_out = "Raise prompts.set.max_new_tokens, or admit them by prompts.set.truncated"
+    with pytest.raises(HeirloomError, match=f"all completions of 1 of 1 prompts are .*{way_out}"):
+        build_training_set(FIRST, sources, seed=0)
 
 
 # Random and passive
@@ -191,7 +243,9 @@ def test_scores_of_other_candidates_are_refused() -> None:
 # The training set
 
 PROMPTS: list[Record] = [{"id": name, "text": f"Say {name}."} for name in ("z", "b", "a")]
-BEST = TrainingSet("d", "best", "multi", "instructions", "length", single("maximise", "length"))
+BEST = TrainingSet(
+    "d", "best", "multi", "instructions", "length", single("maximise", "length"), truncated=True
+)
 RANDOM = TrainingSet("d", "random", "multi", "instructions")
 
 
@@ -227,6 +281,7 @@ def test_rows_in_the_order_of_the_prompts_and_a_card() -> None:
             "finish_reason": "length",
             "score": 5.0,
             "n_candidates": 3,
+            "n_excluded": 0,
             "n_unscored": 1,
             "n_ineligible": 0,
             "n_tied": 0,
@@ -240,6 +295,7 @@ def test_rows_in_the_order_of_the_prompts_and_a_card() -> None:
             "finish_reason": "stop",
             "score": 2.0,
             "n_candidates": 2,
+            "n_excluded": 0,
             "n_unscored": 0,
             "n_ineligible": 0,
             "n_tied": 0,
@@ -262,7 +318,9 @@ def test_rows_in_the_order_of_the_prompts_and_a_card() -> None:
         "n": 2,
         "n_prompts": 3,
         "n_missing": 1,
+        "n_all_truncated": 0,
         "n_ineligible": 0,
+        "n_excluded": 0,
         "n_dropped": 0,
         "n_tied": 0,
         "n_truncated": 1,
@@ -524,8 +582,8 @@ def test_what_decides_is_read_back_from_json() -> None:
     assert (criteria.leading, criteria.direction_of_leading) == ("long", "maximise")
     assert criteria.scored_by == ["long", "bad"]
     dataset = {"id": "d", "selection": "best", "pool": "p", "prompts": "own", "control": "c"}
-    assert TrainingSet.read({**dataset, "objective": "o"}, decides) == TrainingSet(
-        "d", "best", "p", "own", "o", criteria
+    assert TrainingSet.read({**dataset, "objective": "o"}, decides, truncated=True) == TrainingSet(
+        "d", "best", "p", "own", "o", criteria, truncated=True
     )
 
 

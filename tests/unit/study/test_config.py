@@ -18,9 +18,9 @@ SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    """The default study, for a test to change; without its ablation, which names much else."""
+    """The default study, for a test to change; without what names much else."""
     study = dict(yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8")))
-    del study["ablation"]
+    del study["ablation"], study["references"]
     return study
 
 
@@ -330,6 +330,23 @@ def test_a_study_may_profile_alone(raw: dict[str, Any]) -> None:
 def test_teachers_need_training_prompts(raw: dict[str, Any]) -> None:
     del raw["training_prompts"]
     assert refusal(raw) == ["training_prompts: this key is missing, and there are teachers."]
+
+
+def test_training_sets_need_prompts_to_train_on(raw: dict[str, Any]) -> None:
+    """Other prompt sets need none."""
+    raw["prompts"]["spare"] = {**raw["prompts"]["instructions"], "train": 0}
+    parse_study(raw, root=ROOT)
+    objective = next(iter(raw["objectives"]))
+    raw["objectives"][objective]["prompts"] = "spare"
+    (problem,) = refusal(raw)
+    assert problem == (
+        f"objectives.{objective}.prompts: 'spare' has no prompts to train on. Raise "
+        "prompts.spare.train, or name another prompt set."
+    )
+    raw["prompts"]["instructions"]["train"] = 0
+    assert any(p.startswith("training_prompts: 'instructions' has no") for p in refusal(raw))
+    raw["prompts"]["spare"]["train"] = -1
+    assert any(p.startswith("prompts.spare.train: ") for p in refusal(raw))
 
 
 # Objectives of several metrics, bounds, and fewer candidates

@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parents[3]
 def study(**changes: Any) -> Study:
     """The default study with other values under some of its keys; all pools, and no ablation."""
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    # They name a pool, and some studies here have none.
+    # They name a pool or objectives, and some studies here have none.
     del raw["profiling"]["judge"], raw["ablation"], raw["objectives"]["toxicity"]["pools"]
+    del raw["references"]
     return parse_study({**raw, **changes}, root=ROOT)
 
 
