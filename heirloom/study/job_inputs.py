@@ -22,6 +22,7 @@ from heirloom.objectives import source_files
 from heirloom.objectives.data_files import data_named
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import needs
+from heirloom.prompts.settings import Reading
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.modules import modules_of
 from heirloom.study.paths import Paths
@@ -84,6 +85,12 @@ class JobInputs:
         ]
         return [note for note in notes if Path(note).exists() and fetched(note) is None]
 
+    # prompts
+
+    def reading(self, prompts: str) -> Record:
+        """Columns, rows and template of a prompt set, as JSON: `Reading`."""
+        return self.plan.study.prompts[prompts].model_dump(include=set(Reading.model_fields))
+
     # generate
 
     def template(self, model: str) -> Record:
@@ -144,6 +151,10 @@ class JobInputs:
         """Criteria that a training set is selected by, as JSON; None without an objective."""
         name = self.plan.datasets[dataset].objective
         return self.plan.objectives[name].decides() if name else None
+
+    def admits_truncated(self, dataset: str) -> bool:
+        """True if a training set may hold truncated completions."""
+        return self.plan.study.prompts[self.plan.datasets[dataset].prompts].admits_truncated
 
     def select_modules(self, dataset: str) -> list[str]:
         """Files that define a training set, the strategy that selects it included."""
