@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from heirloom.analyse.completeness import is_complete
 from heirloom.analyse.effects import REFERENCES, Reference
 from heirloom.analyse.frames import unique
 from heirloom.analyse.main_metrics import main_among
@@ -66,7 +67,10 @@ class Compared:
 
 
 def compare_models(
-    results: Results, metrics: Collection[tuple[str, str]] | None = None
+    results: Results,
+    metrics: Collection[tuple[str, str]] | None = None,
+    *,
+    complete: bool = False,
 ) -> list[Compared]:
     """Compare every student with its base and its control.
 
@@ -76,6 +80,8 @@ def compare_models(
     Args:
         results: The study's results.
         metrics: The (benchmark, metric) pairs to compare; None: all that the profiles have.
+        complete: Compare only examples of which no answer of any model compared is truncated; the
+            others count as missing.
 
     Returns:
         One item per student and metric, one student after the other, metrics in the order of its
@@ -93,7 +99,7 @@ def compare_models(
             name for student in plan.students for name in profiles[student][benchmark].metrics
         ):
             if metrics is None or (benchmark, metric) in metrics:
-                for compared in _compare_on(results, benchmark, metric):
+                for compared in _compare_on(results, benchmark, metric, complete):
                     found[compared.student, benchmark, metric] = compared
     return [
         found[key]
@@ -104,7 +110,9 @@ def compare_models(
     ]
 
 
-def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compared]:
+def _compare_on(
+    results: Results, benchmark: str, metric: str, complete: bool
+) -> Iterable[Compared]:
     """Compare every student that has this metric."""
     definition = _definition(benchmark, metric)
     if not definition.compared:
@@ -112,6 +120,8 @@ def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compa
     plan = results.plan
     fields, statistic = definition.uses(metric)
     examples = _examples_of(results, benchmark, metric, definition)
+    if complete:
+        examples = _complete(examples, benchmark, fields)
 
     def versus(models: Sequence[str], references: Sequence[str | None]) -> Versus:
         named = [model for model in references if model]
@@ -170,6 +180,22 @@ def _examples_of(
         return {record["id"]: record for record in records}
 
     return examples
+
+
+def _complete(
+    examples: Callable[[str], Mapping[str, Record]], benchmark: str, fields: Sequence[str]
+) -> Callable[[str], Mapping[str, Record]]:
+    """Model to its examples by id, of which those with a truncated answer have no values."""
+    empty = dict.fromkeys(fields)
+
+    @cache
+    def complete(model: str) -> Mapping[str, Record]:
+        return {
+            key: record if is_complete(benchmark, record) else {**record, **empty}
+            for key, record in examples(model).items()
+        }
+
+    return complete
 
 
 def correct(plan: Plan, comparisons: Sequence[Compared]) -> list[Compared]:
