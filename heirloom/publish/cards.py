@@ -6,7 +6,7 @@ Front matter comes from huggingface_hub's own classes, the text from the templat
 from pathlib import Path
 
 from heirloom.analyse.results import load_results
-from heirloom.analyse.tables import read
+from heirloom.analyse.tables import read, table_names
 from heirloom.publish.dataset_card import dataset_card
 from heirloom.publish.material import Material
 from heirloom.publish.model_card import model_card
@@ -14,7 +14,7 @@ from heirloom.report.provenance import describe_run
 from heirloom.support.files import read_json, write_text
 
 #: The tables that cards are written from.
-TABLES = ("changes", "profiles", "training_sets")
+TABLES = ("changes", "profiles", "training_sets", "complete_pairs")
 
 
 def write_cards(root: str | Path, *, command: str, namespace: str | None) -> None:
@@ -32,7 +32,10 @@ def write_cards(root: str | Path, *, command: str, namespace: str | None) -> Non
     plan, paths = results.plan, results.paths
     material = Material(
         results=results,
-        tables=read(Path(paths.table("changes")).parent, TABLES),
+        tables=read(
+            Path(paths.table("changes")).parent,
+            [name for name in table_names(plan) if name in TABLES],
+        ),
         manifests={name: read_json(paths.student(name, "manifest.json")) for name in plan.students},
         run=describe_run(plan, command=command),
         namespace=namespace,

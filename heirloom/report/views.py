@@ -11,12 +11,14 @@ from heirloom.analyse.tables import TABLES
 from heirloom.profiling.labels import full_label
 from heirloom.report.cells import (
     MISSING,
+    TRUNCATED,
     Cell,
     View,
     effect_cell,
     interval_cell,
     number_cell,
     p_cell,
+    truncated_cell,
 )
 from heirloom.report.names import student_label
 from heirloom.report.wording import DASH, number, signed
@@ -33,10 +35,11 @@ def steered(plan: Plan, changes: pd.DataFrame) -> View:
         ("n", True),
         ("Base", True),
         ("Student value", True),
-        ("Change vs base", True),
-        ("n vs control", True),
-        ("Change vs control", True),
+        ("Change against base", True),
+        ("n against control", True),
+        ("Change against control", True),
         ("p (Holm)", True),
+        (TRUNCATED, False),
     ]
     rows = []
     for measured in unique(o.measured_by for o in plan.objectives.values()):
@@ -54,6 +57,7 @@ def steered(plan: Plan, changes: pd.DataFrame) -> View:
                     number_cell(row.n_vs_control) if row.control else MISSING,
                     effect_cell(row, "control"),
                     p_cell(row.p_holm_vs_control),
+                    truncated_cell(row),
                 ]
             )
     return View(headings, rows)
@@ -72,7 +76,7 @@ def compared(plan: Plan, studies: pd.DataFrame) -> View:
     main = main_metrics(plan, studies)
     shown = unique(pair for pair in [*measured, *main] if pair in main)
     headings = [("Student", False), ("Metric", False)]
-    headings += [(f"{n}, vs {a}", True) for n in names for a in _REFERENCES]
+    headings += [(f"{n}, against {a}", True) for n in names for a in _REFERENCES]
 
     def change(key: tuple[Any, ...], against: Reference) -> Cell:
         row = held.get(key)
