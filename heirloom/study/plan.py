@@ -179,8 +179,8 @@ class Plan:
     def config(self) -> Record:
         """The merged study file as JSON, without what changes no result.
 
-        Where results are published, what they are compared with and how large a job has to be do
-        not.
+        Where results are published, what they are compared with, which effects are expected and
+        how large a job has to be do not.
         """
         return self.study.model_dump(
             mode="json",
@@ -188,6 +188,7 @@ class Plan:
                 "publish": True,
                 "compare_with": True,
                 "models": {"__all__": {"parameters"}},
+                "objectives": {"__all__": {"expects"}},
             },
         )
 
