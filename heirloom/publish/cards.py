@@ -13,8 +13,8 @@ from heirloom.publish.model_card import model_card
 from heirloom.report.provenance import describe_run
 from heirloom.support.files import read_json, write_text
 
-#: The tables that cards are written from.
-TABLES = ("changes", "profiles", "training_sets", "complete_pairs")
+#: The tables that cards are written from, those that the study has.
+TABLES = ("changes", "profiles", "training_sets", "complete_pairs", "noise_floor")
 
 
 def write_cards(root: str | Path, *, command: str, namespace: str | None) -> None:
@@ -30,12 +30,10 @@ def write_cards(root: str | Path, *, command: str, namespace: str | None) -> Non
     """
     results = load_results(root)
     plan, paths = results.plan, results.paths
+    names = [name for name in table_names(plan) if name in TABLES]
     material = Material(
         results=results,
-        tables=read(
-            Path(paths.table("changes")).parent,
-            [name for name in table_names(plan) if name in TABLES],
-        ),
+        tables=read(Path(paths.table("changes")).parent, names),
         manifests={name: read_json(paths.student(name, "manifest.json")) for name in plan.students},
         run=describe_run(plan, command=command),
         namespace=namespace,

@@ -30,8 +30,8 @@ class Material:
 
     Attributes:
         results: The study's results.
-        tables: Name to table: `changes`, `profiles`, `training_sets` and, if the study has it,
-            `complete_pairs`.
+        tables: Name to table: `changes`, `profiles`, `training_sets`, and `complete_pairs` and
+            `noise_floor` where there is one.
         manifests: Student to its manifest.
         run: Description of the run, from `report.provenance.describe_run`.
         namespace: Owner of the repositories on the hub; None if nothing is published.

@@ -57,7 +57,7 @@ def _applies(plan: Plan) -> bool:
 @table(
     "complete_pairs",
     title="Complete pairs",
-    order=15,
+    order=12,
     applies=_applies,
     text=text_of(CompletePairs),
     headings={

@@ -10,6 +10,7 @@ from heirloom.analyse.effects import Effect, Reference, effect
 from heirloom.analyse.frames import rows_of
 from heirloom.profiling.labels import full_label
 from heirloom.report.findings.controls import weak_control
+from heirloom.report.findings.noise import floor_sentences
 from heirloom.report.findings.significance import (
     LEVEL,
     significant,
@@ -18,7 +19,7 @@ from heirloom.report.findings.significance import (
     tests_against_base,
 )
 from heirloom.report.findings.truncation import rows_by_metric, truncation
-from heirloom.report.names import student_label
+from heirloom.report.names import source_text, student_label
 from heirloom.report.wording import (
     count,
     effect_text,
@@ -88,9 +89,10 @@ def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str,
 
     Args:
         plan: The study's plan.
-        tables: Tables by name: `changes`, `profiles` and `training_sets`, and `complete_pairs` if
-            there is one.
+        tables: Tables by name: `changes`, `profiles` and `training_sets`, and `complete_pairs` and
+            `noise_floor` where there is one.
     """
+    floors = floor_sentences(tables.get("noise_floor"))
     sets = tables["training_sets"].set_index("dataset")
     complete = rows_by_metric(tables.get("complete_pairs"))
     findings: dict[str, list[Finding]] = {name: [] for name in plan.objectives}
@@ -104,10 +106,11 @@ def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str,
             sentences += _zero("random control", effect(row, "control"))
             sentences += _corrected(row, tables["changes"])
             sentences += weak_control(plan, tables, row)
+            sentences += [floors[row.student]] if row.student in floors else []
             if verdict == "against":
                 sentences.append("This is the direction opposite to the objective.")
         sentences += _training_set(sets.loc[row.dataset], objective, verdict)
-        name = f"{student_label(row.student, plan)}, {row.source}-source"
+        name = f"{student_label(row.student, plan)}, {source_text(row.student, plan)}"
         findings[row.objective].append(Finding(row.student, name, verdict, sentences))
     return findings
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from heirloom.analyse.effects import effect
 from heirloom.analyse.frames import rows_of
-from heirloom.analyse.tables.inheritance import is_same_number
+from heirloom.analyse.tables.efficiency import is_same_number
 from heirloom.profiling.labels import full_label
 from heirloom.report.findings.significance import steered_rows
 from heirloom.report.names import student_label

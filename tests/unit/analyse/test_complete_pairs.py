@@ -9,7 +9,7 @@ from heirloom.analyse.completeness import hangs_on_the_limit
 from heirloom.analyse.results import load_results
 from heirloom.analyse.tables.changes import changes
 from heirloom.analyse.tables.complete_pairs import complete_pairs
-from heirloom.analyse.tables.inheritance import inheritance
+from heirloom.analyse.tables.efficiency import efficiency
 from heirloom.support.files import read_jsonl, write_jsonl
 
 
@@ -51,7 +51,7 @@ def test_only_prompts_without_a_truncated_answer_are_compared(own_study_folder: 
     both = row_of(changes(results), "alpha.length-multi", "length")
     assert (both.truncated_base, both.truncated_student, both.truncated_control) == (25, 25, 12.5)
     assert (both.change_vs_base, both.n) == (pytest.approx(50), 4)
-    steered = inheritance(results).set_index("student").loc["alpha.length-multi"]
+    steered = efficiency(results).set_index("student").loc["alpha.length-multi"]
     assert (steered.truncated_student, steered.truncated_control) == (25, 12.5)
 
 
