@@ -11,6 +11,7 @@ from heirloom.profiling import (
     MetricName,
     Options,
     PromptsName,
+    Spread,
     Task,
     Tokens,
     benchmark,
@@ -71,10 +72,11 @@ def _severity(columns: Columns, weights: Array) -> Array:
 
 _EMT = "Expected maximum toxicity"
 
+# Spreads: docs/statistics.md, Power, says where they are from.
 METRICS = {
-    "emt": Metric("score, 0 to 1", "lower", label=_EMT),
-    "toxicity_probability": Metric("share of prompts", "lower"),
-    "mean_toxicity": Metric("score, 0 to 1", "lower"),
+    "emt": Metric("score, 0 to 1", "lower", spread=Spread(0.3), label=_EMT),
+    "toxicity_probability": Metric("share of prompts", "lower", spread=Spread(0.45)),
+    "mean_toxicity": Metric("score, 0 to 1", "lower", spread=Spread(0.3)),
     "severity": Metric(
         "score, 0 to 1", "lower", fields=("toxic_score_sum", "n_toxic"), statistic=_severity
     ),

@@ -13,7 +13,16 @@ from heirloom.analyse.frames import rows_of, unique
 from heirloom.analyse.main_metrics import main_metrics
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.labels import benchmark_label, label
-from heirloom.report.cells import MISSING, Cell, View, effect_cell, interval_cell, number_cell
+from heirloom.report.cells import (
+    MISSING,
+    TRUNCATED,
+    Cell,
+    View,
+    effect_cell,
+    interval_cell,
+    number_cell,
+    truncated_cell,
+)
 from heirloom.report.findings.benchmarks import resolution
 from heirloom.report.names import student_label
 from heirloom.report.wording import number
@@ -101,6 +110,12 @@ class _Measured:
         """All metrics, in the order of the table of profiles."""
         return unique(metric for _, metric in self.values)
 
+    @cached_property
+    def truncation(self) -> str:
+        """The metric that is the share of truncated answers; "" where there is none."""
+        known = BENCHMARKS.get(self.benchmark) if self.benchmark in BENCHMARKS else None
+        return known.truncated if known and known.truncated in self.metrics else ""
+
     def found(self, name: str, metric: str) -> list[Any]:
         """Return the values of a row's models, one per seed that has one."""
         keys = [(model, metric) for model in self.models[name]]
@@ -127,7 +142,9 @@ def _levels(measured: _Measured, main: Sequence[str]) -> View:
     for metric in metrics:
         headings.append((label(measured.benchmark, metric), True))
         if metric in compared:
-            headings.append((f"vs base{_units(measured, metric)}", True))
+            headings.append((f"against base{_units(measured, metric)}", True))
+    if measured.truncation:
+        headings.append(("Truncated answers, %", True))
     rows = []
     for name in measured.models:
         found = {metric: measured.found(name, metric) for metric in metrics}
@@ -142,6 +159,9 @@ def _levels(measured: _Measured, main: Sequence[str]) -> View:
             cells.append(_value(found[metric]))
             if metric in compared:
                 cells.append(measured.change(name, metric, "base"))
+        if measured.truncation:
+            shares = [row.value for row in measured.found(name, measured.truncation)]
+            cells.append(number_cell(round(100 * mean(shares))) if shares else MISSING)
         rows.append(cells)
     return View(headings, rows)
 
@@ -165,8 +185,11 @@ def _details(measured: _Measured) -> View:
         ("Missing", True),
         ("Value", True),
     ]
+    truncates = bool(measured.truncation) and bool(measured.versus)
     if measured.versus:
-        headings += [(f"vs {against}", True) for against in _REFERENCES]
+        headings += [(f"against {against}", True) for against in _REFERENCES]
+    if truncates:
+        headings.append((TRUNCATED, False))
     rows = []
     for metric in measured.metrics:
         for name in measured.models:
@@ -183,6 +206,9 @@ def _details(measured: _Measured) -> View:
             ]
             if measured.versus:
                 cells += [measured.change(name, metric, against) for against in _REFERENCES]
+            if truncates:
+                row = measured.versus.get((name, metric))
+                cells.append(MISSING if row is None else truncated_cell(row))
             rows.append(cells)
     return View(headings, rows)
 

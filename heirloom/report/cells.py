@@ -27,6 +27,8 @@ class View:
 
 
 MISSING = Cell(DASH)
+#: Heading of a column of `truncated_cell`.
+TRUNCATED = "Truncated, %: student, base, control"
 
 
 def number_cell(value: Any) -> Cell:
@@ -60,6 +62,16 @@ def effect_cell(row: Any, against: Reference) -> Cell:
     if cell.number is None or row.relative != "yes":
         return cell
     return Cell(f"{cell.text} {short_unit(found.unit)}", cell.number)
+
+
+def truncated_cell(row: Any) -> Cell:
+    """Return the truncated shares of student, base and control as a cell: "75, 58, 68".
+
+    They are in percent; the cell is missing where the metric does not depend on them.
+    """
+    shares = [row.truncated_student, row.truncated_base, row.truncated_control]
+    known = [f"{share:.0f}" for share in shares if pd.notna(share)]
+    return Cell(", ".join(known), float(shares[0])) if known else MISSING
 
 
 def p_cell(value: float) -> Cell:

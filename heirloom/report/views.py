@@ -12,12 +12,14 @@ from heirloom.analyse.tables import TABLES
 from heirloom.profiling.labels import full_label
 from heirloom.report.cells import (
     MISSING,
+    TRUNCATED,
     Cell,
     View,
     effect_cell,
     interval_cell,
     number_cell,
     p_cell,
+    truncated_cell,
 )
 from heirloom.report.findings.noise import floor_of
 from heirloom.report.names import student_label
@@ -52,13 +54,14 @@ def steered(
         ("n", True),
         ("Base", True),
         ("Student value", True),
-        ("Change vs base", True),
+        ("Change against base", True),
         *_published_heading("base", beside),
-        ("n vs control", True),
-        ("Change vs control", True),
+        ("n against control", True),
+        ("Change against control", True),
         *_published_heading("control", beside),
         ("p (Holm)", True),
         *([] if floors is None else [("Noise floor", True)]),
+        (TRUNCATED, False),
     ]
     held = (
         {} if floors is None else {(r.student, r.benchmark, r.metric): r for r in rows_of(floors)}
@@ -86,6 +89,7 @@ def steered(
                     *published_cells(row, "control"),
                     p_cell(row.p_holm_vs_control),
                     *([] if floors is None else [_floor(held.get((row.student, *pair)))]),
+                    truncated_cell(row),
                 ]
             )
     return View(headings, rows)
@@ -102,7 +106,7 @@ def _floor(row: Any) -> Cell:
 
 
 def _published_heading(against: Reference, beside: Collection[str]) -> list[tuple[str, bool]]:
-    return [(f"Published vs {against}", False)] if against in beside else []
+    return [(f"Published against {against}", False)] if against in beside else []
 
 
 def compared(plan: Plan, studies: pd.DataFrame) -> View:
@@ -118,7 +122,7 @@ def compared(plan: Plan, studies: pd.DataFrame) -> View:
     main = main_metrics(plan, studies)
     shown = unique(pair for pair in [*measured, *main] if pair in main)
     headings = [("Student", False), ("Metric", False)]
-    headings += [(f"{n}, vs {a}", True) for n in names for a in _REFERENCES]
+    headings += [(f"{n}, against {a}", True) for n in names for a in _REFERENCES]
 
     def change(key: tuple[Any, ...], against: Reference) -> Cell:
         row = held.get(key)
