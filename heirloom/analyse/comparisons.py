@@ -148,12 +148,12 @@ def _compare_on(
     results: Results, benchmark: str, metric: str, references: Mapping[str, _References]
 ) -> Iterable[Compared]:
     """Compare every student that has this metric."""
-    definition = _definition(benchmark, metric)
+    definition = definition_of(benchmark, metric)
     if not definition.compared:
         return
     plan = results.plan
     fields, statistic = definition.uses(metric)
-    examples = _examples_of(results, benchmark, metric, definition)
+    examples = examples_of(results, benchmark, metric, definition)
 
     def versus(models: Sequence[str], references: Sequence[str | None]) -> Versus:
         named = [model for model in references if model]
@@ -182,7 +182,12 @@ def _compare_on(
             )
 
 
-def _definition(benchmark: str, metric: str) -> Metric:
+def definition_of(benchmark: str, metric: str) -> Metric:
+    """Return the definition of a metric that the profiles report.
+
+    Raises:
+        HeirloomError: Its benchmark does not define it any more.
+    """
     try:
         return BENCHMARKS.get(benchmark).metrics[metric]
     except KeyError:
@@ -192,10 +197,14 @@ def _definition(benchmark: str, metric: str) -> Metric:
         ) from None
 
 
-def _examples_of(
+def examples_of(
     results: Results, benchmark: str, metric: str, definition: Metric
 ) -> Callable[[str], Mapping[str, Record]]:
-    """Model to its examples of a metric by id."""
+    """Return a function from a model to its examples of a metric, by id.
+
+    Raises:
+        HeirloomError: Called with a model whose records lack a field that the metric needs.
+    """
     fields, _ = definition.uses(metric)
 
     @cache

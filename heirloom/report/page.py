@@ -24,6 +24,7 @@ from heirloom.report.exhibits import TEMPLATES, Exhibit, exhibits
 from heirloom.report.figures import figure_names
 from heirloom.report.findings.active import active_findings
 from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
+from heirloom.report.findings.inherited import inherited_findings
 from heirloom.report.findings.limits import Limit, computed_otherwise, limits
 from heirloom.report.findings.noise import noise_findings
 from heirloom.report.pools import collect_pool, embed
@@ -118,7 +119,10 @@ def render(material: Material) -> str:
         lstrip_blocks=True,
     )
     environment.filters["tight"] = _tight
-    environment.filters["anchor"] = lambda name: name.replace("_", "-")
+    # Of a table: a figure may have the same name.
+    environment.filters["anchor"] = lambda name: (
+        ("table-" if name in material.figures else "") + name.replace("_", "-")
+    )
     environment.globals["latex"] = _latex_link
     embedded = embed(material.pools)
     return environment.get_template("report.html.j2").render(
@@ -146,6 +150,7 @@ def _words(material: Material) -> dict[str, Any]:
         "active": active_findings(plan, tables),
         "passive": passive_findings(plan, tables["changes"]),
         "noise": noise_findings(plan, tables.get("noise_floor")),
+        "whom": inherited_findings(plan, tables),
         "moved": {benchmark_label(name): sentences for name, sentences in moved.items()},
         "objectives": plan.objectives,
         "flow": _flow(plan, tables),
@@ -171,7 +176,7 @@ def _views(material: Material) -> dict[str, Any]:
             None if settings is None else views.any_table("study_settings", settings)
         ),
         "others": {
-            name: views.any_table(name, table)
+            name: views.any_table(name, views.shown_rows(name, table))
             for name, table in tables.items()
             if name not in _SHOWN_APART and len(table)
         },
