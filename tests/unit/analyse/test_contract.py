@@ -39,13 +39,21 @@ def test_every_table_has_a_place_of_its_own() -> None:
 
 def test_the_order_of_the_report(results: Results) -> None:
     assert table_names(results.plan) == [
-        *("changes", "training_sets", "selection", "winners", "inheritance", "candidates"),
+        *(
+            "models",
+            "changes",
+            "training_sets",
+            "selection",
+            "winners",
+            "inheritance",
+            "candidates",
+        ),
         *("profiles", "calibration_bins", "agreement", "settings"),
     ]
     # Without selected sets, calibration and judge, what is about them is left out.
     small = plan({}, objectives={})
     assert table_names(small) == [
-        *("changes", "training_sets", "candidates", "profiles", "settings")
+        *("models", "changes", "training_sets", "candidates", "profiles", "settings")
     ]
 
 
