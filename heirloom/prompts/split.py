@@ -28,7 +28,7 @@ def write_split(
     Args:
         note: Note of the fetch stage on the source.
         output: File for the prompts.
-        reading: How prompts are read from the source.
+        reading: Columns, rows and template of the prompts.
         sizes: `{"train": n}` for the train prompts, `{"train": n, "eval": m}` for the eval prompts.
         seed: Seed of the study.
         name: Name of the prompt set, for messages.

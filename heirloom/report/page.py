@@ -24,7 +24,9 @@ from heirloom.report.exhibits import TEMPLATES, Exhibit, exhibits
 from heirloom.report.figures import figure_names
 from heirloom.report.findings.active import active_findings
 from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
+from heirloom.report.findings.inherited import inherited_findings
 from heirloom.report.findings.limits import Limit, computed_otherwise, limits
+from heirloom.report.findings.noise import noise_findings
 from heirloom.report.model_table import model_latex, model_view
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
@@ -41,6 +43,8 @@ from heirloom.support.files import Record, write_text
 _OPEN_ROWS = 40
 #: Tables that the report shows in parts of its own.
 _SHOWN_APART = ("changes", "models", "profiles", "published_numbers", "studies", "study_settings")
+#: Tables of which the report shows the rows with a value in this column; the file holds all.
+_SHOWN_WITH = {"inherited": "coefficient"}
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,10 @@ def render(material: Material) -> str:
         lstrip_blocks=True,
     )
     environment.filters["tight"] = _tight
-    environment.filters["anchor"] = lambda name: name.replace("_", "-")
+    # Of a table: a figure may have the same name.
+    environment.filters["anchor"] = lambda name: (
+        ("table-" if name in material.figures else "") + name.replace("_", "-")
+    )
     environment.globals["latex"] = _latex_link
     embedded = embed(material.pools)
     return environment.get_template("report.html.j2").render(
@@ -146,6 +153,8 @@ def _words(material: Material) -> dict[str, Any]:
         "abstract": abstract(plan, tables),
         "active": active_findings(plan, tables),
         "passive": passive_findings(plan, tables["changes"]),
+        "noise": noise_findings(plan, tables.get("noise_floor")),
+        "whom": inherited_findings(plan, tables),
         "moved": {benchmark_label(name): sentences for name, sentences in moved.items()},
         "objectives": plan.objectives,
         "flow": _flow(plan, tables),
@@ -161,7 +170,7 @@ def _views(material: Material) -> dict[str, Any]:
     plan, tables = material.plan, material.tables
     settings, published = tables.get("study_settings"), tables.get("published_numbers")
     return {
-        "steered": views.steered(plan, tables["changes"], published),
+        "steered": views.steered(plan, tables["changes"], published, tables.get("noise_floor")),
         "published": (
             None if published is None else published_view(plan, published, tables["changes"])
         ),
@@ -175,7 +184,7 @@ def _views(material: Material) -> dict[str, Any]:
             None if settings is None else views.any_table("study_settings", settings)
         ),
         "others": {
-            name: views.any_table(name, table)
+            name: views.any_table(name, _shown_rows(name, table))
             for name, table in tables.items()
             if name not in _SHOWN_APART and len(table)
         },
@@ -190,6 +199,14 @@ def _models_latex(material: Material) -> str:
     view = model_view(material.plan, material.tables["models"], material.tables["profiles"])
     caption = material.exhibits["models"].caption
     return model_latex(view, caption, f"{material.plan.name}-models")
+
+
+def _shown_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table that the report shows; all, if none has what they need."""
+    if name not in _SHOWN_WITH:
+        return table
+    kept = table[table[_SHOWN_WITH[name]].notna()]
+    return kept if len(kept) else table
 
 
 def _latex_link(view: View, caption: Sequence[str], name: str) -> Download:

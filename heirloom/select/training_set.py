@@ -15,16 +15,19 @@ k = 2 are among those of k = 5.
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 
 from heirloom.select.candidates import ByTeacher, make_pool
-from heirloom.select.pool import Choice, Group, Pool
+from heirloom.select.pool import Choice, Group, Key, Pool
 from heirloom.select.settings import Criteria
 from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_jsonl
+
+#: The strategy of second draws, which are offered what the first left.
+REDRAW = "redraw"
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,14 @@ class Sources:
         candidates: Records of `candidates.jsonl`, per teacher.
         scores: Records of the scores, per metric and teacher: of what the criteria take.
         kept: Choose for these prompts alone; None: for all. A control has those of its steered set.
+        taken: Candidates that the first draw chose, for a second one.
     """
 
     prompts: Sequence[Record]
     candidates: ByTeacher
     scores: Mapping[str, ByTeacher] = field(default_factory=dict)
     kept: Collection[str] | None = None
+    taken: Collection[Key] = ()
 
 
 def read_sources(
@@ -99,7 +104,8 @@ def read_sources(
         prompts: The training split.
         candidates: One file per teacher, in their order.
         scores: Likewise for one metric after another; a file is named after its metric.
-        kept: The training set whose prompts alone to choose for, if there is one.
+        kept: The training set whose prompts alone to choose for, if there is one; for a second
+            draw, that of the first.
     """
     by_metric: dict[str, list[Path]] = {}
     for path in scores:
@@ -108,11 +114,13 @@ def read_sources(
     def by_teacher(paths: Sequence[Path]) -> dict[str, list[Record]]:
         return dict(zip(teachers, map(read_jsonl, paths), strict=True))
 
+    rows = [row for path in kept for row in read_jsonl(path)]
     return Sources(
         read_jsonl(prompts),
         by_teacher(candidates),
         {metric: by_teacher(paths) for metric, paths in by_metric.items()},
-        {row["prompt_id"] for path in kept for row in read_jsonl(path)} if kept else None,
+        {row["prompt_id"] for row in rows} if kept else None,
+        {(row["teacher"], row["prompt_id"], row["sample"]) for row in rows},
     )
 
 
@@ -131,7 +139,8 @@ def build_training_set(
         `n_prompts` prompts, `n_missing` had nothing to choose, `n_all_truncated` of them only
         because their completions are truncated and `n_ineligible` only because of a bound, and
         `n_dropped` were not kept; `n` remain. `n_excluded` counts the truncated candidates that
-        were left out, and `unanswered` those without an answer, by reason.
+        were left out, and `unanswered` those without an answer, by reason. For a second draw,
+        `n_repeated` counts the prompts for which only the candidate of the first could be chosen.
 
     Raises:
         HeirloomError: A prompt id repeats or is unknown; the files do not fit together; the
@@ -145,6 +154,8 @@ def build_training_set(
         described.criteria,
         truncated=described.truncated,
     )
+    if described.selection == REDRAW:
+        pool = _left_by(sources.taken, pool)
     choices = _select(described, pool, seed)
     kept = keep_best(choices, described.criteria, seed=seed)
     counts = {
@@ -165,6 +176,9 @@ def build_training_set(
         for key, text in texts.items()
         if key in by_prompt
     ]
+    if described.selection == REDRAW:
+        again = [(row["teacher"], row["prompt_id"], row["sample"]) for row in rows]
+        counts["n_repeated"] = sum(key in sources.taken for key in again)
     return rows, _card(described, list(sources.candidates), seed, counts, rows)
 
 
@@ -199,6 +213,18 @@ def _offered(described: TrainingSet, found: ByTeacher, texts: Mapping[str, str])
         ]
         for teacher, records in found.items()
     }
+
+
+def _left_by(taken: Collection[Key], pool: Pool) -> Pool:
+    """Return the pool without what the first draw chose, but where nothing else may be chosen.
+
+    There it is chosen again, so that both draws have the same prompts.
+    """
+    groups = []
+    for group in pool.groups:
+        others = tuple(one for one in group.candidates if one.key not in taken)
+        groups.append(replace(group, candidates=others or group.candidates))
+    return replace(pool, groups=tuple(groups))
 
 
 def _unanswered(offered: ByTeacher) -> dict[str, int]:

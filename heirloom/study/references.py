@@ -10,11 +10,13 @@ from typing import Any
 
 from heirloom import objectives
 from heirloom.generate.settings import Generate
+from heirloom.objectives import Scorer
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import references
 from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
+from heirloom.support.named_options import names_in
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -36,7 +38,9 @@ def reference_problems(raw: Record) -> list[str]:
         _training_prompts,
         _metrics,
         _objectives,
+        _sets_made_twice,
         _ablation,
+        _noise_floor,
         _comparisons,
         _published_numbers,
         _benchmarks,
@@ -147,16 +151,28 @@ def _training_prompts(file: _File) -> Iterator[str]:
 
 def _metrics(file: _File) -> Iterator[str]:
     for name, metric in file.sections("metrics"):
-        function = metric.get("function")
-        if isinstance(function, str):
-            try:
-                objectives.load(function)
-            except HeirloomError as error:
-                yield f"metrics.{name}.function: {error}"
+        function, options = metric.get("function"), metric.get("options", {})
+        if not isinstance(function, str):
+            continue
+        try:
+            scorer = objectives.load(function)
+        except HeirloomError as error:
+            yield f"metrics.{name}.function: {error}"
+            continue
+        if isinstance(options, dict):
+            yield from _scorer_options(f"metrics.{name}.options", scorer, options, file)
+
+
+def _scorer_options(path: str, scorer: Scorer, options: Record, file: _File) -> Iterator[str]:
+    try:
+        scorer.check_options(options)
+    except HeirloomError as error:
+        yield f"{path}: {error}"
+    for found in names_in(scorer.named, options):
+        yield from _unknown(f"{path}.{found.path}", found.name, file.section("data"), "data")
 
 
 def _objectives(file: _File) -> Iterator[str]:
-    own = [name for name in file.names("bases") if name in file.teachers]
     measured = _measured(file)
     controls = [strategy.name for strategy in STRATEGIES if not strategy.needs_objective]
     for name in file.section("objectives"):
@@ -171,8 +187,8 @@ def _objectives(file: _File) -> Iterator[str]:
                 yield from _unknown(f"{path}.{key}", metric, file.metrics, "metrics")
         yield from _unknown(f"{path}.prompts", objective.get("prompts"), file.prompts, "prompts")
         for index, pool in enumerate(_list(objective.get("pools"))):
-            where = "pools or bases that are teachers"
-            yield from _unknown(f"{path}.pools[{index}]", pool, [*file.pools, *own], where)
+            known = [*file.pools, *file.teachers]
+            yield from _unknown(f"{path}.pools[{index}]", pool, known, "pools or teachers")
         where = "what the benchmarks measure"
         yield from _unknown(f"{path}.measured_by", objective.get("measured_by"), measured, where)
 
@@ -185,6 +201,31 @@ def _measured(file: _File) -> list[str]:
         if file.section("profiling").get(benchmark.name) is not None
         for metric in benchmark.metrics
     ]
+
+
+def _sets_made_twice(file: _File) -> Iterator[str]:
+    """Pools of one teacher from which an objective selects what it selects from that teacher."""
+    everyone = file.raw.get("single_source") == "all"
+    for name, objective in file.sections("objectives"):
+        listed = _list(objective.get("pools"))
+        named = listed or ([*file.pools, *file.teachers] if everyone else [])
+        for pool, members in file.pools.items():
+            (*_, teacher) = _list(members) or [None]
+            if len(_list(members)) == 1 and pool in named and teacher in named:
+                yield (
+                    f"objectives.{name}: the pool {pool!r} has the candidates of {teacher!r} "
+                    "alone, which are selected from as well, so that one set would be made twice. "
+                    f"Leave one of the two out of objectives.{name}.pools."
+                )
+
+
+def _noise_floor(file: _File) -> Iterator[str]:
+    k = file.section("generate").get("k", Generate().k)
+    if file.raw.get("noise_floor") is True and k == 1:
+        yield (
+            "noise_floor: a second draw needs a second candidate, but generate.k is 1. Set it to "
+            "2 or more."
+        )
 
 
 def _ablation(file: _File) -> Iterator[str]:

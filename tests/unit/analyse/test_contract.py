@@ -42,13 +42,14 @@ def test_the_order_of_the_report(results: Results) -> None:
         *(
             "models",
             "changes",
+            "noise_floor",
             "training_sets",
             "selection",
             "winners",
-            "inheritance",
-            "candidates",
+            "efficiency",
         ),
-        *("profiles", "calibration_bins", "agreement", "settings"),
+        *("inherited", "candidates", "profiles", "calibration_bins", "agreement"),
+        *("agreement_gain", "settings"),
     ]
     # Without selected sets, calibration and judge, what is about them is left out.
     small = plan({}, objectives={})

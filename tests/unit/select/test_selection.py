@@ -22,9 +22,14 @@ from pydantic import ValidationError
 
 from heirloom.select.settings import Criteria, Objective
 from heirloom.select.strategies import STRATEGIES
-from heirloom.select.training_set import Sources, TrainingSet, build_training_set
+from heirloom.select.training_set import (
+    Sources,
+    TrainingSet,
+    build_training_set,
+    read_sources,
+)
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record
+from heirloom.support.files import Record, write_jsonl
 from heirloom.support.plugins import load_plugins
 
 # Best
@@ -537,6 +542,66 @@ def test_a_control_has_the_prompts_of_its_steered_set() -> None:
     # The same draws as for all prompts: a draw does not depend on the others.
     assert rows == [row for row in whole if row["prompt_id"] != "z"]
     assert (card["n_prompts"], card["n"], card["n_missing"]) == (2, 2, 0)
+
+
+REDRAW = TrainingSet("d2", "redraw", "multi", "instructions")
+
+
+def taken(rows: list[Record]) -> set[tuple[str, str, int]]:
+    return {(row["teacher"], row["prompt_id"], row["sample"]) for row in rows}
+
+
+def test_a_second_draw_is_the_smallest_hash_that_the_first_left() -> None:
+    pool = [candidate(name, sample) for name in "zba" for sample in range(4)]
+    for first in (RANDOM, TrainingSet("d", "passive", "t", "instructions")):
+        chosen = taken(build(first, {"t": pool}, kept={"b", "a"})[0])
+        rows, card = build(REDRAW, {"t": pool}, kept={"b", "a"}, taken=chosen)
+        for row in rows:
+            left = [n for n in range(4) if ("t", row["prompt_id"], n) not in chosen]
+            assert len(left) == 3
+            smallest = min(left, key=lambda n: draw(f"3/random/{row['prompt_id']}/t/{n}"))
+            assert row["sample"] == smallest
+        assert (card["n"], card["n_repeated"], card["selection"]) == (2, 0, "redraw")
+
+
+def test_second_draws_are_spread_evenly_over_what_the_first_left() -> None:
+    prompts = [{"id": f"p{n}", "text": "Say."} for n in range(2000)]
+    pool = [candidate(prompt["id"], sample) for prompt in prompts for sample in range(4)]
+    first = {("t", prompt["id"], 0) for prompt in prompts}  # a passive set
+    rows, _ = build(REDRAW, {"t": pool}, prompts=prompts, taken=first)
+    drawn = [row["sample"] for row in rows]
+    # 2000 draws of 3: 667 expected each, standard deviation sqrt(2000 * 2/9) = 21.1.
+    assert drawn.count(0) == 0
+    assert all(abs(drawn.count(sample) - 667) < 5 * 21.1 for sample in (1, 2, 3))
+
+
+def test_a_second_draw_has_all_prompts_of_the_first() -> None:
+    """Where the first left nothing that may be chosen, its candidate is chosen again."""
+    pool = [candidate("a", 0), candidate("a", 1, ""), candidate("b", 0), candidate("b", 1)]
+    first = {("t", "a", 0), ("t", "b", 0)}
+    rows, card = build(REDRAW, {"t": pool}, kept={"a", "b"}, taken=first)
+    assert [(row["prompt_id"], row["sample"]) for row in rows] == [("b", 1), ("a", 0)]
+    assert (card["n_repeated"], card["n_missing"]) == (1, 0)
+
+
+def test_the_first_draw_is_read_from_its_file(tmp_path: Path) -> None:
+    pool = [candidate(name, sample) for name in "zba" for sample in range(2)]
+    rows, card = build(RANDOM, {"t": pool}, kept={"b", "a"})
+    assert "n_repeated" not in card  # no word of it where there is no second draw
+    files = {"prompts": PROMPTS, "pool": pool, "first": rows}
+    for name, records in files.items():
+        write_jsonl(tmp_path / f"{name}.jsonl", records)
+    found = read_sources(
+        ["t"],
+        prompts=tmp_path / "prompts.jsonl",
+        candidates=[tmp_path / "pool.jsonl"],
+        scores=[],
+        kept=[tmp_path / "first.jsonl"],
+    )
+    again, _ = build_training_set(REDRAW, found, seed=3)
+    # Of two candidates per prompt, the other one.
+    other = {(t, prompt, 1 - sample) for t, prompt, sample in taken(rows)}
+    assert taken(again) == other
 
 
 def test_fewer_candidates_are_the_first_of_every_teacher() -> None:

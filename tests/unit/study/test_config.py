@@ -439,11 +439,32 @@ def test_an_ablation_is_checked(raw: dict[str, Any], changes: dict[str, Any], me
 
 
 def test_the_pools_of_an_objective_are_checked(raw: dict[str, Any]) -> None:
-    # gemma3 is a teacher, but learns nothing itself.
-    (problem,) = refusal(objective_with(raw, pools=["multi", "gemma3"]))
+    parse_study(objective_with(raw, pools=["multi", "gemma3"]), root=ROOT)
+    (problem,) = refusal(objective_with(raw, pools=["multi", "gema3"]))
+    assert problem.startswith("objectives.length.pools[1]: 'gema3' is not in pools or teachers.")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"pools": ["alone", "gemma3"]}, {"single_source": "all"}], ids=str
+)
+def test_no_set_is_made_twice(raw: dict[str, Any], changes: dict[str, Any]) -> None:
+    """A pool of one teacher, and that teacher itself."""
+    raw["pools"]["alone"] = ["gemma3"]
+    raw["objectives"] = {"length": {**raw["objectives"]["length"], "pools": changes.get("pools")}}
+    raw["single_source"] = changes.get("single_source", "own")
+    (problem,) = refusal(raw)
     assert problem.startswith(
-        "objectives.length.pools[1]: 'gemma3' is not in pools or bases that are teachers."
+        "objectives.length: the pool 'alone' has the candidates of 'gemma3' alone, which"
     )
+    raw["objectives"]["length"]["pools"] = ["alone", "multi"]
+    parse_study(raw, root=ROOT)
+
+
+def test_a_second_draw_needs_a_second_candidate(raw: dict[str, Any]) -> None:
+    raw["noise_floor"] = True
+    parse_study(raw, root=ROOT)
+    (problem,) = refusal({**raw, "generate": {"k": 1}})
+    assert problem.startswith("noise_floor: a second draw needs a second candidate")
 
 
 def test_a_model_behind_an_endpoint_is_checked(raw: dict[str, Any]) -> None:
