@@ -1,6 +1,7 @@
 """The table of models by metrics for a reader, and as LaTeX that fits on pages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -84,7 +85,7 @@ def _best(models: pd.DataFrame, metric: str, better: str) -> set[int]:
     return found
 
 
-def _value(row: Mapping[str, float], metric: str, best: bool) -> Cell:
+def _value(row: Mapping[Hashable, Any], metric: str, best: bool) -> Cell:
     """Return a value with its interval, or with its standard deviation, in parentheses."""
     value, low, high = (row[f"{metric}{end}"] for end in ("", "_low", "_high"))
     if pd.isna(value):

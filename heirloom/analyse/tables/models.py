@@ -40,7 +40,8 @@ def models(results: Results) -> pd.DataFrame:
 
     Models before any finetuning come first: bases, teachers, others. The students of each base
     follow: random controls, those selected for an objective, passive ones. A student is a base and
-    a training set, `base.dataset`; students of fewer candidates are left out.
+    a training set, `base.dataset`; students of fewer candidates and of second random draws are left
+    out.
 
     A model of one seed has the value and the ends of its 95 % interval (`_low`, `_high`). A student
     of several seeds has the mean over them and their standard deviation (`_sd`), which is a column
@@ -63,7 +64,7 @@ def models(results: Results) -> pd.DataFrame:
 def _rows(plan: Plan) -> dict[str, list[str]]:
     """Name of each row to the models that it stands for, in the order of the table."""
     untrained = {name: [name] for name, model in plan.models.items() if model.role != "student"}
-    shown = [s for s in plan.students_by_seed if not of_fewer_candidates(plan, s)]
+    shown = [s for s in plan.students_by_seed if not _is_left_out(plan, s)]
     bases = list(untrained)
 
     def place(student: str) -> tuple[int, int]:
@@ -75,6 +76,11 @@ def _rows(plan: Plan) -> dict[str, list[str]]:
     return untrained | {s: plan.students_by_seed[s] for s in sorted(shown, key=place)}
 
 
+def _is_left_out(plan: Plan, student: str) -> bool:
+    second = trained_on(plan, student).first_draw is not None
+    return second or of_fewer_candidates(plan, student)
+
+
 def _about(plan: Plan, name: str, members: Sequence[str]) -> Record:
     model = plan.models[members[0]]
     data = trained_on(plan, name) if model.role == "student" else None
@@ -84,7 +90,7 @@ def _about(plan: Plan, name: str, members: Sequence[str]) -> Record:
         "base": model.base or "",
         "selection": data.selection if data else "",
         "objective": (data.objective or "") if data else "",
-        "source": data.source if data else "",
+        "source": plan.source(name) if data else "",
         "n_seeds": len(members) if data else None,
     }
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from toy_study import ABLATION, DATASETS, plan, write_metrics
+from toy_study import DATASETS, WIDE, plan, write_metrics
 
 from heirloom.analyse.results import load_results
 from heirloom.analyse.tables.models import models
@@ -30,14 +30,16 @@ def test_models_as_rows_and_main_metrics_as_columns(study_folder: Path) -> None:
     about = ["role", "base", "selection", "objective", "source"]
     assert table.loc["beta", about].tolist() == ["teacher", "", "", "", ""]
     assert table.loc["alpha.length-alpha", about].tolist() == [
-        *("student", "alpha", "best", "length", "single")
+        *("student", "alpha", "best", "length", "own")
     ]
     assert table["n_seeds"].isna().tolist() == [True, True] + 6 * [False]
 
 
-def test_students_of_fewer_candidates_are_left_out(own_wide_study_folder: Path) -> None:
+def test_students_of_fewer_candidates_and_second_draws_are_left_out(
+    own_wide_study_folder: Path,
+) -> None:
     results = load_results(own_wide_study_folder)
-    assert set(ABLATION) <= set(results.plan.datasets)
+    assert set(WIDE) <= set(results.plan.datasets)
     assert models(results)["model"].tolist() == ROWS
 
 
