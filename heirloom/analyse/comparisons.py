@@ -8,7 +8,7 @@ from heirloom.analyse.effects import REFERENCES, Reference
 from heirloom.analyse.frames import unique
 from heirloom.analyse.main_metrics import main_among
 from heirloom.analyse.results import Results
-from heirloom.profiling import BENCHMARKS, Metric
+from heirloom.profiling import Metric
 from heirloom.statistics.comparisons import Comparison, compare, holm
 from heirloom.study.plan import Dataset, Plan
 from heirloom.support.errors import HeirloomError
@@ -106,7 +106,7 @@ def compare_models(
 
 def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compared]:
     """Compare every student that has this metric."""
-    definition = _definition(benchmark, metric)
+    definition = _definition(results.plan, benchmark, metric)
     if not definition.compared:
         return
     plan = results.plan
@@ -141,9 +141,9 @@ def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compa
             )
 
 
-def _definition(benchmark: str, metric: str) -> Metric:
+def _definition(plan: Plan, benchmark: str, metric: str) -> Metric:
     try:
-        return BENCHMARKS.get(benchmark).metrics[metric]
+        return plan.measures[benchmark][metric]
     except KeyError:
         raise HeirloomError(
             f"the profiles report {benchmark}.{metric}, which the benchmark {benchmark} does not "

@@ -9,6 +9,7 @@ import pandas as pd
 from heirloom.analyse.effects import Effect, effect
 from heirloom.analyse.frames import rows_of
 from heirloom.profiling.labels import full_label
+from heirloom.report.findings.same_scorer import by_others
 from heirloom.report.findings.significance import (
     LEVEL,
     significant,
@@ -86,6 +87,7 @@ def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str,
             sentences += _corrected(row, control, tests)
             if verdict == "against":
                 sentences.append("This is the direction opposite to the objective.")
+        sentences += by_others(plan, tables["changes"], row)
         sentences += _training_set(sets.loc[row.dataset], objective, verdict)
         name = f"{student_label(row.student, plan)}, {row.source}-source"
         findings[row.objective].append(Finding(row.student, name, verdict, sentences))

@@ -11,6 +11,7 @@ from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.labels import full_label
 from heirloom.profiling.profile import Profile
 from heirloom.report.composition import bases, teachers
+from heirloom.report.findings.same_scorer import same_scorer_limit
 from heirloom.report.findings.significance import steered_rows, steering_tests
 from heirloom.report.wording import count, listed, number, short_unit
 from heirloom.statistics.comparisons import detectable
@@ -47,6 +48,7 @@ def limits(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Limit]:
         found.append(seeds)
         found.append(("Power of the study.", _power(plan, tables["changes"])))
         found.append(("Many intervals.", _many(tables["changes"])))
+    found += same_scorer_limit(plan)
     known = [BENCHMARKS.get(name) for name in plan.benchmarks if name in BENCHMARKS]
     found += [caveat for benchmark in known for caveat in benchmark.caveats]
     found += _unanswered(tables.get("candidates"))
