@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from heirloom.generate.model import Weights
+from heirloom.objectives.data_files import data_named
+from heirloom.profiling import BENCHMARKS
+from heirloom.profiling.options import needs
 from heirloom.prompts.settings import Format
 
 
@@ -60,3 +63,15 @@ class Assignment:
     def inputs(self) -> list[str]:
         """Files of the study that it reads."""
         return [file for file in (self.prompts, self.pairs) if file]
+
+    @property
+    def own_data(self) -> tuple[str, ...]:
+        """Data sets that its options name, each once."""
+        return needs(BENCHMARKS.get(self.name).options.model_validate(self.options)).data
+
+    @property
+    def data(self) -> list[str]:
+        """Data sets that its options and its scorers name, each once."""
+        scorers = [scorer for scorer in (self.scorer, *self.scorers.values()) if scorer]
+        named = [name for s in scorers for name in data_named(s["function"], s["options"])]
+        return list(dict.fromkeys([*self.own_data, *named]))

@@ -8,7 +8,7 @@ from heirloom.support.settings import Section
 
 
 class Data(Artefact):
-    """A benchmark's data: a file, or a folder of files, in the format that its authors publish."""
+    """Data of a benchmark or scorer: a file or a folder, in its authors' own format."""
 
 
 def benchmarks_section() -> type[Section]:

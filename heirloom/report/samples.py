@@ -77,7 +77,7 @@ def _evaluation_samples(results: Results, benchmark: str) -> Record:
 def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
     """Model to role: the first base, and students steered towards this benchmark with controls.
 
-    Per objective that this benchmark measures, the multi-source student if there is one.
+    Per objective that this benchmark measures, the student of a pool if there is one.
     """
     steered: dict[str, str] = {}
     for name, objective in plan.objectives.items():
@@ -85,7 +85,7 @@ def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
             continue
         own = {s: data for s, data in trained_sets(plan).items() if data.objective == name}
         if own:
-            best = min(own, key=lambda student: own[student].source != "multi")
+            best = min(own, key=lambda student: plan.source(student) != "pool")
             steered[best] = f"best for {name}"
     if not steered:
         return {}
