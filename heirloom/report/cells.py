@@ -12,10 +12,17 @@ from heirloom.report.wording import DASH, interval, number, p_value, points, sho
 
 @dataclass(frozen=True)
 class Cell:
-    """Text of a table cell, and the number it sorts by (None: by its text)."""
+    """Text of a table cell.
+
+    Attributes:
+        text: The text.
+        number: The number that it sorts by; None: by its text.
+        best: True if it is to be marked as the best.
+    """
 
     text: str
     number: float | None = None
+    best: bool = False
 
 
 @dataclass(frozen=True)
