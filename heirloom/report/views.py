@@ -48,21 +48,7 @@ def steered(
         floors: The table `noise_floor`; None in a study without second draws.
     """
     beside = compared_against(published)
-    headings = [
-        ("Student", False),
-        ("Metric", False),
-        ("n", True),
-        ("Base", True),
-        ("Student value", True),
-        ("Change against base", True),
-        *_published_heading("base", beside),
-        ("n against control", True),
-        ("Change against control", True),
-        *_published_heading("control", beside),
-        ("p (Holm)", True),
-        *([] if floors is None else [("Noise floor", True)]),
-        (TRUNCATED, False),
-    ]
+    headings = _steered_headings(beside) + ([] if floors is None else [("Noise floor", True)])
     held = (
         {} if floors is None else {(r.student, r.benchmark, r.metric): r for r in rows_of(floors)}
     )
@@ -88,11 +74,29 @@ def steered(
                     effect_cell(row, "control"),
                     *published_cells(row, "control"),
                     p_cell(row.p_holm_vs_control),
-                    *([] if floors is None else [_floor(held.get((row.student, *pair)))]),
                     truncated_cell(row),
+                    *([] if floors is None else [_floor(held.get((row.student, *pair)))]),
                 ]
             )
     return View(headings, rows)
+
+
+def _steered_headings(beside: Collection[str]) -> list[tuple[str, bool]]:
+    """Return the headings of `steered`, those of the noise floor apart."""
+    return [
+        ("Student", False),
+        ("Metric", False),
+        ("n", True),
+        ("Base", True),
+        ("Student value", True),
+        ("Change against base", True),
+        *_published_heading("base", beside),
+        ("n against control", True),
+        ("Change against control", True),
+        *_published_heading("control", beside),
+        ("p (Holm)", True),
+        (TRUNCATED, False),
+    ]
 
 
 def _floor(row: Any) -> Cell:

@@ -83,7 +83,7 @@ def _described(plan: Plan, tables: Tables, row: Any, control: Any) -> str:
 
 
 def _reasons(plan: Plan, tables: Tables, row: Any, control: Any) -> str:
-    """What of the control's training explains that it is far from its base."""
+    """Return the parts of a control's training that explain its distance from its base."""
     data = plan.datasets[control.dataset]
 
     def explains(value: float) -> bool:

@@ -34,7 +34,7 @@ class Power:
 
     Attributes:
         objective: Name of the objective.
-        metric: What measures it, `benchmark.metric`.
+        metric: The metric that measures it, as `benchmark.metric`.
         prompts: Number of eval prompts.
         spread: Spread of the metric.
         studies: Studies that measured the spread; empty if it is assumed.
