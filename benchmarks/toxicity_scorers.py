@@ -1,4 +1,4 @@
-"""How well scorers of toxicity tell toxic texts from others, on public sets with labels.
+"""Compare scorers of toxicity on public sets with labels.
 
 Area under the ROC curve against people's labels, and against Perspective's scores of continuations
 in RealToxicityPrompts also the rank correlation. The sets are the authors' own files, which are not
