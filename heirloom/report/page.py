@@ -25,6 +25,7 @@ from heirloom.report.figures import figure_names
 from heirloom.report.findings.active import active_findings
 from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
 from heirloom.report.findings.limits import Limit, computed_otherwise, limits
+from heirloom.report.findings.quality import quality_findings
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
 from heirloom.report.samples import collect_samples
@@ -143,6 +144,7 @@ def _words(material: Material) -> dict[str, Any]:
         "abstract": abstract(plan, tables),
         "active": active_findings(plan, tables),
         "passive": passive_findings(plan, tables["changes"]),
+        "quality": quality_findings(plan, tables),
         "moved": {benchmark_label(name): sentences for name, sentences in moved.items()},
         "objectives": plan.objectives,
         "flow": _flow(plan, tables),

@@ -13,7 +13,7 @@ from heirloom.generate.settings import Generate, Model
 from heirloom.objectives.settings import Metric
 from heirloom.profiling import BENCHMARKS, Options
 from heirloom.profiling.judge import JudgeOptions
-from heirloom.profiling.settings import Data, benchmarks_section
+from heirloom.profiling.settings import CompareAnswers, Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
 from heirloom.support.settings import Name, Names, Section, distinct
@@ -86,6 +86,11 @@ class Study(Section):
     )
     finetune: Finetune = Field(Finetune(), description="Training of students.")
     profiling: Section = Field(..., description="Benchmarks to run on every model, by name.")
+    compare_answers: CompareAnswers | None = Field(
+        None,
+        description="Let models judge the answers of each student against those of its control "
+        "and of its base: the quality price of steering. Default: nothing is compared.",
+    )
     plugins: Annotated[list[str], AfterValidator(distinct)] = Field(
         [],
         description="Python modules of your own that register objectives, benchmarks, back ends, "
