@@ -40,7 +40,8 @@ def test_every_table_has_a_place_of_its_own() -> None:
 def test_the_order_of_the_report(results: Results) -> None:
     assert table_names(results.plan) == [
         *("changes", "training_sets", "selection", "winners", "inheritance", "candidates"),
-        *("profiles", "calibration_bins", "agreement", "settings"),
+        *("profiles", "calibration_bins", "agreement", "win_rates", "preference_leakage"),
+        "settings",
     ]
     # Without selected sets, calibration and judge, what is about them is left out.
     small = plan({}, objectives={})
