@@ -97,7 +97,7 @@ def test_a_judge_reads_every_text_profile_that_it_compares() -> None:
     ("changes", "message"),
     [
         ({"compare_answers": {"judges": ["gema3"]}}, "judges[0]: 'gema3' is not in models. Did"),
-        ({"compare_answers": {"judges": []}}, "compare_answers.judges: Value should have at least 1"),
+        ({"compare_answers": {"judges": []}}, "judges: Value should have at least 1"),
         ({"compare_answers": {}}, "compare_answers.judges: this key is missing"),
         (
             {"compare_answers": {"judges": ["gemma3"], "examples": 5000}},
