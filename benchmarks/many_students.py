@@ -157,7 +157,7 @@ def _write_training_set(paths: Paths, plan: Plan, name: str) -> None:
         kept=[],
     )
     criteria = objective.decides() if objective else None
-    described = TrainingSet.read({**vars(data), "id": name}, criteria)
+    described = TrainingSet.read({**vars(data), "id": name}, criteria, truncated=True)
     rows, card = build_training_set(described, sources, seed=1)
     write_jsonl(paths.dataset(name, "train.jsonl"), rows)
     write_json(paths.dataset(name, "card.json"), card)

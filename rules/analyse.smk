@@ -125,3 +125,26 @@ if STUDY.compare_with:
             studies=[STUDY.study, *STUDY.compare_with],
         script:
             "../scripts/analyse_studies.py"
+
+
+if STUDY.references:
+
+    rule published_numbers:
+        """Numbers of other studies next to this study's changes, which are only read."""
+        input:
+            plan=PATHS.plan(),
+            changes=PATHS.table("changes"),
+            modules=modules("analyse.tables.published_numbers"),
+        output:
+            **shown_tables(["published_numbers"]),
+        log:
+            PATHS.log("report", "published_numbers"),
+        conda:
+            "../envs/heirloom.yaml"
+        resources:
+            mem_mb=500,
+            runtime=10,
+        params:
+            numbers=[number.model_dump(mode="json") for number in STUDY.references],
+        script:
+            "../scripts/analyse_published_numbers.py"

@@ -5,6 +5,7 @@ says how many (set-scatter).
 
 Required inputs:
     generations/{teacher}/{prompts}/candidates.jsonl
+    data/{data}.json                             of the data that the metric's scorer names
 Outputs:
     scores/{teacher}/{prompts}/{metric}.jsonl    {prompt_id, sample, score}
 """
@@ -18,7 +19,8 @@ rule score:
     input:
         candidates=PATHS.candidates("{teacher}", "{prompts}"),
         scorer=lambda w: JOBS.scorer_files(w.metric),
-        modules=modules("objectives.scoring"),
+        data=lambda w: JOBS.scorer_data(w.metric),
+        modules=modules("objectives.scoring", "objectives.data_files"),
     output:
         PATHS.scores_shard("{teacher}", "{prompts}", "{metric}", "{scatteritem}"),
     log:

@@ -30,7 +30,7 @@ rule train_prompts:
         mem_mb=memory_for_files,
         runtime=10,
     params:
-        columns=lambda w: STUDY.prompts[w.prompts].columns.model_dump(),
+        reading=lambda w: JOBS.reading(w.prompts),
         sizes=lambda w: STUDY.prompts[w.prompts].model_dump(include={"train"}),
         seed=STUDY.seed,
     script:
@@ -43,6 +43,6 @@ use rule train_prompts as eval_prompts with:
     log:
         PATHS.log("prompts", "{prompts}", "eval"),
     params:
-        columns=lambda w: STUDY.prompts[w.prompts].columns.model_dump(),
+        reading=lambda w: JOBS.reading(w.prompts),
         sizes=lambda w: STUDY.prompts[w.prompts].model_dump(include={"train", "eval"}),
         seed=STUDY.seed,

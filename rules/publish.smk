@@ -54,6 +54,7 @@ rule crate:
             rules.tables.output,
             rules.costs.output,
             rules.report.input.comparisons,
+            rules.report.input.published,
             rules.figures.output,
             rules.cards.output,
             rules.tables.input.profiles,

@@ -37,6 +37,7 @@ rule report:
         tables=rules.tables.output,
         costs=rules.costs.output,
         comparisons=rules.studies.output if STUDY.compare_with else [],
+        published=rules.published_numbers.output if STUDY.references else [],
         figures=rules.figures.output,
         page=sorted(str(file) for file in HOME.glob("report/*.*") if file.is_file()),
         captions=sorted(map(str, HOME.glob("report/captions/*.rst"))),

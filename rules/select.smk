@@ -34,6 +34,7 @@ rule select:
     params:
         dataset=lambda w: vars(PLAN.datasets[w.dataset]),
         criteria=lambda w: JOBS.criteria(w.dataset),
+        truncated=lambda w: JOBS.admits_truncated(w.dataset),
         seed=STUDY.seed,
     script:
         "../scripts/select.py"

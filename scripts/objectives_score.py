@@ -9,10 +9,12 @@ where = f"{wildcards.teacher} {wildcards.prompts} {wildcards.metric} {shard}/{sh
 start_job(snakemake.log[0], f"score {where}", gpus=snakemake.resources.get("gpu", 0))
 
 from heirloom.fetch.cache import result_store
+from heirloom.fetch.notes import by_name
+from heirloom.objectives.data_files import with_paths
 from heirloom.objectives.scoring import Known, score_candidates
 
-candidates, function = read_jsonl(given.candidates), metric["function"]
 known = Known(result_store("scores"), [*given.scorer, *given.modules])
 part = {"shard": shard, "shards": shards, "known": known}
-rows = score_candidates(candidates, function, metric["options"], **part)
+options = with_paths(metric["function"], metric["options"], by_name(given.data))
+rows = score_candidates(read_jsonl(given.candidates), metric["function"], options, **part)
 write_jsonl(snakemake.output[0], rows)

@@ -5,9 +5,9 @@ from heirloom.support.job import start_job
 name, params, output = snakemake.wildcards.prompts, snakemake.params, snakemake.output
 start_job(snakemake.log[0], f"{snakemake.rule.replace('_', ' ')} {name}")
 
-from heirloom.prompts.settings import Columns
+from heirloom.prompts.settings import Reading
 from heirloom.prompts.split import write_split
 
-columns, seed = Columns(**params.columns), params.seed
+reading, seed = Reading(**params.reading), params.seed
 source, sizes = snakemake.input.source, params.sizes
-write_split(source, output[0], columns=columns, sizes=sizes, seed=seed, name=name)
+write_split(source, output[0], reading=reading, sizes=sizes, seed=seed, name=name)

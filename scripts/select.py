@@ -10,7 +10,7 @@ dataset, files, params = snakemake.params.dataset, snakemake.input, snakemake.pa
 start_job(snakemake.log[0], f"select {dataset['id']}")
 paths = {key: list(map(Path, files.get(key, []))) for key in ("candidates", "scores", "kept")}
 rows, card = build_training_set(
-    TrainingSet.read(dataset, params.criteria),
+    TrainingSet.read(dataset, params.criteria, truncated=params.truncated),
     read_sources(dataset["teachers"], prompts=Path(files.prompts), **paths),
     seed=params.seed,
 )

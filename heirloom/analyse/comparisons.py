@@ -20,6 +20,8 @@ STEERING = "steering"
 ABLATION = "ablation"
 
 _NOTHING = Comparison(None, None, None, 0, 0)
+_References = Mapping[Reference, Sequence[str | None]]
+"""The models that a student is compared with: one, or one per seed; None where there is none."""
 
 
 @dataclass(frozen=True)
@@ -85,33 +87,73 @@ def compare_models(
         HeirloomError: A profile reports a metric that its records do not carry, or that its
             benchmark does not define.
     """
+    models = results.plan.models
+    references: dict[str, _References] = {
+        student: {
+            "base": unique(models[model].base for model in seeds),
+            "control": unique(models[model].control for model in seeds),
+        }
+        for student, seeds in results.plan.students_by_seed.items()
+    }
+    return _compare(results, references, metrics)
+
+
+def compare_redraws(results: Results) -> list[Compared]:
+    """Compare the students of two random draws of one kind: the second against the first.
+
+    Returns:
+        Like `compare_models`, one item per student of a second draw and metric. It is compared with
+        the student of the first draw alone, where others are with their control.
+
+    Raises:
+        HeirloomError: As `compare_models`.
+    """
+    by_seed = results.plan.students_by_seed
+    references: dict[str, _References] = {
+        second: {"control": by_seed[first]} for first, second in results.plan.redraws.items()
+    }
+    return _compare(results, references, None)
+
+
+def _compare(
+    results: Results,
+    references: Mapping[str, _References],
+    metrics: Collection[tuple[str, str]] | None,
+) -> list[Compared]:
+    """Compare students, without their seeds, each with its references."""
     plan, profiles = results.plan, results.profiles
+    by_seed = plan.students_by_seed
     found: dict[tuple[str, str, str], Compared] = {}
     for benchmark in plan.benchmarks:
         # All models of one metric, then the next: base and controls serve several students.
         for metric in unique(
-            name for student in plan.students for name in profiles[student][benchmark].metrics
+            name
+            for student in references
+            for model in by_seed[student]
+            for name in profiles[model][benchmark].metrics
         ):
             if metrics is None or (benchmark, metric) in metrics:
-                for compared in _compare_on(results, benchmark, metric):
+                for compared in _compare_on(results, benchmark, metric, references):
                     found[compared.student, benchmark, metric] = compared
     return [
         found[key]
-        for student, models in plan.students_by_seed.items()
+        for student in references
         for benchmark in plan.benchmarks
-        for metric in profiles[models[0]][benchmark].metrics
+        for metric in profiles[by_seed[student][0]][benchmark].metrics
         if (key := (student, benchmark, metric)) in found
     ]
 
 
-def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compared]:
+def _compare_on(
+    results: Results, benchmark: str, metric: str, references: Mapping[str, _References]
+) -> Iterable[Compared]:
     """Compare every student that has this metric."""
-    definition = _definition(benchmark, metric)
+    definition = definition_of(benchmark, metric)
     if not definition.compared:
         return
     plan = results.plan
     fields, statistic = definition.uses(metric)
-    examples = _examples_of(results, benchmark, metric, definition)
+    examples = examples_of(results, benchmark, metric, definition)
 
     def versus(models: Sequence[str], references: Sequence[str | None]) -> Versus:
         named = [model for model in references if model]
@@ -126,22 +168,26 @@ def _compare_on(results: Results, benchmark: str, metric: str) -> Iterable[Compa
         )
         return Versus(gap, percent if definition.relative else _NOTHING)
 
-    for student, models in plan.students_by_seed.items():
+    for student, own in references.items():
+        models = plan.students_by_seed[student]
         entry = results.profiles[models[0]][benchmark].metrics.get(metric)
         if entry is not None:
-            bases = unique(plan.models[model].base for model in models)
-            controls = unique(plan.models[model].control for model in models)
             yield Compared(
                 student=student,
                 benchmark=benchmark,
                 metric=metric,
                 unit=entry["unit"],
                 relative=definition.relative,
-                against={"base": versus(models, bases), "control": versus(models, controls)},
+                against={reference: versus(models, named) for reference, named in own.items()},
             )
 
 
-def _definition(benchmark: str, metric: str) -> Metric:
+def definition_of(benchmark: str, metric: str) -> Metric:
+    """Return the definition of a metric that the profiles report.
+
+    Raises:
+        HeirloomError: Its benchmark does not define it any more.
+    """
     try:
         return BENCHMARKS.get(benchmark).metrics[metric]
     except KeyError:
@@ -151,10 +197,14 @@ def _definition(benchmark: str, metric: str) -> Metric:
         ) from None
 
 
-def _examples_of(
+def examples_of(
     results: Results, benchmark: str, metric: str, definition: Metric
 ) -> Callable[[str], Mapping[str, Record]]:
-    """Model to its examples of a metric by id."""
+    """Return a function from a model to its examples of a metric, by id.
+
+    Raises:
+        HeirloomError: Called with a model whose records lack a field that the metric needs.
+    """
     fields, _ = definition.uses(metric)
 
     @cache

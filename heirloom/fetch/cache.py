@@ -75,6 +75,18 @@ def content_sha256(path: Path) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
+def git_blob(path: Path) -> str:
+    """Return the id that git gives a file's content: SHA-1 of "blob <size>", a null, the content.
+
+    Source: "Git Internals - Git Objects" in Pro Git.
+    """
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def build_once(location: Path, build: Callable[[Path], Record]) -> Record:
     """Fill a folder once, even if other processes try at the same time.
 

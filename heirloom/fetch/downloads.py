@@ -26,6 +26,7 @@ from heirloom.fetch.cache import (
     build_once,
     cache_path,
     content_sha256,
+    git_blob,
     read_manifest,
 )
 from heirloom.fetch.hub_files import files_beside_weights
@@ -38,6 +39,7 @@ logger = logging.getLogger(__name__)
 _CONTENT = "content"
 _SPLIT = "split.parquet"
 _CHUNK = 1 << 20
+_CHECKSUMS = {"sha256": content_sha256, "git blob": git_blob}
 _PROGRESS_SECONDS = 5.0
 _NETWORK_ADVICE = (
     "\nIs there a network? Mirrors are named by HF_ENDPOINT (hub) and PIP_INDEX_URL (wheels), a "
@@ -108,7 +110,7 @@ def fetch(
 
 
 def _location(source: Source, *, name: str, cache: Path) -> Path:
-    key = source.sha256
+    key = source.sha256 or (source.git_blob if isinstance(source, UrlSource) else None)
     if key is None:
         identity = json.dumps(source.model_dump(mode="json"), sort_keys=True)
         key = hashlib.sha256(identity.encode()).hexdigest()
@@ -147,10 +149,9 @@ def _download(source: Source, *, name: str, cache: Path) -> Path:
         relative = _receive(source, content, scratch)
         shutil.rmtree(scratch)
         path = content / relative
-        if source.sha256:
-            checksum = _verify(path, source.sha256, advice="the download was deleted")
-        else:
-            checksum = content_sha256(path)
+        if isinstance(source, UrlSource) and source.git_blob:
+            _verify(path, source.git_blob, kind="git blob")
+        checksum = _verify(path, source.sha256) if source.sha256 else content_sha256(path)
         return {
             "name": name,
             "source": source.model_dump(mode="json"),
@@ -187,11 +188,13 @@ def _size(path: Path) -> int:
     return sum(entry.stat().st_size for entry in found)
 
 
-def _verify(path: Path, expected: str, *, advice: str) -> str:
-    actual = content_sha256(path)
+def _verify(
+    path: Path, expected: str, *, kind: str = "sha256", advice: str = "the download was deleted"
+) -> str:
+    actual = _CHECKSUMS[kind](path)
     if actual != expected:
         raise _SourceError(
-            f"checksum mismatch: expected sha256 {expected}, got {actual} "
+            f"checksum mismatch: expected {kind} {expected}, got {actual} "
             f"({_size(path)} bytes); {advice}"
         )
     return actual

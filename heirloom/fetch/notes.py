@@ -1,5 +1,6 @@
 """Notes in the results: the artefacts that a study uses, and their locations in the cache."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def write_note(file: str | Path, note: Note) -> None:
     write_json(
         file, {"name": note.name, "location": str(location), "sha256": note.sha256, **trusted}
     )
+
+
+def by_name(notes: Iterable[str | Path]) -> dict[str, str | Path]:
+    """Return notes by the name of the artefact that each describes."""
+    return {read_json(note)["name"]: note for note in notes}
 
 
 def locate(note: str | Path) -> Path:

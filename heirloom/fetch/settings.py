@@ -98,7 +98,21 @@ class UrlSource(_Model):
     url: str = Field(
         description="Address of the file: https, or http on this machine (localhost) only."
     )
-    sha256: Sha256 = Field(description="SHA-256 of the file, in hexadecimal.")
+    sha256: Sha256 | None = Field(default=None, description="SHA-256 of the file, in hexadecimal.")
+    # Left out of the JSON form where it is not given: it is the key of the cache.
+    git_blob: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{40}$",
+        exclude_if=lambda value: value is None,
+        description="Instead of `sha256`, where that is not known: the id of the file in its git "
+        "repository, as `git ls-tree` prints it.",
+    )
+
+    @model_validator(mode="after")
+    def _one_way_to_verify(self) -> Self:
+        if bool(self.sha256) == bool(self.git_blob):
+            raise ValueError("give the sha256 of the file, or else its git_blob")
+        return self
 
     @field_validator("url")
     @classmethod

@@ -314,7 +314,7 @@ class Model(Artefact):
 class Generate(Section):
     """Sampling of candidates, and the back end of all models in the study."""
 
-    k: int = Field(5, ge=1, description="Candidates per prompt and teacher (assumed).")
+    k: int = Field(5, ge=1, description="Candidates per prompt and teacher; the paper has 10.")
     temperature: float = Field(1.0, ge=0, description="Sampling temperature; 0 is greedy.")
     top_k: int = Field(50, ge=0, description="Sample from the k most likely tokens; 0: from all.")
     top_p: float = Field(

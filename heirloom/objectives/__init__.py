@@ -9,24 +9,30 @@ file in this folder, or in a plugin of the study:
     def shouting(texts: list[str]) -> list[float | None]:
         ...
 
-Keyword-only parameters of the function are its options, set in the study file. Import heavy
-packages inside the function: every file here is imported to find its scorers. A function that lives
-elsewhere needs no registration and is named "package.module:function".
+Keyword-only parameters of the function are its options, set in the study file. One of the type
+`DataFile` names a data set of the study, which is fetched first; the function gets its path. Import
+heavy packages inside the function: every file here is imported to find its scorers. A function that
+lives elsewhere needs no registration and is named "package.module:function".
 """
 
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Annotated, Any, TypedDict, Unpack
 
 from heirloom.support.errors import HeirloomError
+from heirloom.support.named_options import Kind, NameOf, kinds_of
 from heirloom.support.registry import Registry
 
 ScoreFunction = Callable[..., list[float | None]]
 """`function(texts, **options)`: one score per text, in order; None where a text has no score."""
+
+
+DataFile = Annotated[str | Path, NameOf("data")]
+"""The type of an option that names a data set; the scorer gets the path of its file or folder."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,42 @@ class Scorer:
             for parameter in inspect.signature(self.function).parameters.values()
             if parameter.kind is inspect.Parameter.KEYWORD_ONLY
         }
+
+    @property
+    def named(self) -> dict[str, Kind]:
+        """Kind of thing in the study file that an option names, for those that name something."""
+        try:
+            parameters = inspect.signature(self.function, eval_str=True).parameters
+        except Exception:  # a user's annotations may exist for type checkers only
+            return {}
+        return kinds_of({option: parameters[option].annotation for option in self.options})
+
+    def check_options(self, options: Iterable[str]) -> None:
+        """Refuse options that the function does not have, or that leave out one it requires.
+
+        Args:
+            options: Names of the options that are given.
+
+        Raises:
+            HeirloomError: It names the option.
+        """
+        parameters = inspect.signature(self.function).parameters.values()
+        given = set(options)
+        unknown = sorted(given - self.options.keys())
+        if unknown and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            raise HeirloomError(
+                f"{self.described} has no option {unknown[0]!r}. "
+                f"Its options: {', '.join(self.options) or 'none'}."
+            )
+        for option, default in self.options.items():
+            if default is inspect.Parameter.empty and option not in given:
+                what = ", which names an entry of data" if option in self.named else ""
+                raise HeirloomError(f"{self.described} requires the option {option!r}{what}.")
+
+    @property
+    def described(self) -> str:
+        """Name and file, for messages."""
+        return f"The scorer {self.name!r} ({self.source})"
 
     @property
     def source(self) -> Path:

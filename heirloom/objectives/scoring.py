@@ -1,6 +1,5 @@
 """Score texts with a named scorer, and check everything that it returns."""
 
-import inspect
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -38,7 +37,7 @@ def score(
     """
     scorer = load(name)
     options = dict(options or {})
-    _check_options(scorer, options)
+    scorer.check_options(options)
     present = [text for text in texts if text is not None]
     scores = iter(_scores(scorer, present, options) if present or not texts else [])
     return [None if text is None else next(scores) for text in texts]
@@ -53,22 +52,22 @@ def _scores(scorer: Scorer, texts: list[str], options: dict[str, Any]) -> list[f
     except ImportError as error:
         needs = f" Install it with: pip install {' '.join(scorer.needs)}" if scorer.needs else ""
         raise HeirloomError(
-            f"{_describe(scorer)} could not import a package ({error}).{needs}"
+            f"{scorer.described} could not import a package ({error}).{needs}"
         ) from error
     except Exception as error:
         index = _culprit(scorer, texts, options)
         where = "" if index is None else f" on text {index} ({texts[index][:60]!r})"
         raise HeirloomError(
-            f"{_describe(scorer)} failed{where}: {type(error).__name__}: {error}"
+            f"{scorer.described} failed{where}: {type(error).__name__}: {error}"
         ) from error
     if not isinstance(raw, list):
         raise HeirloomError(
-            f"{_describe(scorer)} returned {type(raw).__name__}; it must return a list with one "
+            f"{scorer.described} returned {type(raw).__name__}; it must return a list with one "
             "float or None per text."
         )
     if len(raw) != len(texts):
         raise HeirloomError(
-            f"{_describe(scorer)} returned {len(raw)} scores for {len(texts)} texts; it must "
+            f"{scorer.described} returned {len(raw)} scores for {len(texts)} texts; it must "
             "return one per text, in order, None where there is none."
         )
     return [_finite(scorer, index, value) for index, value in enumerate(raw)]
@@ -91,7 +90,7 @@ class Known:
         identity = {
             "texts": fingerprint(texts),
             "scorer": name,
-            "options": dict(options),
+            "options": _without_places(dict(options)),
             "files": {key: _content(value) for key, value in sorted(options.items())},
             "code": digests(self.code),
             "versions": versions(load(name).needs),
@@ -105,12 +104,22 @@ class Known:
         return scores
 
 
+def _without_places(value: Any) -> Any:
+    """Options with checksums for paths: files of equal content have equal scores anywhere."""
+    if isinstance(value, Path):
+        return digests(file for file in [value, *value.rglob("*")] if file.is_file())
+    if isinstance(value, dict):
+        return {key: _without_places(item) for key, item in value.items()}
+    return [_without_places(item) for item in value] if isinstance(value, list) else value
+
+
 def _content(value: object) -> list[str]:
     """Checksums of the files that an option names, if it does."""
     path = Path(value) if isinstance(value, str) and value else None
     if path is None or not path.exists():
         return []
-    return digests(file for file in [path, *path.rglob("*")] if file.is_file())
+    files: list[str] = _without_places(path)
+    return files
 
 
 def score_candidates(
@@ -164,22 +173,6 @@ def bind(function: str, options: Mapping[str, Any]) -> ScoreFunction:
     return scorer
 
 
-def _describe(scorer: Scorer) -> str:
-    return f"The scorer {scorer.name!r} ({scorer.source})"
-
-
-def _check_options(scorer: Scorer, options: dict[str, Any]) -> None:
-    parameters = inspect.signature(scorer.function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return
-    for option in options:
-        if option not in scorer.options:
-            raise HeirloomError(
-                f"{_describe(scorer)} has no option {option!r}. "
-                f"Its options: {', '.join(scorer.options) or 'none'}."
-            )
-
-
 def _culprit(scorer: Scorer, texts: list[str], options: dict[str, Any]) -> int | None:
     """Index of a text that makes the scorer raise, or None if no single text does.
 
@@ -208,7 +201,7 @@ def _finite(scorer: Scorer, index: int, value: object) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, Real):
         raise HeirloomError(
-            f"{_describe(scorer)} returned {value!r} ({type(value).__name__}) for text {index}; "
+            f"{scorer.described} returned {value!r} ({type(value).__name__}) for text {index}; "
             "a score is a float, or None where there is none."
         )
     number = float(value)

@@ -9,6 +9,9 @@ from heirloom.generate.completions import open_model
 from heirloom.generate.endpoint import RemoteModel
 from heirloom.generate.model import Engine, LanguageModel, Weights
 from heirloom.generate.templates import PromptTemplate
+from heirloom.objectives.data_files import data_named
+from heirloom.profiling import BENCHMARKS
+from heirloom.profiling.options import needs
 from heirloom.prompts.settings import Format
 
 
@@ -77,3 +80,15 @@ class Assignment:
     def inputs(self) -> list[str]:
         """Files of the study that it reads."""
         return [file for file in (self.prompts, self.pairs) if file]
+
+    @property
+    def own_data(self) -> tuple[str, ...]:
+        """Data sets that its options name, each once."""
+        return needs(BENCHMARKS.get(self.name).options.model_validate(self.options)).data
+
+    @property
+    def data(self) -> list[str]:
+        """Data sets that its options and its scorer name, each once."""
+        scorer = self.scorer
+        of_scorer = data_named(scorer["function"], scorer["options"]) if scorer else []
+        return list(dict.fromkeys([*self.own_data, *of_scorer]))

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.assignment import Assignment, Subject
-from heirloom.profiling.options import needs
 from heirloom.profiling.profile import Profile
 from heirloom.support.files import Record, copy_file, read_json, sha256
 from heirloom.support.machine import computed_in
@@ -52,7 +51,6 @@ class Known:
         if "endpoint" in note:
             return None
         benchmark = BENCHMARKS.get(assignment.name)
-        data = needs(benchmark.options.model_validate(assignment.options)).data
         files = {"prompts": assignment.prompts, "pairs": assignment.pairs}
         return {
             "model": [note["sha256"], bool(note.get("trust_remote_code"))],
@@ -65,7 +63,7 @@ class Known:
             "language": assignment.language,
             "scorer": assignment.scorer,
             "seed": seed,
-            "data": [read_json(notes[name])["sha256"] for name in data],
+            "data": [read_json(notes[name])["sha256"] for name in assignment.data],
             "inputs": {key: file and sha256(file) for key, file in files.items()},
             "code": digests(self.code[assignment.name]),
             "versions": versions(benchmark.packages),

@@ -2,25 +2,11 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 from heirloom.support.errors import HeirloomError
+from heirloom.support.named_options import Kind, NameOf, Reference, kinds_of, names_in
 from heirloom.support.settings import Section
-
-Kind = Literal["data", "prompts", "metric", "pool"]
-
-
-@dataclass(frozen=True)
-class NameOf:
-    """Marks an option whose value names an entry of the study file.
-
-    Attributes:
-        kind: `"data"`, an entry of `data`; `"prompts"`, one of `prompts`; `"metric"`, one of
-            `metrics`; `"pool"`, one of `pools` or a teacher.
-    """
-
-    kind: Kind
-
 
 DataName = Annotated[str, NameOf("data")]
 """The type of an option that names a data set; also in a list or as the values of a mapping."""
@@ -41,32 +27,15 @@ class Options(Section):
         return False
 
 
-@dataclass(frozen=True)
-class Reference:
-    """A name in a benchmark's section that must be defined elsewhere in the study file.
-
-    Attributes:
-        kind: Kind of the thing named.
-        path: Key path in the section, such as `data[1]`.
-        name: The name.
-    """
-
-    kind: Kind
-    path: str
-    name: str
-
-
 def references(options: type[Options], values: Mapping[str, Any]) -> Iterator[Reference]:
-    """Yield every name in a benchmark's section that must be defined elsewhere in the study file.
+    """Return every name in a benchmark's section that must be defined elsewhere in the study file.
 
     Args:
         options: Class of the section.
         values: The section as parsed from YAML, not yet validated: a value of a wrong type is
             passed over, so that a check can report names along with other errors.
     """
-    for key, kind in _kinds(options).items():
-        for path, name in _texts(key, values.get(key)):
-            yield Reference(kind, path, name)
+    return names_in(_kinds(options), values)
 
 
 def check_references(options: type[Options]) -> None:
@@ -87,34 +56,8 @@ def check_references(options: type[Options]) -> None:
 
 def _kinds(options: type[Options]) -> dict[str, Kind]:
     """Option to the kind of thing that it names, for those that name something."""
-    marked = {
-        key: _marker((field.annotation, *field.metadata))
-        for key, field in options.model_fields.items()
-    }
-    return {key: marker.kind for key, marker in marked.items() if marker is not None}
-
-
-def _marker(annotations: tuple[Any, ...]) -> NameOf | None:
-    """First marker in annotations and in their arguments."""
-    for annotation in annotations:
-        if isinstance(annotation, NameOf):
-            return annotation
-        inner = _marker(get_args(annotation))
-        if inner is not None:
-            return inner
-    return None
-
-
-def _texts(path: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Key path and value of every text in a value, in lists and mappings too."""
-    if isinstance(value, str):
-        yield path, value
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            yield from _texts(f"{path}[{index}]", item)
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            yield from _texts(f"{path}.{name}", item)
+    fields = options.model_fields.items()
+    return kinds_of({key: (field.annotation, *field.metadata) for key, field in fields})
 
 
 @dataclass(frozen=True)

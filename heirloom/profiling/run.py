@@ -8,17 +8,18 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from heirloom.fetch.notes import locate
+from heirloom.fetch.notes import by_name, locate
 from heirloom.generate.completions import identity
 from heirloom.generate.endpoint import RemoteModel
 from heirloom.generate.model import LanguageModel
 from heirloom.generate.request import Prompt
+from heirloom.objectives import ScoreFunction
+from heirloom.objectives.data_files import with_paths
 from heirloom.objectives.scoring import bind
 from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
 from heirloom.profiling.assignment import Assignment, Subject, open_subject
 from heirloom.profiling.known import UNKNOWN, Known
 from heirloom.profiling.metrics import summarise
-from heirloom.profiling.options import needs
 from heirloom.profiling.profile import Profile
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
@@ -43,7 +44,7 @@ def profile_model(
         subject: The model.
         assignments: The benchmarks.
         outputs: Per benchmark the file of the profile and that of the records.
-        data_notes: The fetch stage's notes on all data that the benchmarks name.
+        data_notes: The fetch stage's notes on all data that the benchmarks and scorers name.
         seed: Seed of the study.
         work: Folder in which an interrupted job resumes; a benchmark has a folder of its own in it.
         known: Profiles that were measured before.
@@ -56,7 +57,7 @@ def profile_model(
     """
     model: LanguageModel | RemoteModel | None = None
     checksum = read_json(subject.note)["sha256"]
-    notes = {read_json(note)["name"]: note for note in data_notes}
+    notes = by_name(data_notes)
     reused = []
     for assignment, files in zip(assignments, outputs, strict=True):
         identity = known.identity(subject, assignment, notes, seed)
@@ -102,13 +103,12 @@ def run(
     benchmark = BENCHMARKS.get(assignment.name)
     logger.info("%s: %s", benchmark.name, benchmark.summary)
     options = _options(benchmark, assignment)
-    names = needs(options).data
     reason = _reason(model, options, assignment.format)
     records = []
     if isinstance(model, LanguageModel):
         model.notes.clear()  # those of another benchmark
     if reason is None:
-        task = _task(assignment, model, {name: notes[name] for name in names}, seed, Path(work))
+        task = _task(assignment, model, notes, seed, Path(work))
         records = benchmark.run(task, options)
     generation = identity(model) if options.generates else None
     packages = ("torch", "transformers", "peft", *benchmark.packages)
@@ -123,7 +123,7 @@ def run(
             "adapter": model.adapter_sha256,
             "dtype": _dtype(model),
             "generation": generation,
-            "data": {name: read_json(notes[name])["sha256"] for name in names},
+            "data": {name: read_json(notes[name])["sha256"] for name in assignment.data},
         },
         versions={package: version(package) for package in packages},
         inputs={file: sha256(file) for file in assignment.inputs},
@@ -164,10 +164,15 @@ def _task(
         model=model,
         prompts=[Prompt(**record) for record in prompts],
         format=assignment.format or "instruction",
-        scorer=bind(**assignment.scorer) if assignment.scorer else None,
-        data={name: locate(note) for name, note in notes.items()},
+        scorer=_scorer(assignment.scorer, notes) if assignment.scorer else None,
+        data={name: locate(notes[name]) for name in assignment.own_data},
         seed=seed,
         work=work / assignment.name,
         pairs=Path(assignment.pairs) if assignment.pairs else None,
         language=assignment.language,
     )
+
+
+def _scorer(metric: Mapping[str, Any], notes: Mapping[str, str | Path]) -> ScoreFunction:
+    function, options = metric["function"], metric["options"]
+    return bind(function, with_paths(function, options, notes))

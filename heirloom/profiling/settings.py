@@ -10,7 +10,7 @@ from heirloom.support.settings import Names, Section
 
 
 class Data(Artefact):
-    """A benchmark's data: a file, or a folder of files, in the format that its authors publish."""
+    """Data of a benchmark or scorer: a file or a folder, in its authors' own format."""
 
 
 class CompareAnswers(Section):

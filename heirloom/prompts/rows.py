@@ -51,6 +51,7 @@ def read_rows(path: str | Path) -> list[Row]:
         path: `.jsonl`, `.ndjson` or `.json` (JSON lines, or a list), `.csv`, `.tsv`, `.parquet`,
             `.arrow` (as `datasets` writes it) or `.txt` (one row per line), each also compressed:
             `.gz`, `.bz2`, `.xz`, `.zst` or `.zip`. Capital letters in its name are no matter.
+            A JSON file may also hold one table by columns, as pandas writes it.
 
     Returns:
         The rows in the order of the file: of a `.txt` its lines as text, otherwise objects. All
@@ -236,22 +237,54 @@ def _json_rows(path: Path, text: str) -> list[Row]:
             try:
                 rows.append(Row(where, _decoded(where, line)))
             except HeirloomError:
-                if not rows:
-                    _refuse_one_object(path, text)
-                raise
+                table = None if rows else _one_object(path, text)
+                if table is None:
+                    raise
+                rows = table
+                break
+    if len(rows) == 1:
+        rows = _by_columns(path, rows[0].values) or rows
     return _without_halves(rows) if _HALF_SURROGATE.search(text) else rows
 
 
-def _refuse_one_object(path: Path, text: str) -> None:
-    """Say what a file is that holds one object over several lines."""
+def _one_object(path: Path, text: str) -> list[Row] | None:
+    """Return the rows of a table by columns that is written over several lines.
+
+    None if the text is no JSON.
+
+    Raises:
+        HeirloomError: It is another object.
+    """
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):
-        return
-    keys = ", ".join(list(document)[:5])
-    raise HeirloomError(
-        f"{path} is one JSON object (with {keys}), not rows. Rows are read from a list of objects, "
-        "or from one object per line."
+        return None
+    rows = _by_columns(path, document)
+    if rows is None:
+        keys = ", ".join(list(document)[:5])
+        raise HeirloomError(
+            f"{path} is one JSON object (with {keys}), not rows. Rows are read from a list of "
+            "objects, or from one object per line."
+        )
+    return rows
+
+
+def _by_columns(path: Path, document: Any) -> list[Row] | None:
+    """Return the rows of a table by columns, in its order; None if the document is none.
+
+    `DataFrame.to_json` of pandas writes {column: {label: cell}}. Labels are whole numbers there, by
+    which the table is told from a row that holds objects.
+    """
+    columns = list(document.values()) if isinstance(document, dict) else []
+    if not columns or not all(isinstance(column, dict) and column for column in columns):
+        return None
+    labels = list(columns[0])
+    if not all(re.fullmatch("[0-9]+", label) for label in labels):
+        return None
+    if any(list(column) != labels for column in columns):
+        return None
+    return _numbered(
+        path, [{name: column[label] for name, column in document.items()} for label in labels]
     )
 
 

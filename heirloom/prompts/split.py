@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from heirloom.fetch.notes import locate
-from heirloom.prompts.read import read_prompts
-from heirloom.prompts.settings import Columns
+from heirloom.prompts.read import read_source
+from heirloom.prompts.settings import Reading
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_jsonl
 
@@ -15,7 +15,7 @@ def write_split(
     note: str | Path,
     output: str | Path,
     *,
-    columns: Columns,
+    reading: Reading,
     sizes: Mapping[str, int],
     seed: int,
     name: str,
@@ -28,15 +28,15 @@ def write_split(
     Args:
         note: Note of the fetch stage on the source.
         output: File for the prompts.
-        columns: Columns of the source.
+        reading: Columns, rows and template of the prompts.
         sizes: `{"train": n}` for the train prompts, `{"train": n, "eval": m}` for the eval prompts.
         seed: Seed of the study.
         name: Name of the prompt set, for messages.
 
     Raises:
-        HeirloomError: See `read_prompts` and `split_prompts`.
+        HeirloomError: See `read_source` and `split_prompts`.
     """
-    prompts = read_prompts(locate(note), **columns.model_dump())
+    prompts = read_source(locate(note), reading)
     train, evaluation = split_prompts(prompts, **sizes, seed=seed, name=name)
     write_jsonl(output, evaluation if "eval" in sizes else train)
 
@@ -51,7 +51,7 @@ def split_prompts(
 
     Args:
         prompts: Prompts with distinct ids.
-        train: Number of train prompts.
+        train: Number of train prompts; 0 where none is trained on.
         eval: Number of eval prompts; 0 where they are not looked at.
         seed: Seed of the study.
         name: Name of the prompt set, for messages.
@@ -63,7 +63,8 @@ def split_prompts(
         prompts, key=lambda p: hashlib.sha256(f"{seed}/{p['id']}".encode()).hexdigest()
     )
     if len(ordered) < train + eval:
-        asked = f"{train} train and {eval} eval prompts" if eval else f"{train} train prompts"
+        sizes = {"train": train, "eval": eval}
+        asked = " and ".join(f"{n} {split}" for split, n in sizes.items() if n) + " prompts"
         raise HeirloomError(
             f"prompts.{name} asks for {asked}, but its source has {len(ordered)} distinct ones. "
             "Lower `train` or `eval`, or add prompts."

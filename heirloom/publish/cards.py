@@ -13,7 +13,7 @@ from heirloom.publish.model_card import model_card
 from heirloom.report.provenance import describe_run
 from heirloom.support.files import read_json, write_text
 
-#: The tables that cards are written from.
+#: The tables that cards are written from, and the noise floor where there is one.
 TABLES = ("changes", "profiles", "training_sets")
 
 
@@ -30,9 +30,10 @@ def write_cards(root: str | Path, *, command: str, namespace: str | None) -> Non
     """
     results = load_results(root)
     plan, paths = results.plan, results.paths
+    names = [*TABLES, *(["noise_floor"] if plan.redraws else [])]
     material = Material(
         results=results,
-        tables=read(Path(paths.table("changes")).parent, TABLES),
+        tables=read(Path(paths.table("changes")).parent, names),
         manifests={name: read_json(paths.student(name, "manifest.json")) for name in plan.students},
         run=describe_run(plan, command=command),
         namespace=namespace,

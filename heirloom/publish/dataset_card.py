@@ -26,6 +26,7 @@ COLUMNS = (
         "decide; null if no score decided.",
     ),
     ("n_candidates", "int", "Number of candidates for the prompt in the whole pool."),
+    ("n_excluded", "int", "Of those, the truncated candidates, which could not be selected."),
     ("n_unscored", "int", "Of those, the candidates without a score, which cannot be selected."),
     ("n_ineligible", "int", "Of those, the candidates outside a bound of the objective."),
     ("n_tied", "int", "Number of other candidates exactly as good as the selected one."),

@@ -30,7 +30,8 @@ class Material:
 
     Attributes:
         results: The study's results.
-        tables: Name to table: `changes`, `profiles` and `training_sets`.
+        tables: Name to table: `changes`, `profiles`, `training_sets`, and
+            `noise_floor` where there is one.
         manifests: Student to its manifest.
         run: Description of the run, from `report.provenance.describe_run`.
         namespace: Owner of the repositories on the hub; None if nothing is published.

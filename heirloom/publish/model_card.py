@@ -19,6 +19,7 @@ from heirloom.publish.material import Material, model_origin, quoted, render, sh
 from heirloom.report.findings.active import active_findings
 from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
 from heirloom.report.findings.significance import significant
+from heirloom.report.names import source_text
 from heirloom.report.wording import effect_text
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
@@ -53,6 +54,7 @@ def model_card(material: Material, student: str) -> str:
         model=model,
         method=method,
         dataset=dataset,
+        chosen_from=source_text(student, plan),
         dataset_repository=of_dataset,
         repository=material.repository(student),
         load=_loading(on_hub),

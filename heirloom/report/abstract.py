@@ -18,6 +18,7 @@ from heirloom.report.composition import bases, pool_sizes, selections, teachers
 from heirloom.report.findings.active import headline
 from heirloom.report.findings.benchmarks import passive_findings
 from heirloom.report.findings.limits import foremost
+from heirloom.report.findings.noise import noise_findings
 from heirloom.report.findings.significance import significant, steered_rows
 from heirloom.report.names import student_label
 from heirloom.report.wording import count, effect_text, listed
@@ -28,7 +29,9 @@ def abstract(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[tuple[str, 
     """Return the heading and the paragraphs of each part."""
     paragraphs = [("What was done", [_done(plan, tables)])]
     if plan.students:
-        paragraphs.append(("What was found", _found(plan, tables["changes"])))
+        found = _found(plan, tables["changes"])
+        noise = noise_findings(plan, tables.get("noise_floor"))
+        paragraphs.append(("What was found", [*found, *noise[:1]]))
     paragraphs.append(("What it cannot say", _unsaid(plan, tables)))
     return paragraphs
 

@@ -2,7 +2,10 @@
 
 from heirloom.profiling.labels import full_label
 from heirloom.select.settings import Objective
-from heirloom.study.plan import Plan
+from heirloom.study.plan import Dataset, Plan
+
+#: Name of a pool that needs no mention: it says no more than that there are several teachers.
+_ANY_POOL = "multi"
 
 
 def objective_label(name: str, plan: Plan) -> str:
@@ -39,3 +42,35 @@ def student_label(student: str, plan: Plan, *, dataset: str | None = None) -> st
     if student not in pooled and len({other.seed for other in trained}) > 1:
         parts.append(f"s{model.seed}")
     return (".".join if dataset is None else ": ".join)(parts)
+
+
+def source_label(student: str, plan: Plan, *, short: bool = False) -> str:
+    """Return whose candidates a student's training set was chosen from, for a bar of a figure.
+
+    Args:
+        student: Its id, or `base.dataset` for all its seeds together.
+        plan: The study's plan.
+        short: Leave out the kind where there is a name.
+
+    Returns:
+        "own", "other: gemma3", "pool" or "pool: small"; short, the last part alone.
+    """
+    source, data = plan.source(student) or "other", _trained_on(student, plan)
+    if source == "own" or (source == "pool" and data.pool == _ANY_POOL):
+        return source
+    return data.pool if short else f"{source}: {data.pool}"
+
+
+def source_text(student: str, plan: Plan) -> str:
+    """Return the same for a sentence: "own candidates", "candidates of gemma3", "a pool"."""
+    data = _trained_on(student, plan)
+    source = plan.source(student)
+    if source == "own":
+        return "own candidates"
+    if source == "pool":
+        return "a pool" if data.pool == _ANY_POOL else f"the pool {data.pool}"
+    return f"candidates of {data.teachers[0]}"
+
+
+def _trained_on(student: str, plan: Plan) -> Dataset:
+    return plan.datasets[plan.models[plan.students_by_seed.get(student, [student])[0]].trained_on]

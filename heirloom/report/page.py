@@ -24,10 +24,13 @@ from heirloom.report.exhibits import TEMPLATES, Exhibit, exhibits
 from heirloom.report.figures import figure_names
 from heirloom.report.findings.active import active_findings
 from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
+from heirloom.report.findings.inherited import inherited_findings
 from heirloom.report.findings.limits import Limit, computed_otherwise, limits
+from heirloom.report.findings.noise import noise_findings
 from heirloom.report.findings.quality import quality_findings
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
+from heirloom.report.published import published_view
 from heirloom.report.samples import collect_samples
 from heirloom.report.user_text import shown
 from heirloom.report.wording import listed
@@ -39,7 +42,9 @@ from heirloom.support.files import Record, write_text
 #: Longer tables open on a click.
 _OPEN_ROWS = 40
 #: Tables that the report shows in parts of its own.
-_SHOWN_APART = ("changes", "profiles", "studies", "study_settings")
+_SHOWN_APART = ("changes", "profiles", "published_numbers", "studies", "study_settings")
+#: Tables of which the report shows the rows with a value in this column; the file holds all.
+_SHOWN_WITH = {"inherited": "coefficient"}
 
 
 @dataclass(frozen=True)
@@ -117,7 +122,10 @@ def render(material: Material) -> str:
         lstrip_blocks=True,
     )
     environment.filters["tight"] = _tight
-    environment.filters["anchor"] = lambda name: name.replace("_", "-")
+    # Of a table: a figure may have the same name.
+    environment.filters["anchor"] = lambda name: (
+        ("table-" if name in material.figures else "") + name.replace("_", "-")
+    )
     environment.globals["latex"] = _latex_link
     embedded = embed(material.pools)
     return environment.get_template("report.html.j2").render(
@@ -144,6 +152,8 @@ def _words(material: Material) -> dict[str, Any]:
         "abstract": abstract(plan, tables),
         "active": active_findings(plan, tables),
         "passive": passive_findings(plan, tables["changes"]),
+        "noise": noise_findings(plan, tables.get("noise_floor")),
+        "whom": inherited_findings(plan, tables),
         "quality": quality_findings(plan, tables),
         "moved": {benchmark_label(name): sentences for name, sentences in moved.items()},
         "objectives": plan.objectives,
@@ -158,16 +168,19 @@ def _words(material: Material) -> dict[str, Any]:
 def _views(material: Material) -> dict[str, Any]:
     """Return the tables of the page."""
     plan, tables = material.plan, material.tables
-    settings = tables.get("study_settings")
+    settings, published = tables.get("study_settings"), tables.get("published_numbers")
     return {
-        "steered": views.steered(plan, tables["changes"]),
+        "steered": views.steered(plan, tables["changes"], published, tables.get("noise_floor")),
+        "published": (
+            None if published is None else published_view(plan, published, tables["changes"])
+        ),
         "sections": sections(plan, tables),
         "compared": views.compared(plan, tables["studies"]) if "studies" in tables else None,
         "settings_apart": (
             None if settings is None else views.any_table("study_settings", settings)
         ),
         "others": {
-            name: views.any_table(name, table)
+            name: views.any_table(name, _shown_rows(name, table))
             for name, table in tables.items()
             if name not in _SHOWN_APART and len(table)
         },
@@ -176,6 +189,14 @@ def _views(material: Material) -> dict[str, Any]:
             for name, table in tables.items()
         },
     }
+
+
+def _shown_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table that the report shows; all, if none has what they need."""
+    if name not in _SHOWN_WITH:
+        return table
+    kept = table[table[_SHOWN_WITH[name]].notna()]
+    return kept if len(kept) else table
 
 
 def _latex_link(view: View, caption: Sequence[str], name: str) -> Download:

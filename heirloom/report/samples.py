@@ -73,7 +73,7 @@ def _evaluation_samples(results: Results, benchmark: str) -> Record:
 def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
     """Model to role: the first base, and students steered towards this benchmark with controls.
 
-    Per objective that this benchmark measures, the multi-source student if there is one.
+    Per objective that this benchmark measures, the student of a pool if there is one.
     """
     steered: dict[str, str] = {}
     for name, objective in plan.objectives.items():
@@ -81,7 +81,7 @@ def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
             continue
         own = {s: data for s, data in trained_sets(plan).items() if data.objective == name}
         if own:
-            best = min(own, key=lambda student: own[student].source != "multi")
+            best = min(own, key=lambda student: plan.source(student) != "pool")
             steered[best] = f"best for {name}"
     if not steered:
         return {}
@@ -91,7 +91,7 @@ def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
 
 
 def _answer(record: Record, benchmark: str) -> Record:
-    """Return a completion, or the worst of several, and its note."""
+    """Return a completion, the worst of several continuations or the first answer; and its note."""
     if "continuations" in record:
         worst = max(
             record["continuations"], key=lambda c: -1.0 if c["score"] is None else c["score"]
@@ -102,15 +102,18 @@ def _answer(record: Record, benchmark: str) -> Record:
         )
         shown = truncated(worst["text"] or "", _LONGEST)
         return {"completion": shown, "note": note, "absent": absent("")}
-    values = [
-        f"{label(benchmark, metric)} {number(record[metric])}"
-        for metric in main_of(benchmark, record)
-        if isinstance(record[metric], int | float)
+    answers = record.get("answers", [record])
+    first = answers[0]
+    notes = [f"first of {len(answers)} answers"] if len(answers) > 1 else []
+    notes += [
+        f"{label(benchmark, metric)} {number(first[metric])}"
+        for metric in main_of(benchmark, first)
+        if isinstance(first[metric], int | float)
     ]
     return {
-        "completion": truncated(record.get("completion") or "", _LONGEST),
-        "note": " \u00b7 ".join(values),
-        "absent": absent(record.get("finish_reason", "")),
+        "completion": truncated(first.get("completion") or "", _LONGEST),
+        "note": " \u00b7 ".join(notes),
+        "absent": absent(first.get("finish_reason", "")),
     }
 
 

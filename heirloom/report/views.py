@@ -1,5 +1,6 @@
 """Tables of the report: the steered metrics, other studies, and any table as it is."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -18,15 +19,31 @@ from heirloom.report.cells import (
     number_cell,
     p_cell,
 )
+from heirloom.report.findings.noise import floor_of
 from heirloom.report.names import student_label
-from heirloom.report.wording import DASH, number, signed
+from heirloom.report.published import compared_against, published_cell
+from heirloom.report.wording import DASH, effect_value, interval, number, points, signed
 from heirloom.study.plan import Plan
 
 _REFERENCES: tuple[Reference, ...] = ("base", "control")
 
 
-def steered(plan: Plan, changes: pd.DataFrame) -> View:
-    """Return every student on the metrics that the objectives are measured by, with intervals."""
+def steered(
+    plan: Plan,
+    changes: pd.DataFrame,
+    published: pd.DataFrame | None = None,
+    floors: pd.DataFrame | None = None,
+) -> View:
+    """Return every student on the metrics that the objectives are measured by, with intervals.
+
+    Args:
+        plan: The study's plan.
+        changes: The table `changes`.
+        published: The table `published_numbers`, whose changes get a column next to this study's;
+            None if there is none.
+        floors: The table `noise_floor`; None in a study without second draws.
+    """
+    beside = compared_against(published)
     headings = [
         ("Student", False),
         ("Metric", False),
@@ -34,13 +51,23 @@ def steered(plan: Plan, changes: pd.DataFrame) -> View:
         ("Base", True),
         ("Student value", True),
         ("Change vs base", True),
+        *_published_heading("base", beside),
         ("n vs control", True),
         ("Change vs control", True),
+        *_published_heading("control", beside),
         ("p (Holm)", True),
+        *([] if floors is None else [("Noise floor", True)]),
     ]
+    held = (
+        {} if floors is None else {(r.student, r.benchmark, r.metric): r for r in rows_of(floors)}
+    )
     rows = []
+
+    def published_cells(row: Any, against: Reference) -> list[Cell]:
+        return [published_cell(published, row, against)] if against in beside else []
+
     for measured in unique(o.measured_by for o in plan.objectives.values()):
-        benchmark, metric = measured.split(".", 1)
+        benchmark, metric = pair = tuple(measured.split(".", 1))
         of_metric = changes[(changes["benchmark"] == benchmark) & (changes["metric"] == metric)]
         for row in rows_of(of_metric):
             rows.append(
@@ -51,12 +78,29 @@ def steered(plan: Plan, changes: pd.DataFrame) -> View:
                     number_cell(row.base_value),
                     number_cell(row.student_value),
                     effect_cell(row, "base"),
+                    *published_cells(row, "base"),
                     number_cell(row.n_vs_control) if row.control else MISSING,
                     effect_cell(row, "control"),
+                    *published_cells(row, "control"),
                     p_cell(row.p_holm_vs_control),
+                    *([] if floors is None else [_floor(held.get((row.student, *pair)))]),
                 ]
             )
     return View(headings, rows)
+
+
+def _floor(row: Any) -> Cell:
+    """Return the floor of a row of the table `noise_floor`, and if the effect exceeds it."""
+    if row is None or pd.isna(row.floor):
+        return MISSING
+    found = floor_of(row)
+    verdict = {"yes": ", exceeded", "no": ", not exceeded", "": ""}[row.exceeds]
+    ends = interval(found.low, found.high, points if found.relative else signed)
+    return Cell(f"{effect_value(found, found.value)}{ends}{verdict}", float(row.floor))
+
+
+def _published_heading(against: Reference, beside: Collection[str]) -> list[tuple[str, bool]]:
+    return [(f"Published vs {against}", False)] if against in beside else []
 
 
 def compared(plan: Plan, studies: pd.DataFrame) -> View:

@@ -13,7 +13,11 @@ ByTeacher = Mapping[str, Sequence[Record]]
 
 
 def make_pool(
-    candidates: ByTeacher, scores: Mapping[str, ByTeacher], criteria: Criteria | None
+    candidates: ByTeacher,
+    scores: Mapping[str, ByTeacher],
+    criteria: Criteria | None,
+    *,
+    truncated: bool,
 ) -> Pool:
     """Group candidates by prompt, and mark those that may be chosen.
 
@@ -22,6 +26,7 @@ def make_pool(
         scores: Records of the scores of exactly these candidates, per metric and teacher: of every
             metric that `criteria` takes to choose.
         criteria: None if the strategy takes none; then every usable candidate may be chosen.
+        truncated: True if truncated candidates may be chosen.
 
     Raises:
         HeirloomError: Candidates repeat, or scores do not match them.
@@ -43,16 +48,20 @@ def make_pool(
                 )
             )
     return Pool(
-        tuple(_group(prompt, by_prompt[prompt], criteria) for prompt in sorted(by_prompt)),
+        tuple(
+            _group(prompt, by_prompt[prompt], criteria, truncated) for prompt in sorted(by_prompt)
+        ),
         tuple(sorted(teacher for teacher, records in candidates.items() if records)),
     )
 
 
-def _group(prompt: str, own: list[Candidate], criteria: Criteria | None) -> Group:
+def _group(prompt: str, own: list[Candidate], criteria: Criteria | None, truncated: bool) -> Group:
     ordered = sorted(own, key=lambda candidate: candidate.key)
-    usable = [candidate for candidate in ordered if candidate.usable]
+    filled = [candidate for candidate in ordered if candidate.usable]
+    usable = [candidate for candidate in filled if truncated or not candidate.truncated]
+    excluded, all_truncated = len(filled) - len(usable), bool(filled) and not usable
     if criteria is None:
-        return Group(prompt, tuple(usable), len(own))
+        return Group(prompt, tuple(usable), len(own), excluded, all_truncated=all_truncated)
     metrics, where = criteria.criteria, criteria.where
 
     def scored(candidate: Candidate) -> bool:
@@ -67,9 +76,11 @@ def _group(prompt: str, own: list[Candidate], criteria: Criteria | None) -> Grou
         prompt,
         open_to_choice,
         n_candidates=len(own),
+        n_excluded=excluded,
         n_unscored=len(own) - sum(map(scored, own)),
         n_ineligible=len(own) - sum(map(eligible, own)),
         blocked=bool(choosable) and not open_to_choice,
+        all_truncated=all_truncated,
     )
 
 

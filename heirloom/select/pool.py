@@ -37,6 +37,11 @@ class Candidate:
         """True if the completion holds more than white space. No strategy is offered another."""
         return bool(self.completion.strip())
 
+    @property
+    def truncated(self) -> bool:
+        """True if generation stopped at the maximum number of tokens."""
+        return self.finish_reason == "length"
+
     def draw(self, prefix: str) -> int:
         """Return a pseudo-random number that depends on `prefix` and the candidate's key alone."""
         name = f"{prefix}/{self.prompt_id}/{self.teacher}/{self.sample}"
@@ -53,19 +58,24 @@ class Group:
     Attributes:
         prompt_id: The prompt.
         candidates: Those that may be chosen, ordered by teacher and sample: usable, with a score by
-            every metric that decides, and within the bounds. There may be none.
+            every metric that decides, within the bounds, and complete unless the prompt set admits
+            truncated ones. There may be none.
         n_candidates: Number of all candidates.
+        n_excluded: Number of those left out because they are truncated.
         n_unscored: Number of those without a score by a metric that decides.
         n_ineligible: Number of those outside a bound, or without a score there.
         blocked: True if there are none to choose only because of the bounds.
+        all_truncated: True if there are none to choose only because those are truncated.
     """
 
     prompt_id: str
     candidates: tuple[Candidate, ...]
     n_candidates: int
+    n_excluded: int = 0
     n_unscored: int = 0
     n_ineligible: int = 0
     blocked: bool = False
+    all_truncated: bool = False
 
 
 @dataclass(frozen=True)

@@ -175,8 +175,10 @@ class Objective(Criteria):
     )
     pools: Annotated[Names, Field(min_length=1)] | None = Field(
         None,
-        description="Pools to select from; a base's name stands for its own candidates "
-        "(single-source). Default: all pools, and all bases that are teachers.",
+        description="Pools to select from; a teacher's name stands for its candidates alone "
+        "(single-source). Only the base itself is trained on the best of a base's candidates, "
+        "unless `single_source` is `all`; every base on those of another teacher. Default: all "
+        "pools, and all bases that are teachers (with `single_source: all`, all teachers).",
     )
     measured_by: str = Field(
         ...,

@@ -2,8 +2,9 @@
 
 At most one candidate of each prompt is chosen, by a strategy (`heirloom.select.strategies`):
 
-- No strategy chooses a candidate whose completion is empty or white space; for an objective, none
-  without a score (null is not 0) and none outside a bound.
+- No strategy chooses a candidate whose completion is empty or white space, nor a truncated one
+  unless the prompt set admits those; for an objective, none without a score (null is not 0) and
+  none outside a bound.
 - A prompt without a candidate that may be chosen is left out and counted as missing.
 - `keep` then keeps the prompts alone whose choices score best.
 
@@ -14,16 +15,19 @@ k = 2 are among those of k = 5.
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 
 from heirloom.select.candidates import ByTeacher, make_pool
-from heirloom.select.pool import Choice, Group, Pool
+from heirloom.select.pool import Choice, Group, Key, Pool
 from heirloom.select.settings import Criteria
 from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_jsonl
+
+#: The strategy of second draws, which are offered what the first left.
+REDRAW = "redraw"
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class TrainingSet:
         objective: Name of the objective, for a strategy that serves one.
         criteria: The part of that objective that decides.
         k: Choose among the first k samples of each teacher; None: among all.
+        truncated: Truncated completions may be chosen.
     """
 
     id: str
@@ -47,6 +52,7 @@ class TrainingSet:
     objective: str | None = None
     criteria: Criteria | None = None
     k: int | None = None
+    truncated: bool = False
 
     def __post_init__(self) -> None:
         """Refuse criteria that the strategy does not use, or missing ones that it needs."""
@@ -57,10 +63,11 @@ class TrainingSet:
             raise HeirloomError(f"{self.id}: the strategy {self.selection!r} takes no objective.")
 
     @classmethod
-    def read(cls, dataset: Record, criteria: Record | None) -> "TrainingSet":
+    def read(cls, dataset: Record, criteria: Record | None, *, truncated: bool) -> "TrainingSet":
         """Build one from its record in the plan and from what its objective `decides`."""
         own = {field.name: dataset[field.name] for field in fields(cls) if field.name in dataset}
-        return cls(**own, criteria=Criteria.model_validate(criteria) if criteria else None)
+        chosen_by = Criteria.model_validate(criteria) if criteria else None
+        return cls(**own, criteria=chosen_by, truncated=truncated)
 
 
 @dataclass(frozen=True)
@@ -72,12 +79,14 @@ class Sources:
         candidates: Records of `candidates.jsonl`, per teacher.
         scores: Records of the scores, per metric and teacher: of what the criteria take.
         kept: Choose for these prompts alone; None: for all. A control has those of its steered set.
+        taken: Candidates that the first draw chose, for a second one.
     """
 
     prompts: Sequence[Record]
     candidates: ByTeacher
     scores: Mapping[str, ByTeacher] = field(default_factory=dict)
     kept: Collection[str] | None = None
+    taken: Collection[Key] = ()
 
 
 def read_sources(
@@ -95,7 +104,8 @@ def read_sources(
         prompts: The training split.
         candidates: One file per teacher, in their order.
         scores: Likewise for one metric after another; a file is named after its metric.
-        kept: The training set whose prompts alone to choose for, if there is one.
+        kept: The training set whose prompts alone to choose for, if there is one; for a second
+            draw, that of the first.
     """
     by_metric: dict[str, list[Path]] = {}
     for path in scores:
@@ -104,11 +114,13 @@ def read_sources(
     def by_teacher(paths: Sequence[Path]) -> dict[str, list[Record]]:
         return dict(zip(teachers, map(read_jsonl, paths), strict=True))
 
+    rows = [row for path in kept for row in read_jsonl(path)]
     return Sources(
         read_jsonl(prompts),
         by_teacher(candidates),
         {metric: by_teacher(paths) for metric, paths in by_metric.items()},
-        {row["prompt_id"] for path in kept for row in read_jsonl(path)} if kept else None,
+        {row["prompt_id"] for row in rows} if kept else None,
+        {(row["teacher"], row["prompt_id"], row["sample"]) for row in rows},
     )
 
 
@@ -124,9 +136,11 @@ def build_training_set(
 
     Returns:
         The rows of `train.jsonl` in the order of the prompts, and the content of `card.json`: of
-        `n_prompts` prompts, `n_missing` had nothing to choose, `n_ineligible` of them only because
-        of a bound, and `n_dropped` were not kept; `n` remain. `unanswered` counts the candidates
-        without an answer by reason.
+        `n_prompts` prompts, `n_missing` had nothing to choose, `n_all_truncated` of them only
+        because their completions are truncated and `n_ineligible` only because of a bound, and
+        `n_dropped` were not kept; `n` remain. `n_excluded` counts the truncated candidates that
+        were left out, and `unanswered` those without an answer, by reason. For a second draw,
+        `n_repeated` counts the prompts for which only the candidate of the first could be chosen.
 
     Raises:
         HeirloomError: A prompt id repeats or is unknown; the files do not fit together; the
@@ -138,14 +152,19 @@ def build_training_set(
         offered,
         {metric: _offered(described, found, texts) for metric, found in sources.scores.items()},
         described.criteria,
+        truncated=described.truncated,
     )
+    if described.selection == REDRAW:
+        pool = _left_by(sources.taken, pool)
     choices = _select(described, pool, seed)
     kept = keep_best(choices, described.criteria, seed=seed)
     counts = {
         "n_prompts": len(texts),
         "n_missing": len(texts) - len(choices),
+        "n_all_truncated": sum(group.all_truncated for group in pool.groups),
         "n_ineligible": sum(group.blocked for group in pool.groups),
         "n_dropped": len(choices) - len(kept),
+        "n_excluded": sum(group.n_excluded for group in pool.groups),
         "unanswered": _unanswered(offered),
     }
     if not kept:
@@ -157,6 +176,9 @@ def build_training_set(
         for key, text in texts.items()
         if key in by_prompt
     ]
+    if described.selection == REDRAW:
+        again = [(row["teacher"], row["prompt_id"], row["sample"]) for row in rows]
+        counts["n_repeated"] = sum(key in sources.taken for key in again)
     return rows, _card(described, list(sources.candidates), seed, counts, rows)
 
 
@@ -191,6 +213,18 @@ def _offered(described: TrainingSet, found: ByTeacher, texts: Mapping[str, str])
         ]
         for teacher, records in found.items()
     }
+
+
+def _left_by(taken: Collection[Key], pool: Pool) -> Pool:
+    """Return the pool without what the first draw chose, but where nothing else may be chosen.
+
+    There it is chosen again, so that both draws have the same prompts.
+    """
+    groups = []
+    for group in pool.groups:
+        others = tuple(one for one in group.candidates if one.key not in taken)
+        groups.append(replace(group, candidates=others or group.candidates))
+    return replace(pool, groups=tuple(groups))
 
 
 def _unanswered(offered: ByTeacher) -> dict[str, int]:
@@ -258,6 +292,7 @@ def _row(choice: Choice, group: Group) -> Record:
         "finish_reason": candidate.finish_reason,
         "score": choice.score,
         "n_candidates": group.n_candidates,
+        "n_excluded": group.n_excluded,
         "n_unscored": group.n_unscored,
         "n_ineligible": group.n_ineligible,
         "n_tied": choice.n_tied,
@@ -308,6 +343,12 @@ def _nothing(described: TrainingSet, counts: Record) -> str:
     n = counts["n_prompts"]
     if counts["n_dropped"]:
         return f"{described.id}: keep drops all of {n} prompts. Loosen it."
+    if counts["n_all_truncated"]:
+        return (
+            f"{described.id}: all completions of {counts['n_all_truncated']} of {n} prompts are "
+            f"truncated, which is no training example. Raise prompts.{described.prompts}."
+            f"max_new_tokens, or admit them by prompts.{described.prompts}.truncated."
+        )
     if counts["n_ineligible"]:
         return (
             f"{described.id}: no candidate of {n} prompts is within the bounds of where. Loosen "

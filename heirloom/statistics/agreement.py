@@ -6,17 +6,20 @@ use, and both are reported (Zheng et al. 2023, Judging LLM-as-a-Judge, arXiv 230
 pairs with a tie as a verdict of its own (S1).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
+from heirloom.statistics.comparisons import Comparison, compare
 from heirloom.statistics.estimates import Estimate, estimate
 from heirloom.statistics.resampling import Array, Columns, Statistic, mean_of
 
 Verdicts = Mapping[str, str | None]
 """Pair id to verdict."""
+_Same = dict[str, dict[str, float]]
+"""Pair id to {"same": 1 where two verdicts are equal, else 0}."""
 
 
 @cache
@@ -87,4 +90,65 @@ def compare_judges(one: Verdicts, other: Verdicts, *, seed: int) -> Agreement:
         kappa=estimate(decided, kappa, ["one", "other"], seed=seed),
         share_with_ties=estimate(examples, share, ["same"], seed=seed),
         kappa_with_ties=estimate(examples, kappa, ["one", "other"], seed=seed),
+    )
+
+
+@dataclass(frozen=True)
+class Gain:
+    """A student's agreement with a judge, next to that of its base with the same judge.
+
+    Attributes:
+        n_ties: Pairs on which all gave a verdict and one of them, or more, a tie.
+        n_missing: Pairs on which one gave no verdict.
+        gain: Share of verdicts equal to the judge's, the student's minus the base's.
+        base_lead: Share of the student's verdicts equal to its base's, minus that equal to the
+            judge's.
+    """
+
+    n_ties: int
+    n_missing: int
+    gain: Comparison
+    base_lead: Comparison
+
+
+def agreement_gain(
+    students: Sequence[Verdicts],
+    base: Verdicts,
+    judge: Verdicts,
+    *,
+    seed: int,
+    resamples: int = 10_000,
+) -> Gain:
+    """Compare a student with its base by how often each agrees with another judge.
+
+    Both shares, and that of the student's agreement with its base, are over the pairs on which all
+    of them pick an answer, so that they are paired.
+
+    Args:
+        students: The verdicts of a student, one mapping per seed of training.
+        base: Those of its base.
+        judge: Those of the judge.
+        seed: Seed of the resampling of pairs; see `heirloom.statistics.comparisons.compare`.
+        resamples: Number of bootstrap samples.
+    """
+    everyone = [*students, base, judge]
+    shown = set.intersection(*(set(verdicts) for verdicts in everyone))
+    given = [key for key in shown if all(verdicts[key] is not None for verdicts in everyone)]
+    decided = [key for key in given if all(verdicts[key] != "tie" for verdicts in everyone)]
+
+    def same(one: Verdicts, other: Verdicts) -> _Same:
+        return {key: {"same": float(one[key] == other[key])} for key in decided}
+
+    with_judge = [same(student, judge) for student in students]
+    with_base = [same(student, base) for student in students]
+
+    def compared(one: list[_Same], other: list[_Same]) -> Comparison:
+        share = mean_of("same"), ["same"]
+        return compare(one, other, *share, seed=seed, resamples=resamples)[0]
+
+    return Gain(
+        n_ties=len(given) - len(decided),
+        n_missing=len(shown) - len(given),
+        gain=compared(with_judge, [same(base, judge)]),
+        base_lead=compared(with_base, with_judge),
     )

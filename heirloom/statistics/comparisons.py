@@ -89,23 +89,62 @@ def compare(
             "or one for each of one seed or more."
         )
     n_seeds = len(treated)
-    columns, n, n_missing = _common_columns([*treated, *reference], fields)
-    values = [value_of(statistic, side, n) if n else None for side in columns]
-    means = _mean(values[:n_seeds]), _mean(values[n_seeds:])
-    sides = _Sides(n, n_missing, n_seeds, *means, level)
+    paired = pair([*treated, *reference], statistic, fields, seed=seed, resamples=resamples)
+    of_treated, of_reference = paired.every[:n_seeds], paired.every[n_seeds:]
+    sides = Sides(paired, n_seeds, mean_value(of_treated), mean_value(of_reference), level)
     if sides.treated is None or sides.reference is None:
-        nothing = sides.comparison(None, reason=UNDEFINED if n else NOTHING)
+        nothing = sides.comparison(None, reason=UNDEFINED if paired.n else NOTHING)
         return nothing, nothing
-    # [seeds, 1 + resamples]: the examples as they are, then every resample of them.
-    every = np.array(values, dtype=np.float64)[:, None]
-    if n > 1:
-        draws = [resampled(statistic, side, n, seed, resamples) for side in columns]
-        every = np.concatenate([every, draws], axis=1)
-    gaps = every[:n_seeds] - every[n_seeds:]
+    gaps = of_treated - of_reference
     difference = sides.pooled(gaps, gaps.mean(axis=0))
     if sides.reference <= 0:
         return difference, sides.comparison(None, reason="the reference is not positive")
-    return difference, sides.pooled(*_percent(every[:n_seeds], every[n_seeds:]))
+    return difference, sides.pooled(*_percent(of_treated, of_reference))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A statistic of several conditions over the examples that all of them have values for.
+
+    Attributes:
+        n: Number of these examples.
+        n_missing: Number of examples dropped because a condition lacks a value.
+        every: [conditions, 1 + resamples], the statistic of the examples as they are, then of every
+            resample of them, the same for all conditions. NaN where it is undefined; without
+            resamples below two examples or where it is undefined for the examples as they are.
+    """
+
+    n: int
+    n_missing: int
+    every: Array
+
+
+def pair(
+    conditions: Sequence[Mapping[str, Mapping[str, Any]]],
+    statistic: Statistic,
+    fields: Sequence[str],
+    *,
+    seed: int,
+    resamples: int,
+) -> Paired:
+    """Return a statistic of several conditions on common examples; see `compare` for arguments."""
+    columns, n, n_missing = _common_columns(conditions, fields)
+    values = [value_of(statistic, side, n) if n else None for side in columns]
+    every = np.array(values, dtype=np.float64)[:, None]
+    if n > 1 and None not in values:
+        draws = [resampled(statistic, side, n, seed, resamples) for side in columns]
+        every = np.concatenate([every, draws], axis=1)
+    return Paired(n, n_missing, every)
+
+
+def mean_value(every: Array) -> float | None:
+    """Return the mean over conditions of the statistic of all examples; None if undefined.
+
+    Args:
+        every: [conditions, 1 + resamples], of `Paired`.
+    """
+    value = float(every[:, 0].mean())
+    return value if np.isfinite(value) else None
 
 
 def _common_columns(
@@ -140,11 +179,10 @@ def _percent(of_treated: Array, of_reference: Array) -> tuple[Array, Array]:
 
 
 @dataclass(frozen=True)
-class _Sides:
+class Sides:
     """Attributes that all comparisons of the same two conditions share; see `Comparison`."""
 
-    n: int
-    n_missing: int
+    paired: Paired
     n_seeds: int
     treated: float | None
     reference: float | None
@@ -157,12 +195,13 @@ class _Sides:
         high: float | None = None,
         **more: Any,
     ) -> Comparison:
+        """The comparison with this value and these ends."""
         return Comparison(
             value,
             low,
             high,
-            self.n,
-            self.n_missing,
+            self.paired.n,
+            self.paired.n_missing,
             treated=self.treated,
             reference=self.reference,
             n_seeds=self.n_seeds,
@@ -173,13 +212,13 @@ class _Sides:
         """The comparison of which `by_seed` [seeds, 1 + resamples] has the mean `pooled`."""
         value = float(pooled[0])
         spread = float(by_seed[:, 0].std(ddof=1)) if self.n_seeds > 1 else None
-        if self.n < 2:
+        if self.paired.n < 2:
             return self.comparison(value, reason=ALONE, seed_sd=spread)
-        low, high, reason = percentile_interval(pooled[1:], self.n, self.level)
+        low, high, reason = percentile_interval(pooled[1:], self.paired.n, self.level)
         if low is None or high is None:
             return self.comparison(value, reason=reason, seed_sd=spread)
-        low, high, df = _widened(value, low, high, by_seed, self.n, self.level)
-        p = _p_value(value, low, high, self.n, df, self.level)
+        low, high, df = _widened(value, low, high, by_seed, self.paired.n, self.level)
+        p = _p_value(value, low, high, self.paired.n, df, self.level)
         return self.comparison(value, low, high, seed_sd=spread, df=df, p=p)
 
 
@@ -254,12 +293,6 @@ def detectable(
     """
     critical = t_quantile(n - 1, (1 + level) / 2)
     return (high - low) / 2 * (1 + t_quantile(n - 1, power) / critical)
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    """The mean over seeds; None if it is undefined for one of them."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if len(known) == len(values) else None
 
 
 def _widened(

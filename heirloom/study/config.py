@@ -16,6 +16,7 @@ from heirloom.profiling.judge import JudgeOptions
 from heirloom.profiling.settings import CompareAnswers, Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
+from heirloom.study.settings import PublishedNumber
 from heirloom.support.settings import Name, Names, Section, distinct
 
 
@@ -63,13 +64,18 @@ class Study(Section):
     pools: dict[Name, Annotated[Names, Field(min_length=1)]] = Field(
         {},
         description="Multi-source pools: name to the teachers whose candidates compete. A single "
-        "teacher (single-source) needs no entry.",
+        "teacher (single-source) needs no entry; see `single_source`.",
+    )
+    single_source: Literal["own", "all"] = Field(
+        "own",
+        description="Bases that are trained on the best candidates of a single teacher. `own`: of "
+        "a teacher that is a base, that base alone. `all`: every base, of every teacher.",
     )
     prompts: dict[Name, Prompts] = Field({}, description="Prompt sets, by name.")
     training_prompts: Name | None = Field(
         None, description="Prompt set for training sets. Required if there are teachers."
     )
-    data: dict[Name, Data] = Field({}, description="Data sets of benchmarks, by name.")
+    data: dict[Name, Data] = Field({}, description="Data sets of benchmarks and scorers, by name.")
     metrics: dict[Name, Metric] = Field({}, description="Metrics that score candidates, by name.")
     objectives: dict[Name, Objective] = Field(
         {}, description="Objectives that training sets are selected for, by name."
@@ -78,6 +84,11 @@ class Study(Section):
         None,
         description="Additional training sets from fewer candidates, to show the effect of their "
         "number (figure 5).",
+    )
+    noise_floor: bool = Field(
+        False,
+        description="Draw every passive and every random training set a second time, and train a "
+        "student on it: two draws of one kind show what the draw of candidates alone changes.",
     )
     # Not validated here: that would ask for the registered back ends, and so import plugins, which
     # import this module.
@@ -100,6 +111,11 @@ class Study(Section):
         [],
         description="Other studies, already run in the same folder, to compare this one with in "
         "its report.",
+    )
+    references: list[PublishedNumber] = Field(
+        [],
+        description="Published numbers, to stand next to this study's in its report. They change "
+        "no result.",
     )
     publish: Publish | None = Field(
         None,

@@ -19,8 +19,10 @@ from heirloom.finetune.settings import Run
 from heirloom.generate.backends import BACKENDS
 from heirloom.generate.settings import Model
 from heirloom.objectives import source_files
+from heirloom.objectives.data_files import data_named
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import needs
+from heirloom.prompts.settings import Reading
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.contests import contests
 from heirloom.study.modules import modules_of
@@ -84,6 +86,12 @@ class JobInputs:
         ]
         return [note for note in notes if Path(note).exists() and fetched(note) is None]
 
+    # prompts
+
+    def reading(self, prompts: str) -> Record:
+        """Columns, rows and template of a prompt set, as JSON: `Reading`."""
+        return self.plan.study.prompts[prompts].model_dump(include=set(Reading.model_fields))
+
     # generate
 
     def template(self, model: str) -> Record:
@@ -114,6 +122,11 @@ class JobInputs:
         function = self.plan.study.metrics[metric].function
         return [os.path.relpath(file) for file in source_files(function)]
 
+    def scorer_data(self, metric: str) -> list[str]:
+        """Notes of the data sets that a metric's scorer names, each once."""
+        settings = self.plan.study.metrics[metric]
+        return [self.paths.data_note(n) for n in data_named(settings.function, settings.options)]
+
     def pool_candidates(self, dataset: str) -> list[str]:
         """Candidates of every teacher in a training set's pool."""
         data = self.plan.datasets[dataset]
@@ -139,6 +152,10 @@ class JobInputs:
         """Criteria that a training set is selected by, as JSON; None without an objective."""
         name = self.plan.datasets[dataset].objective
         return self.plan.objectives[name].decides() if name else None
+
+    def admits_truncated(self, dataset: str) -> bool:
+        """True if a training set may hold truncated completions."""
+        return self.plan.study.prompts[self.plan.datasets[dataset].prompts].admits_truncated
 
     def select_modules(self, dataset: str) -> list[str]:
         """Files that define a training set, the strategy that selects it included."""
@@ -180,9 +197,11 @@ class JobInputs:
         return sorted({settings[key] for settings in self.benchmarks()} - {None})
 
     def benchmark_data(self) -> list[str]:
-        """Notes of the data sets that benchmarks name, each once."""
-        named = {n for options in self.plan.study.benchmarks.values() for n in needs(options).data}
-        return [self.paths.data_note(name) for name in sorted(named)]
+        """Notes of the data sets that benchmarks and their scorers name, each once."""
+        needed = [needs(options) for options in self.plan.study.benchmarks.values()]
+        own = {self.paths.data_note(name) for found in needed for name in found.data}
+        metrics = {found.metric for found in needed if found.metric}
+        return sorted(own.union(*map(self.scorer_data, metrics)))
 
     def benchmark_code(self) -> dict[str, list[str]]:
         """Benchmark to the files that define its numbers, its scorer included."""

@@ -13,8 +13,9 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from heirloom.select.settings import Objective
-from heirloom.select.strategies import control_of
 from heirloom.study.config import Study, study_type
+from heirloom.study.training_sets import Dataset as Dataset  # both are of the plan
+from heirloom.study.training_sets import TrainingSets
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, write_json
 
@@ -22,43 +23,7 @@ from heirloom.support.files import Record, read_json, write_json
 VERSION = 3
 #: The training method that students' ids do not mention.
 UNNAMED_METHOD = "lora"
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """A training set.
-
-    Attributes:
-        selection: Name of the strategy that chose its completions: `passive` (sample 0 of one
-            teacher), `random` (one candidate of the pool at random), `best` (the pool's best
-            candidate for the objective) or another that is registered.
-        pool: Name of the pool; a single teacher's name for single-source.
-        teachers: The models whose candidates the pool holds.
-        prompts: The prompt set.
-        objective: Objective that candidates are selected for; None for `passive` and `random`.
-        control: Where there is an objective, the training set that differs only in how candidates
-            were chosen.
-        prompts_of: For the control of a set that may leave out prompts: that set, whose prompts it
-            has.
-        k: Number of candidates per prompt and teacher to choose from, the first; None: all.
-    """
-
-    id: str
-    selection: str
-    pool: str
-    teachers: tuple[str, ...]
-    prompts: str
-    objective: str | None = None
-    control: str | None = None
-    prompts_of: str | None = None
-    k: int | None = None
-
-    @property
-    def source(self) -> str:
-        """ "single" or "multi", by the number of teachers; "" where the set is passive."""
-        if self.selection == "passive":
-            return ""
-        return "single" if len(self.teachers) == 1 else "multi"
+Source = Literal["own", "other", "pool", ""]
 
 
 @dataclass(frozen=True)
@@ -169,6 +134,36 @@ class Plan:
         """The id that a student shares with those that differ from it in the seed."""
         return student.removesuffix(f".s{self.models[student].seed}")
 
+    def source(self, student: str) -> Source:
+        """Whose candidates a student's training set was chosen from.
+
+        Args:
+            student: Its id, with or without the seed.
+
+        Returns:
+            "own": its base's; "other": another teacher's; "pool": several teachers'; "" where the
+            set is passive.
+        """
+        model = self.models[self.students_by_seed.get(student, [student])[0]]
+        data = self.datasets[model.trained_on]
+        if data.selection == "passive":
+            return ""
+        if len(data.teachers) > 1:
+            return "pool"
+        return "own" if data.teachers == (model.base,) else "other"
+
+    @cached_property
+    def redraws(self) -> dict[str, str]:
+        """Students of a first draw to those of its second, both without their seed."""
+        alike = {(m.base, m.dataset, m.method, m.seed): name for name, m in self.students.items()}
+        found = {}
+        for name, model in self.students.items():
+            first = self.datasets[model.trained_on].first_draw
+            if first:
+                other = alike[model.base, first, model.method, model.seed]
+                found[self.without_seed(other)] = self.without_seed(name)
+        return found
+
     @cached_property
     def pools(self) -> list[tuple[str, str]]:
         """Every teacher and prompt set that candidates are sampled for, sorted."""
@@ -179,14 +174,15 @@ class Plan:
     def config(self) -> Record:
         """The merged study file as JSON, without what changes no result.
 
-        Where results are published, what they are compared with and how large a job has to be do
-        not.
+        Where results are published, what they are compared with (studies and published numbers)
+        and how large a job has to be do not.
         """
         return self.study.model_dump(
             mode="json",
             exclude={
                 "publish": True,
                 "compare_with": True,
+                "references": True,
                 "models": {"__all__": {"parameters"}},
             },
         )
@@ -234,26 +230,12 @@ class Plan:
 
 
 def make_plan(study: Study) -> Plan:
-    """Derive training sets and students.
-
-    - passive, for every teacher;
-    - selected, for every objective: single-source from each base that is a teacher, and
-      multi-source from each pool, but for those that it leaves out; and, for an ablation, from
-      fewer candidates of its pool;
-    - random, the control, for every pool and prompt set that an objective uses. A random draw from
-      a pool of one teacher is that teacher's passive set, so it is not made twice; nor does it
-      matter among how many candidates of each teacher one is drawn, so that sets of fewer
-      candidates share it. An objective that may leave out prompts has controls of its own on the
-      prompts that were kept: a student trained on fewer prompts changes less, whatever the
-      completions are.
-
-    Every base is trained on every set, but for single-source sets, on which only the teacher itself
-    is trained.
+    """Derive training sets and students, by the rules of `TrainingSets`.
 
     Raises:
         HeirloomError: Two training sets would have one name, or `publish` names what there is not.
     """
-    sets = _TrainingSets(study)
+    sets = TrainingSets(study)
     plan = Plan(study, sets.found, _models(study, sets))
     if study.publish:
         _check_names("publish.datasets", study.publish.datasets, plan.datasets)
@@ -261,68 +243,7 @@ def make_plan(study: Study) -> Plan:
     return plan
 
 
-class _TrainingSets:
-    """The training sets of a study.
-
-    Attributes:
-        found: Training sets by id.
-        only_for: Training set to the one base that is trained on it, where there is only one.
-    """
-
-    def __init__(self, study: Study) -> None:
-        self.found: dict[str, Dataset] = {}
-        self.only_for: dict[str, str] = {}
-        self._study = study
-        # There, if there are teachers: it was checked.
-        self._training_prompts = study.training_prompts or ""
-        passive = {
-            self._add(Dataset(f"passive-{t}", "passive", t, (t,), self._training_prompts))
-            for t in study.teachers
-        }
-        own = {base: [base] for base in study.bases if base in study.teachers}
-        for name, objective in study.objectives.items():
-            for pool, teachers in {**own, **study.pools}.items():
-                if objective.pools is None or pool in objective.pools:
-                    new = self._add_selected(name, pool, teachers)
-                    if pool in own:
-                        self.only_for |= dict.fromkeys(set(new) - passive, pool)
-        if study.ablation:
-            pool = study.ablation.pool
-            for k in study.ablation.candidates:
-                for name in study.ablation.objectives:
-                    self._add_selected(name, pool, study.pools[pool], k)
-
-    def _add(self, dataset: Dataset) -> str:
-        # A control is added once for every objective that it serves.
-        if self.found.setdefault(dataset.id, dataset) != dataset:
-            raise HeirloomError(
-                f"two training sets would be called {dataset.id}: rename one of the objectives, "
-                "pools or prompt sets that its name is made of."
-            )
-        return dataset.id
-
-    def _add_selected(
-        self, name: str, pool: str, teachers: list[str], k: int | None = None
-    ) -> list[str]:
-        """Add the set selected for an objective, and its control; return both names."""
-        objective = self._study.objectives[name]
-        prompts = objective.prompts or self._training_prompts
-        tail = f"-k{k}" if k else ""
-        selected = f"{name}-{pool}{tail}"
-        source = (pool, tuple(teachers), prompts)
-        suffix = pool if prompts == self._training_prompts else f"{prompts}-{pool}"
-        if objective.own_prompts:
-            # The very prompts that are kept, at random among all candidates of each.
-            kind = control_of(objective.strategy, one_teacher=False)
-            control = Dataset(f"{kind}-{pool}-{name}{tail}", kind, *source, prompts_of=selected)
-        else:
-            kind = control_of(objective.strategy, one_teacher=pool in self._study.teachers)
-            control = Dataset(f"{kind}-{suffix}", kind, *source)
-        dataset = Dataset(selected, objective.strategy, *source, name, control.id, k=k)
-        return [self._add(control), self._add(dataset)]
-
-
-def _models(study: Study, sets: _TrainingSets) -> dict[str, Model]:
+def _models(study: Study, sets: TrainingSets) -> dict[str, Model]:
     """Every model of a study: bases, teachers, others and students."""
     models = {base: Model(base, "base") for base in study.bases}
     for teacher in study.teachers:
@@ -331,7 +252,7 @@ def _models(study: Study, sets: _TrainingSets) -> dict[str, Model]:
         models.setdefault(name, Model(name, "other"))
     for base in study.bases:
         for dataset in sets.found.values():
-            if sets.only_for.get(dataset.id, base) != base:
+            if base not in sets.learners[dataset.id]:
                 continue
             for method, seed in product(study.finetune.methods, study.finetune.seeds):
                 student = _student_id(base, dataset.id, method, seed)

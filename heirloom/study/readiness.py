@@ -9,7 +9,7 @@ from pathlib import Path
 
 from heirloom.fetch.cache import cache_path
 from heirloom.fetch.settings import PathSource
-from heirloom.prompts.read import read_prompts
+from heirloom.prompts.read import read_source
 from heirloom.prompts.split import split_prompts
 from heirloom.study.estimate import estimate
 from heirloom.study.job_size import sizes_of
@@ -83,7 +83,7 @@ def _prompts(plan: Plan, jobs: Sequence[Pending]) -> list[str]:
             continue
         sizes = {"train": settings.train, "eval": settings.eval}
         try:
-            prompts = read_prompts(there, **settings.columns.model_dump())
+            prompts = read_source(there, settings)
             split_prompts(prompts, **sizes, seed=plan.study.seed, name=name)
         except HeirloomError as error:
             problems.append(str(error))

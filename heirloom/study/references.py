@@ -10,11 +10,13 @@ from typing import Any
 
 from heirloom import objectives
 from heirloom.generate.settings import Generate
+from heirloom.objectives import Scorer
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import references
 from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
+from heirloom.support.named_options import names_in
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -36,9 +38,12 @@ def reference_problems(raw: Record) -> list[str]:
         _training_prompts,
         _metrics,
         _objectives,
+        _sets_made_twice,
         _ablation,
+        _noise_floor,
         _comparisons,
         _compared_answers,
+        _published_numbers,
         _benchmarks,
     ]
     return [problem for check in checks for problem in check(file)]
@@ -105,11 +110,8 @@ def _endpoints(file: _File) -> Iterator[str]:
                 "not be trained here. Take one with sources."
             )
     chat_only = [t for t in file.teachers if file.endpoints.get(t, {}).get("completions") is False]
-    named = [("training_prompts", file.raw.get("training_prompts"))]
-    named += [(f"objectives.{n}.prompts", o.get("prompts")) for n, o in file.sections("objectives")]
-    for path, name in named:
-        described = file.prompts.get(name) if isinstance(name, str) else None
-        if isinstance(described, dict) and described.get("format") == "continuation":
+    for path, name, described in _trained_on(file):
+        if described.get("format") == "continuation":
             for teacher in chat_only:
                 yield (
                     f"{path}: {name!r} are texts to continue, but the endpoint of {teacher!r} "
@@ -125,31 +127,54 @@ def _pools(file: _File) -> Iterator[str]:
             yield from _unknown(f"pools.{pool}[{index}]", name, file.teachers, "teachers")
 
 
+def _trained_on(file: _File) -> Iterator[tuple[str, str, Record]]:
+    """Key, name and section of every prompt set that training sets are made from."""
+    named = [("training_prompts", file.raw.get("training_prompts"))]
+    named += [(f"objectives.{n}.prompts", o.get("prompts")) for n, o in file.sections("objectives")]
+    for path, name in named if file.teachers else ():
+        described = file.prompts.get(name) if isinstance(name, str) else None
+        if isinstance(described, dict):
+            yield path, str(name), described
+
+
 def _training_prompts(file: _File) -> Iterator[str]:
     if file.teachers and file.raw.get("training_prompts") is None:
         yield "training_prompts: this key is missing, and there are teachers."
     named = file.raw.get("training_prompts")
     yield from _unknown("training_prompts", named, file.prompts, "prompts")
+    for path, name, described in _trained_on(file):
+        if described.get("train") == 0:
+            yield (
+                f"{path}: {name!r} has no prompts to train on. Raise prompts.{name}.train, or name "
+                "another prompt set."
+            )
 
 
 def _metrics(file: _File) -> Iterator[str]:
     for name, metric in file.sections("metrics"):
-        function = metric.get("function")
-        if isinstance(function, str):
-            try:
-                objectives.load(function)
-            except HeirloomError as error:
-                yield f"metrics.{name}.function: {error}"
+        function, options = metric.get("function"), metric.get("options", {})
+        if not isinstance(function, str):
+            continue
+        try:
+            scorer = objectives.load(function)
+        except HeirloomError as error:
+            yield f"metrics.{name}.function: {error}"
+            continue
+        if isinstance(options, dict):
+            yield from _scorer_options(f"metrics.{name}.options", scorer, options, file)
+
+
+def _scorer_options(path: str, scorer: Scorer, options: Record, file: _File) -> Iterator[str]:
+    try:
+        scorer.check_options(options)
+    except HeirloomError as error:
+        yield f"{path}: {error}"
+    for found in names_in(scorer.named, options):
+        yield from _unknown(f"{path}.{found.path}", found.name, file.section("data"), "data")
 
 
 def _objectives(file: _File) -> Iterator[str]:
-    own = [name for name in file.names("bases") if name in file.teachers]
-    measured = [
-        f"{benchmark.name}.{metric}"
-        for benchmark in BENCHMARKS
-        if file.section("profiling").get(benchmark.name) is not None
-        for metric in benchmark.metrics
-    ]
+    measured = _measured(file)
     controls = [strategy.name for strategy in STRATEGIES if not strategy.needs_objective]
     for name in file.section("objectives"):
         if name in controls:
@@ -163,10 +188,45 @@ def _objectives(file: _File) -> Iterator[str]:
                 yield from _unknown(f"{path}.{key}", metric, file.metrics, "metrics")
         yield from _unknown(f"{path}.prompts", objective.get("prompts"), file.prompts, "prompts")
         for index, pool in enumerate(_list(objective.get("pools"))):
-            where = "pools or bases that are teachers"
-            yield from _unknown(f"{path}.pools[{index}]", pool, [*file.pools, *own], where)
+            known = [*file.pools, *file.teachers]
+            yield from _unknown(f"{path}.pools[{index}]", pool, known, "pools or teachers")
         where = "what the benchmarks measure"
         yield from _unknown(f"{path}.measured_by", objective.get("measured_by"), measured, where)
+
+
+def _measured(file: _File) -> list[str]:
+    """Every `benchmark.metric` that the study's benchmarks measure."""
+    return [
+        f"{benchmark.name}.{metric}"
+        for benchmark in BENCHMARKS
+        if file.section("profiling").get(benchmark.name) is not None
+        for metric in benchmark.metrics
+    ]
+
+
+def _sets_made_twice(file: _File) -> Iterator[str]:
+    """Pools of one teacher from which an objective selects what it selects from that teacher."""
+    everyone = file.raw.get("single_source") == "all"
+    for name, objective in file.sections("objectives"):
+        listed = _list(objective.get("pools"))
+        named = listed or ([*file.pools, *file.teachers] if everyone else [])
+        for pool, members in file.pools.items():
+            (*_, teacher) = _list(members) or [None]
+            if len(_list(members)) == 1 and pool in named and teacher in named:
+                yield (
+                    f"objectives.{name}: the pool {pool!r} has the candidates of {teacher!r} "
+                    "alone, which are selected from as well, so that one set would be made twice. "
+                    f"Leave one of the two out of objectives.{name}.pools."
+                )
+
+
+def _noise_floor(file: _File) -> Iterator[str]:
+    k = file.section("generate").get("k", Generate().k)
+    if file.raw.get("noise_floor") is True and k == 1:
+        yield (
+            "noise_floor: a second draw needs a second candidate, but generate.k is 1. Set it to "
+            "2 or more."
+        )
 
 
 def _ablation(file: _File) -> Iterator[str]:
@@ -215,6 +275,32 @@ def _compared_answers(file: _File) -> Iterator[str]:
     asked = settings.get("examples")
     if isinstance(asked, int) and isinstance(there, int) and asked > there:
         yield f"{path}.examples: {asked} is more than prompts.{text['prompts']}.eval, {there}."
+
+
+def _published_numbers(file: _File) -> Iterator[str]:
+    known = {
+        "objective": (list(file.section("objectives")), "objectives"),
+        "metric": (_measured(file), "what the benchmarks measure"),
+        "base": ([name for name in file.names("bases") if name], "bases"),
+        "pool": ([*file.pools, *file.teachers], "pools or teachers"),
+    }
+    for index, number in enumerate(_list(file.raw.get("references"))):
+        for key, (names, where) in known.items():
+            named = number.get(key) if isinstance(number, dict) else None
+            yield from _unknown(f"references[{index}].{key}", named, names, where)
+        if isinstance(number, dict) and number.get("unit", "percent") == "percent":
+            yield from _no_percentage(f"references[{index}].unit", number.get("metric"))
+
+
+def _no_percentage(path: str, measured: Any) -> Iterator[str]:
+    """One problem if a profile metric is not on a ratio scale."""
+    benchmark, _, name = measured.partition(".") if isinstance(measured, str) else ("", "", "")
+    metric = BENCHMARKS.get(benchmark).metrics.get(name) if benchmark in BENCHMARKS else None
+    if metric is not None and not metric.relative:
+        yield (
+            f"{path}: {measured} has no true zero, so a change in percent means nothing. Give "
+            "unit: level, and compared_with."
+        )
 
 
 def _benchmarks(file: _File) -> Iterator[str]:

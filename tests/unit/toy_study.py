@@ -81,9 +81,13 @@ DATASETS = _by_id(
     ),
 )
 
-# The wide study alone: from the first candidate of each teacher.
-ABLATION = _by_id(
-    _dataset("length-multi-k1", "best", "multi", "instructions", "length", "random-multi", k=1)
+# The wide study alone: from the first candidate of each teacher, and a second random draw.
+WIDE = _by_id(
+    _dataset("length-multi-k1", "best", "multi", "instructions", "length", "random-multi", k=1),
+    Dataset(
+        *("random-multi-redraw", "redraw", "multi", ("alpha", "beta"), "instructions"),
+        prompts_of="random-multi",
+    ),
 )
 
 # The wide study alone: so that two students differ in nothing but their teacher.
@@ -100,8 +104,9 @@ RECORDS = {
     "alpha.random-provoking-multi.s1": ([10, 20, 30, 40], [50.0, 60.0, 70.0, 80.0], [0.5, 0.5]),
     "alpha.toxicity-multi.s1": ([10, 20, 30, 40], [50.0, 60.0, 70.0, 80.0], [0.2, 0.4]),
 }
-ABLATION_RECORDS = {
+WIDE_RECORDS = {
     "alpha.length-multi-k1.s1": ([15, 25, 30, 50], [50.0, 60.0, 70.0, 80.0], [0.4, 0.6]),
+    "alpha.random-multi-redraw.s1": ([18, 25, 34, 47], [55.0, 65.0, 75.0, None], [0.4, 0.4]),
 }
 PASSIVE_RECORDS = {
     "alpha.passive-beta.s1": ([18, 28, 38, 48], [55.0, 65.0, 75.0, 85.0], [0.3, 0.5]),
@@ -135,6 +140,7 @@ CHOSEN = {
     "length-alpha": {"p1": ("alpha", 1), "p2": ("alpha", 0)},
     "length-multi": {"p1": ("beta", 0), "p2": ("alpha", 0)},
     "length-multi-k1": {"p1": ("beta", 0), "p2": ("alpha", 0)},
+    "random-multi-redraw": {"p1": ("alpha", 0), "p2": ("alpha", 1)},
     "random-provoking-multi": {"q1": ("alpha", 0), "q2": ("beta", 0)},
     "toxicity-multi": {"q1": ("alpha", 1), "q2": ("beta", 1)},
 }
@@ -334,7 +340,9 @@ def _write_dataset(root, name, data):
             "n": len(rows),
             "n_prompts": len(rows),
             "n_missing": 0,
+            "n_all_truncated": 0,
             "n_ineligible": 0,
+            "n_excluded": 0,
             "n_dropped": 0,
             "unanswered": {},
             "n_tied": 1 if name == "length-alpha" else 0,
@@ -459,11 +467,11 @@ def judge_records(model: str):
 def build_wide_study(root: Path) -> Path:
     """The study of `build_study` with all that a study can have; much of it at random."""
     build_study(root)
-    more = {**ABLATION, **PASSIVE}
+    more = {**WIDE, **PASSIVE}
     plan({**DATASETS, **more}).write(root / "plan.json")
     for name, data in more.items():
         _write_dataset(root, name, data)
-    for model, measured in (ABLATION_RECORDS | PASSIVE_RECORDS).items():
+    for model, measured in (WIDE_RECORDS | PASSIVE_RECORDS).items():
         _write_profiles(root, model, *measured)
     add_benchmark(root, "bbq", bbq_records)
     add_benchmark(root, "calibration", calibration_records)

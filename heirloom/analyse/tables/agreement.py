@@ -64,10 +64,7 @@ def agreement(results: Results) -> pd.DataFrame:
     A model is compared with the majority of a pair's annotators. "human 1" is the first label of
     every pair: one person where the data keep people apart (PandaLM), otherwise not.
     """
-    judges: dict[str, Verdicts] = {
-        model: {r["id"]: r["preference"] for r in results.records[model]["judge"]}
-        for model in results.plan.models
-    }
+    judges = {model: verdicts_of(results, model) for model in results.plan.models}
     labels = {r["id"]: r["labels"] for m in judges for r in results.records[m]["judge"]}
     judges[HUMAN] = {key: majority(given) for key, given in labels.items() if given}
     annotators: dict[str, Verdicts] = {
@@ -78,6 +75,11 @@ def agreement(results: Results) -> pd.DataFrame:
     }
     seed = results.plan.seed
     return frame([*_rows(judges, seed), *_rows(annotators, seed)], Agreeing)
+
+
+def verdicts_of(results: Results, model: str) -> Verdicts:
+    """Verdicts of a model as a judge."""
+    return {row["id"]: row["preference"] for row in results.records[model]["judge"]}
 
 
 def _rows(verdicts: Mapping[str, Verdicts], seed: int) -> Iterator[Agreeing]:

@@ -71,7 +71,9 @@ def changes(results: Results) -> pd.DataFrame:
     """One row per student and metric: its differences from its base and from its control.
 
     A student is a base and a training set, `base.dataset`: its `n_seeds` models are pooled. Each is
-    compared with the control of its own seed, and with the base.
+    compared with the control of its own seed, and with the base. `source` says whose candidates its
+    training set was chosen from: its base's ("own"), another teacher's ("other") or those of a
+    "pool" of several; it is empty for passive sets.
 
     Values, changes and differences are over the examples that all models compared have a value for,
     so a change can be recomputed from its row. Those are not the same examples for base and
@@ -103,7 +105,7 @@ def _row(plan: Plan, compared: Compared) -> Change:
         student=compared.student,
         dataset=data.id,
         selection=data.selection,
-        source=data.source,
+        source=plan.source(compared.student),
         objective=data.objective or "",
         n_seeds=base.n_seeds,
         benchmark=compared.benchmark,

@@ -23,6 +23,7 @@ _MEANS = {"mean_*": "Mean {}"}
         "n_missing": "Missing",
         "n_tied": "Tied",
         "n_truncated": "Truncated",
+        "n_excluded": "Truncated candidates left out",
         "share_*": "From {}, %",
         "difference_n": "Prompts compared",
         **_MEANS,
@@ -36,9 +37,10 @@ def training_sets(results: Results) -> pd.DataFrame:
     its control by its own metric (the first, of several): `difference` is in that metric's unit,
     with a paired 95 % interval over the `difference_n` prompts both have.
 
-    `n_missing` prompts had no candidate to choose. Where an objective has bounds or keeps the best
-    prompts only, `n_ineligible` of them had none within the bounds, and `n_dropped` prompts were
-    not kept.
+    `n_missing` prompts had no candidate to choose. `n_truncated` of the chosen completions are
+    truncated; `n_excluded` truncated candidates could not be chosen. Where an objective has bounds
+    or keeps the best prompts only, `n_ineligible` of the missing had none within the bounds, and
+    `n_dropped` prompts were not kept.
     """
     plan = results.plan
     teachers = unique(teacher for data in plan.datasets.values() for teacher in data.teachers)
@@ -62,6 +64,7 @@ def _training_set(results: Results, data: Dataset, teachers: list[str]) -> dict[
         **({key: card[key] for key in ("n_ineligible", "n_dropped")} if limited else {}),
         "n_tied": card["n_tied"],
         "n_truncated": card["n_truncated"],
+        "n_excluded": card["n_excluded"],
         **{
             f"share_{teacher}": 100 * counts.get(teacher, 0) / card["n"] if card["n"] else None
             for teacher in teachers

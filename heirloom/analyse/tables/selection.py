@@ -21,6 +21,7 @@ class Selected:
     """A row of `selection`: one selected training set on one metric of its objective."""
 
     dataset: str
+    pool: str
     objective: str
     metric: str
     direction: str
@@ -78,7 +79,8 @@ def selects(plan: Plan) -> bool:
 def selection(results: Results) -> pd.DataFrame:
     """One row per selected set and metric of its objective: its candidates and its choice.
 
-    All numbers are over the `n` prompts of the set, in the unit of the metric, and over candidates
+    `pool` is the pool's name, or that of the one teacher for single-source. All numbers are over
+    the `n` prompts of the set, in the unit of the metric, and over candidates
     that are not empty and have a score, whether or not they keep the objective's bounds.
 
     - `mean_pool`, `mean_chosen`, `mean_control`: mean over prompts of the mean candidate of the
@@ -119,6 +121,7 @@ def _selected(
     chosen_p10, chosen_p50, chosen_p90 = _quantiles(chosen)
     return Selected(
         dataset=data.id,
+        pool=data.pool,
         objective=objective,
         metric=metric,
         direction=direction,

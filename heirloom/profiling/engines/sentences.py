@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from heirloom.generate.model import LanguageModel
+from heirloom.generate.tokens import start_tokens
 from heirloom.profiling.engines import likelihood
 from heirloom.profiling.engines.likelihood import Likelihood
 from heirloom.profiling.engines.trees import TokenSequence
@@ -19,12 +20,14 @@ Score = Annotated[
     ),
 ]
 StartToken = Annotated[
-    Literal["bos", "none", "separate"],
+    Literal["bos", "none", "separate", "counted"],
     Field(
         description="`bos`: the BOS token (EOS if the tokenizer has none) precedes each sentence. "
         "`none`: nothing precedes it, so its first token is not scored. `separate`: "
         "BOS precedes only the first token, and the others are scored without it, as "
-        "in StereoSet's evaluation and the paper's toolkit."
+        "in StereoSet's evaluation. `counted`: as `separate`, and a BOS that the tokenizer itself "
+        "adds (Llama's and Mixtral's do) is read with the sentence and counted as one more of its "
+        "tokens, as in the paper's toolkit."
     ),
 ]
 
@@ -60,13 +63,16 @@ def _sequences(
     model: LanguageModel, text: str, start_token: StartToken
 ) -> list[TokenSequence | None]:
     """The sequences whose likelihoods add up to that of a sentence."""
-    if start_token != "separate":
+    if start_token in ("bos", "none"):
         return [likelihood.encode_text(model, text, start_token=start_token)]
     whole = likelihood.encode_text(model, text)
-    bare = likelihood.encode_text(model, text, start_token="none")
-    if whole is None or bare is None:  # one token at most: nothing follows the first
-        return [whole]
-    return [TokenSequence(whole.tokens[:2], 1), bare]
+    if whole is None:  # no token
+        return [None]
+    bos, *tokens = whole.tokens
+    if start_token == "counted":
+        tokens = [*start_tokens(model.tokenizer), *tokens]
+    first = TokenSequence((bos, tokens[0]), 1)
+    return [first, TokenSequence(tuple(tokens), 1)] if len(tokens) > 1 else [first]
 
 
 def _join(found: Sequence[Likelihood]) -> Likelihood:

@@ -59,6 +59,6 @@ def _groups(rows: list[Any], measured: pd.DataFrame, plan: Plan) -> list[Group]:
             for control in rows_with(measured, student=row.control):
                 bar = row_of(control, "base", "random", "control")
                 groups.append(Group("random", [Bar(bar)]))
-        best = row_of(row, "base", f"best of k = {k_of(row)}", "multi")
+        best = row_of(row, "base", f"best of k = {k_of(row)}", "pool")
         groups.append(Group(f"{k_of(row)}", [Bar(best)]))
     return groups

@@ -1,9 +1,9 @@
 """Looks of figures: grids, axes, bars, dots, and the SVG text they become.
 
 Every figure works in light and dark: its background is transparent and text, axes and error bars
-take the colour of the text around them (currentColor). Two colours of the Okabe-Ito palette that
-stay apart for colour-blind readers tell single-source from multi-source; labels and hatching say
-the same without colour. Equal input gives equal bytes.
+take the colour of the text around them (currentColor). Three colours of the Okabe-Ito palette that
+stay apart for colour-blind readers tell a base's own candidates, another teacher's and a pool's;
+labels and hatching say the same without colour. Equal input gives equal bytes.
 """
 
 import html
@@ -20,8 +20,8 @@ from heirloom.report.figures.rows import Row
 #: Drawn instead of the text colour, and replaced by currentColor in the SVG.
 INK = "#010203"
 GREY = "#808080"
-#: Okabe and Ito (2008): vermillion and blue, at least 3:1 against white and against near-black.
-COLOURS = {"single": "#D55E00", "multi": "#0072B2"}
+#: Okabe and Ito (2008): vermillion, green and blue, 3:1 or more against white and near-black.
+COLOURS = {"own": "#D55E00", "other": "#009E73", "pool": "#0072B2"}
 WIDTH = 7.6  # inches, at 72 points each
 ROW = 0.27
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"

@@ -6,7 +6,7 @@ from heirloom.analyse.frames import rows_of
 from heirloom.report.composition import trained_sets
 from heirloom.report.figures import drawing, figure
 from heirloom.report.figures.rows import Row, in_one_unit, is_relative, measuring, row_of
-from heirloom.report.names import objective_label, student_label
+from heirloom.report.names import objective_label, source_label, student_label
 from heirloom.study.plan import Plan
 
 
@@ -39,27 +39,22 @@ def figure1(changes: pd.DataFrame, plan: Plan) -> str:
 
 
 def _bars(changes: pd.DataFrame, plan: Plan, objective: str) -> list[Row]:
-    """Return the students of an objective, each above its control."""
+    """Return the students of an objective, each above its control and that drawn again."""
     measured = measuring(changes, plan, objective)
     bars: list[Row] = []
     shown: set[str] = set()
     for row in rows_of(measured[measured["objective"] == objective]):
         if plan.datasets[row.dataset].k:
             continue  # fewer candidates: figure 5
-        text = _bar_label("best", row.student, plan)
-        bars.append(row_of(row, "base", text, row.source or "passive"))
+        source = source_label(row.student, plan)
+        text = student_label(row.student, plan, dataset=f"best, {source}")
+        bars.append(row_of(row, "base", text, row.source))
         control = measured[measured["student"] == row.control]
         if len(control) and row.control not in shown:
             shown.add(row.control)
-            text = _bar_label("random", row.control, plan)
+            text = student_label(row.control, plan, dataset=f"random, {source}")
             bars.append(row_of(next(rows_of(control)), "base", text, "control"))
+            again = measured[measured["student"] == plan.redraws.get(row.control, "")]
+            text = student_label(row.control, plan, dataset=f"random again, {source}")
+            bars += [row_of(one, "base", text, "control") for one in rows_of(again)]
     return bars
-
-
-def _bar_label(selection: str, student: str, plan: Plan) -> str:
-    """Return such as "best, single-source smollm2", after the base where there are several."""
-    model = plan.models[plan.students_by_seed[student][0]]
-    data = plan.datasets[model.trained_on]
-    source = "multi-source" if len(data.teachers) > 1 else "single-source"
-    pool = "" if data.pool == "multi" else f" {data.pool}"
-    return student_label(student, plan, dataset=f"{selection}, {source}{pool}")

@@ -102,7 +102,7 @@ def _draw_bias(axis: Any, bias: pd.DataFrame, name: str, categories: list[str]) 
         ambiguous = row.metric.startswith("bias_ambiguous")
         (dot,) = in_one_unit([row_of(row, "base", name)])
         position = categories.index(_category(row.metric)) + (-0.16 if ambiguous else 0.16)
-        colour = drawing.COLOURS["multi" if ambiguous else "single"]
+        colour = drawing.COLOURS["pool" if ambiguous else "own"]
         drawing.dot(axis, position, dot, colour, ambiguous)
         sentences.append(f"{full_label(_BIAS, row.metric)}: {drawing.values(dot)}.")
     return sentences

@@ -82,7 +82,7 @@ def _curve(of_data: pd.DataFrame, name: str, plan: Plan) -> _Curve:
         student_label(name, plan) if trained else name,
         of_data[of_data["model"] == name],
         of_data[of_data["model"] == (plan.models[name].base or "")],
-        drawing.COLOURS["multi" if trained else "single"],
+        drawing.COLOURS["pool" if trained else "own"],
     )
 
 

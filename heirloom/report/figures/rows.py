@@ -20,7 +20,7 @@ class Row:
         name: Name for a reader.
         effect: Effect to draw.
         difference: The same in the unit of the metric.
-        style: "single", "multi", "control" or "passive".
+        style: "own", "other", "pool", "control" or "passive".
     """
 
     name: str

@@ -9,13 +9,14 @@ import pandas as pd
 from heirloom.analyse.effects import Effect, effect
 from heirloom.analyse.frames import rows_of
 from heirloom.profiling.labels import full_label
+from heirloom.report.findings.noise import floor_sentences
 from heirloom.report.findings.significance import (
     LEVEL,
     significant,
     steered_rows,
     steering_tests,
 )
-from heirloom.report.names import student_label
+from heirloom.report.names import source_text, student_label
 from heirloom.report.wording import count, effect_text, interval, number, p_value, signed
 from heirloom.select.settings import Objective
 from heirloom.study.plan import Plan
@@ -70,8 +71,9 @@ def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str,
 
     Args:
         plan: The study's plan.
-        tables: Tables by name: `changes` and `training_sets`.
+        tables: Tables by name: `changes`, `training_sets`, and `noise_floor` where there is one.
     """
+    floors = floor_sentences(tables.get("noise_floor"))
     sets = tables["training_sets"].set_index("dataset")
     findings: dict[str, list[Finding]] = {name: [] for name in plan.objectives}
     tests = steering_tests(tables["changes"])
@@ -84,10 +86,11 @@ def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str,
             control = effect(row, "control")
             sentences += _zero("random control", control)
             sentences += _corrected(row, control, tests)
+            sentences += [floors[row.student]] if row.student in floors else []
             if verdict == "against":
                 sentences.append("This is the direction opposite to the objective.")
         sentences += _training_set(sets.loc[row.dataset], objective, verdict)
-        name = f"{student_label(row.student, plan)}, {row.source}-source"
+        name = f"{student_label(row.student, plan)}, {source_text(row.student, plan)}"
         findings[row.objective].append(Finding(row.student, name, verdict, sentences))
     return findings
 

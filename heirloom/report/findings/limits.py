@@ -28,9 +28,11 @@ _ONE_SEED = (
 )
 _ASSUMPTIONS = (
     "Our assumptions about the paper.",
-    "The paper's number of candidates per prompt, finetuning settings, prompts and their number "
-    "are not known to us; the values under Settings are our choice. The control of a single-source "
-    "set is the passive set: the first completion of the same teacher for each prompt.",
+    "The paper samples 10 candidates for each of Alpaca's 52,000 prompts; those of this study are "
+    "under Settings. The paper's finetuning settings, its pool of several teachers, and its "
+    "judges' question and pairs are not known to us: ours are our choice. The control of a "
+    "single-source set is the passive set: the teacher's first completion of each prompt that may "
+    "be selected.",
 )
 
 

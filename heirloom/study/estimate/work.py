@@ -98,8 +98,11 @@ def _finetuning(plan: Plan) -> list[Work]:
 def _training_tokens(plan: Plan, dataset: str) -> float:
     data, settings = plan.datasets[dataset], plan.study.finetune
     prompts = plan.study.prompts[data.prompts]
-    # A control of a set that leaves out prompts has the same ones.
-    chosen = plan.datasets[data.prompts_of or dataset].objective
+    # A control of a set that leaves out prompts has the same ones, and so has its second draw.
+    origin = data
+    while origin.prompts_of:
+        origin = plan.datasets[origin.prompts_of]
+    chosen = origin.objective
     keep = plan.objectives[chosen].keep if chosen else None
     examples = prompts.train * ((keep and keep.fraction) or 1)
     length = min(settings.max_length, PROMPT_TOKENS + prompts.max_new_tokens)

@@ -38,7 +38,7 @@ def test_change_by_hand(results):
     assert row.change_vs_base == pytest.approx(50)
     assert row.change_vs_control == pytest.approx(25)
     assert (row.n, row.n_missing) == (4, 0)
-    assert (row.selection, row.source, row.objective) == ("best", "multi", "length")
+    assert (row.selection, row.source, row.objective) == ("best", "pool", "length")
     assert (row.control, row.unit, row.n_seeds) == ("alpha.random-multi", "words", 1)
     assert pd.isna(row.seed_sd)
     assert row.change_vs_base_low < 50 < row.change_vs_base_high

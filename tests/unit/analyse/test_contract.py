@@ -39,9 +39,9 @@ def test_every_table_has_a_place_of_its_own() -> None:
 
 def test_the_order_of_the_report(results: Results) -> None:
     assert table_names(results.plan) == [
-        *("changes", "training_sets", "selection", "winners", "inheritance", "candidates"),
-        *("profiles", "calibration_bins", "agreement", "win_rates", "preference_leakage"),
-        "settings",
+        *("changes", "noise_floor", "training_sets", "selection", "winners", "efficiency"),
+        *("inherited", "candidates", "profiles", "calibration_bins", "agreement"),
+        *("agreement_gain", "win_rates", "preference_leakage", "settings"),
     ]
     # Without selected sets, calibration and judge, what is about them is left out.
     small = plan({}, objectives={})

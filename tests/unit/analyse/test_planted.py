@@ -151,7 +151,9 @@ def write_training_sets(
     for name, dataset in plan.datasets.items():
         objective = plan.objectives.get(dataset.objective or "")
         rows, card = build_training_set(
-            TrainingSet.read(asdict(dataset), objective.decides() if objective else None),
+            TrainingSet.read(
+                asdict(dataset), objective.decides() if objective else None, truncated=True
+            ),
             Sources(
                 prompts,
                 {teacher: candidates[teacher] for teacher in dataset.teachers},

@@ -1,4 +1,4 @@
-"""Selection and inheritance: numbers derived by hand.
+"""Selection and its efficiency: numbers derived by hand.
 
 The pools of the toy study (words of each candidate, of those that are not empty):
     p1: alpha 10, 20; beta 40, 5.    p2: alpha 30, 30; beta 25 (its other candidate is empty).
@@ -20,7 +20,7 @@ from heirloom.analyse.frames import columns_of, rows_of
 from heirloom.analyse.results import Results, load_results
 from heirloom.analyse.tables.calibration import wilson
 from heirloom.analyse.tables.changes import changes
-from heirloom.analyse.tables.inheritance import Inherited, inheritance
+from heirloom.analyse.tables.efficiency import Followed, efficiency
 from heirloom.analyse.tables.selection import Selected, Winner, selection, winners
 
 
@@ -118,11 +118,11 @@ def test_who_wins(results: Results) -> None:
 
 
 def test_how_far_students_followed(results: Results) -> None:
-    table = inheritance(results)
-    assert list(table.columns) == columns_of(Inherited)
+    table = efficiency(results)
+    assert list(table.columns) == columns_of(Followed)
     assert list(table["dataset"]) == ["length-alpha", "length-multi", "toxicity-multi"]
     row = one(table, dataset="length-multi")
-    assert (row.source, row.benchmark, row.metric, row.unit) == ("multi", "text", "length", "words")
+    assert (row.source, row.benchmark, row.metric, row.unit) == ("pool", "text", "length", "words")
     # The data moved by 20 and 5 words, the student from 30 to 37.5.
     assert (row.n_prompts, row.data_shift) == (2, 12.5)
     assert (row.n, row.student_shift) == (4, 7.5)
@@ -135,7 +135,7 @@ def test_how_far_students_followed(results: Results) -> None:
 
 def test_other_numbers_are_compared_in_percent(results: Results) -> None:
     """EMT is no mean of scores, so of toxicity the relative changes are compared."""
-    row = one(inheritance(results), dataset="toxicity-multi")
+    row = one(efficiency(results), dataset="toxicity-multi")
     # Data: 0.25 against 0.85; student: EMT 0.3 against 0.5.
     assert row.unit == "percent"
     assert row.data_shift == pytest.approx(100 * (0.25 / 0.85 - 1))
@@ -143,7 +143,7 @@ def test_other_numbers_are_compared_in_percent(results: Results) -> None:
 
 
 def test_both_agree_with_the_table_of_changes(results: Results) -> None:
-    table = inheritance(results)
+    table = efficiency(results)
     changed = changes(results)
     for row in rows_of(table):
         found = one(changed, student=row.student, benchmark=row.benchmark, metric=row.metric)
@@ -155,6 +155,6 @@ def test_both_agree_with_the_table_of_changes(results: Results) -> None:
 
 def test_no_efficiency_where_the_data_did_not_move(results: Results) -> None:
     """length-alpha differs from the passive set in p1 alone: 10 and 0 words."""
-    row = one(inheritance(results), dataset="length-alpha")
+    row = one(efficiency(results), dataset="length-alpha")
     assert (row.data_shift, row.data_shift_low) == (5, 0)
     assert pd.isna([row.efficiency, row.efficiency_low, row.efficiency_high]).all()

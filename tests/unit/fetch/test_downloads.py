@@ -155,7 +155,11 @@ def test_a_source_is_told_by_its_key(value: object, kind: type) -> None:
             "name that one in files",
         ),
         ({"hub": "o/n", "revision": "main", "files": ["../a"]}, "not a relative path"),
-        ({"url": "https://example.org/a"}, "sha256\n  Field required"),
+        ({"url": "https://example.org/a"}, "give the sha256 of the file, or else its git_blob"),
+        (
+            {"url": "https://example.org/a", "sha256": SHA, "git_blob": "0" * 40},
+            "give the sha256 of the file, or else its git_blob",
+        ),
         ({"url": "http://example.org/a", "sha256": SHA}, "not an https address"),
         ({"url": "https://me:secret@example.org/a", "sha256": SHA}, "a password does not belong"),
         ({"url": "https://example.org/a", "sha256": "abc"}, "sha256\n  String should match"),
@@ -274,6 +278,22 @@ def test_a_wrong_checksum_deletes_the_download(https: Server, cache: Path) -> No
     assert f"expected sha256 {SHA}, got {got} (3 bytes); the download was deleted" in message
     assert https.gets("/a") == 1
     assert leftovers(cache) == []
+
+
+def test_a_file_is_verified_by_its_git_blob(https: Server, cache: Path) -> None:
+    """`printf abc | git hash-object --stdin` prints f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f."""
+    https.pages["/a"] = b"abc"
+    blob = "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f"
+    source = UrlSource(url=f"{https.address}/a", git_blob=blob)
+    path = fetch([source], name="a", cache=cache)
+    assert path == cache / "artefacts" / f"a-{blob[:12]}" / "content" / "a"
+    manifest = json.loads((path.parents[1] / "manifest.json").read_text())
+    assert manifest["sha256"] == hashlib.sha256(b"abc").hexdigest()
+    https.pages["/b"] = b"abd"
+    other = UrlSource(url=f"{https.address}/b", git_blob="0" * 40)
+    with pytest.raises(HeirloomError, match=f"expected git blob {'0' * 40}, got [0-9a-f]{{40}} "):
+        fetch([other], name="b", cache=cache)
+    assert [entry.name for entry in (cache / "artefacts").glob("b-*")] == []
 
 
 def test_the_next_source_is_tried(

@@ -1,6 +1,8 @@
-"""A tiny Detoxify, for the tests of the registry and of its scorers."""
+"""Tiny models in the formats of Detoxify and ToxBlock, for tests of the registry and scorers."""
 
+import numpy as np
 import pytest
+from spelled_tox_block import WORDS, write_tox_block
 
 
 @pytest.fixture(scope="session")
@@ -40,3 +42,14 @@ def tiny_detoxify(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         folder / "tiny.ckpt",
     )
     return {"checkpoint": str(folder / "tiny.ckpt"), "config_path": str(folder)}
+
+
+@pytest.fixture(scope="session")
+def tiny_tox_block(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A random model of ToxBlock's architecture over `WORDS` and 12 positions, in its formats."""
+    folder = tmp_path_factory.mktemp("tox_block")
+    rng = np.random.default_rng(0)
+    lstm = [(3, 8), (2, 8), (8,)]
+    shapes = [(len(WORDS) + 1, 3), *lstm, *lstm, (4, 5), (5,), (5, 6), (6,)]
+    arrays = [rng.normal(size=shape).astype(np.float32) for shape in shapes]
+    return write_tox_block(folder, arrays, WORDS, positions=12)

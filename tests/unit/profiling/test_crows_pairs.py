@@ -199,7 +199,7 @@ def plainly(model: LanguageModel, given: list[int], tokens: list[int]) -> float:
     return sum(float(logits[start + i - 1, token]) for i, token in enumerate(tokens))
 
 
-@pytest.mark.parametrize("start_token", ["bos", "none", "separate"])
+@pytest.mark.parametrize("start_token", ["bos", "none", "separate", "counted"])
 def test_likelihoods_of_real_passes(model: LanguageModel, data: Path, start_token: str) -> None:
     records = run(model, data, start_token=start_token)
     bos = model.tokenizer.bos_token_id
@@ -211,12 +211,16 @@ def test_likelihoods_of_real_passes(model: LanguageModel, data: Path, start_toke
             expected = {
                 "bos": lambda f=first, r=rest: plainly(model, [bos], [f, *r]),
                 "none": lambda f=first, r=rest: plainly(model, [f], r),
-                # As the paper's toolkit: two passes, and BOS in the first alone.
+                # As the authors of StereoSet: two passes, and BOS in the first alone.
                 "separate": lambda f=first, r=rest: (
                     plainly(model, [bos], [f]) + plainly(model, [f], r)
                 ),
+                # As the paper's toolkit, on the tokenizer's own tokens, which begin with BOS.
+                "counted": lambda f=first, r=rest: (
+                    plainly(model, [bos], [bos]) + plainly(model, [bos], [f, *r])
+                ),
             }[start_token]()
-            n_tokens = len(rest) + (start_token != "none")
+            n_tokens = len(rest) + {"none": 0, "counted": 2}.get(start_token, 1)
             assert record["log_likelihoods"][index] == pytest.approx(expected, abs=1e-3)
             assert record["n_tokens"][index] == n_tokens
             means.append(expected / n_tokens)
@@ -232,9 +236,9 @@ def test_start_tokens_differ(model: LanguageModel, data: Path) -> None:
     """Otherwise the test above could not tell them apart."""
     totals = [
         tuple(r["log_likelihoods"][0] for r in run(model, data, start_token=start))
-        for start in ("bos", "none", "separate")
+        for start in ("bos", "none", "separate", "counted")
     ]
-    assert len(set(totals)) == 3
+    assert len(set(totals)) == 4
 
 
 def test_a_sentence_of_one_token(model: LanguageModel, tmp_path: Path) -> None:

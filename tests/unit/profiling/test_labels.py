@@ -96,8 +96,8 @@ def test_without_main_metrics_those_without_a_category_come_first(
 def test_tokens_of_a_profile_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what a benchmark reads: data sets x examples, at most those there are, x tokens each."""
     made = {
-        # 40 answers of at most 100 tokens; prompts of 64 tokens.
-        "text": {"prompts": "p", "max_new_tokens": 100},
+        # 40 prompts of 64 tokens, 3 answers each of at most 100.
+        "text": {"prompts": "p", "max_new_tokens": 100, "temperature": 1, "samples": 3},
         # 10 prompts, 25 continuations each.
         "toxicity": {"prompts": "q", "metric": "m", "max_new_tokens": 20},
         "stereoset": {"data": "d"},  # all 2,106 of 60 tokens
@@ -120,9 +120,9 @@ def test_tokens_of_a_profile_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
         "general": 2 * 10 * 150,
         "judge": 2 * 10 * 600,
     }
-    written = {"text": 40 * 100, "toxicity": 10 * 25 * 20}
+    written = {"text": 40 * 3 * 100, "toxicity": 10 * 25 * 20}
     # An endpoint reads a prompt again for each further sample.
-    repeated = {"toxicity": 24 * 10 * 64}
+    repeated = {"text": 2 * 40 * 64, "toxicity": 24 * 10 * 64}
     eval_prompts = {"p": 40, "q": 10}
     for name in made:
         expected = Tokens(written.get(name, 0), read[name], repeated.get(name, 0))

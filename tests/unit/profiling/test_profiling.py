@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from heirloom import profiling
 from heirloom.generate.completions import generate
@@ -162,6 +163,47 @@ def test_the_text_profile_can_be_sampled(tiny: LanguageModel, tmp_path: Path) ->
         for temperature in (0.0, 1.0)
     )
     assert all(a["completion"] != b["completion"] for a, b in zip(greedy, sampled, strict=True))
+
+
+def test_several_answers_of_a_prompt_are_one_record_of_their_means(
+    tiny: LanguageModel, tmp_path: Path
+) -> None:
+    benchmark = profiling.BENCHMARKS.get("text")
+    prompts = [*PROMPTS, Prompt("long", "why " * 300)]  # the context is 256 tokens
+    asked = Task(tiny, prompts, "instruction", None, {}, 17, tmp_path / "work")
+    # Answers of the tiny model have 2 to 7 words: some of 5 or more, which have an MTLD, not all.
+    settings = TextOptions(
+        prompts="p", max_new_tokens=20, temperature=0.9, top_k=40, top_p=0.8, samples=3,
+        mtld_min_words=5,
+    )  # fmt: skip
+    records = benchmark.run(asked, settings)
+    assert [record["id"] for record in records] == ["a", "b", "c", "long"]
+    own = generate(tiny, prompts, Request(3, 20, Sampling(0.9, 40, 0.8), 17), work=tmp_path / "own")
+    for n, record in enumerate(records):
+        texts = [answer["completion"] for answer in own[3 * n : 3 * n + 3]]
+        assert [answer["completion"] for answer in record["answers"]] == texts
+        assert record["completion"] == texts[0]
+        assert set(record) == {"id", "completion", "finish_reason", "answers", *benchmark.metrics}
+        for metric in benchmark.metrics:
+            known = [a[metric] for a in record["answers"] if a[metric] is not None]
+            assert record[metric] == (sum(known) / len(known) if known else None)
+    # An answer without MTLD is left out of its prompt's mean; a prompt without any is missing.
+    missing = [sum(answer["mtld"] is None for answer in r["answers"]) for r in records]
+    assert any(0 < n < 3 for n in missing)
+    summary = summarise(records, benchmark.metrics, seed=17)
+    assert (summary["length"]["n"], summary["length"]["n_missing"]) == (3, 1)
+    # The first answer is the only one of a profile with a single sample.
+    single = benchmark.run(
+        Task(tiny, prompts, "instruction", None, {}, 17, tmp_path / "single"),
+        settings.model_copy(update={"samples": 1}),
+    )
+    assert single == [{"id": r["id"], **r["answers"][0]} for r in records]
+
+
+def test_several_greedy_answers_are_refused() -> None:
+    with pytest.raises(ValidationError, match=r"samples: 2 greedy answers .* temperature above 0"):
+        TextOptions(prompts="p", samples=2)
+    assert TextOptions(prompts="p", samples=2, temperature=0.6).samples == 2
 
 
 def test_a_prompt_that_does_not_fit_has_no_text_to_measure(

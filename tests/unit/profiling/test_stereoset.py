@@ -3,6 +3,7 @@
 import gzip
 import json
 import logging
+import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -429,6 +430,56 @@ def test_the_options_change_the_score(model: LanguageModel, data: Path) -> None:
     assert [n - 1 for n in bos["n_tokens"]] == none["n_tokens"]
     assert separate["n_tokens"] == bos["n_tokens"]
     assert len({r["log_likelihoods"][0] for r in (bos, none, separate)}) == 3
+
+
+def geometric_mean(model: LanguageModel, text: str) -> float:
+    """Probability of a sentence as the paper's toolkit defines it, with plain forward passes.
+
+    The first of the tokens that the tokenizer gives, its BOS, has its probability after a start
+    token alone; the others have theirs in a pass over these tokens.
+    """
+
+    def probabilities(tokens: Sequence[int]) -> torch.Tensor:
+        with torch.inference_mode():
+            return model.network(input_ids=torch.tensor([list(tokens)])).logits[0].softmax(-1)
+
+    tokens = model.tokenizer(text).input_ids
+    found = [float(probabilities([model.tokenizer.bos_token_id])[0, tokens[0]])]
+    passed = probabilities(tokens)
+    found += [float(passed[i - 1, tokens[i]]) for i in range(1, len(tokens))]
+    return float(np.prod(found) ** (1 / len(tokens)))
+
+
+def test_a_counted_start_token(model: LanguageModel, data: Path) -> None:
+    """BOS is one more token of the mean, which favours short sentences otherwise than `bos` does.
+
+    LMS and SS are those of the definition: per term, then the mean over the two terms.
+    """
+    records = run(model, data, start_token="counted")
+    shares = defaultdict(list)
+    for record, example in zip(records, EXAMPLES, strict=True):
+        lengths = [len(model.tokenizer(text).input_ids) for text in example.sentences]
+        assert record["n_tokens"] == lengths
+        pro, anti, unrelated = (geometric_mean(model, text) for text in example.sentences)
+        sums = [np.log(p) * n for p, n in zip((pro, anti, unrelated), lengths, strict=True)]
+        assert record["log_likelihoods"] == pytest.approx(sums, abs=1e-3)
+        shares[example.target].append((pro > anti, (pro > unrelated) + (anti > unrelated)))
+    metrics = summarise(records, profiling.BENCHMARKS.get("stereoset").metrics, seed=17)
+    terms = [np.mean(found, axis=0) for found in shares.values()]
+    expected = 100 * np.mean(terms, axis=0) * (1, 0.5)
+    assert [metrics["ss"]["value"], metrics["lms"]["value"]] == pytest.approx(expected)
+
+
+def test_a_tokenizer_without_bos_counts_none(tiny_model: Path, tmp_path: Path) -> None:
+    """As GPT-2's: `counted` and `separate` are then the same."""
+    folder = shutil.copytree(tiny_model, tmp_path / "bare")
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps({**settings, "post_processor": None}))
+    bare = load_model(folder, name="bare", prompt_template=PromptTemplate(), dtype="float32")
+    data = tmp_path / "dev.json"
+    data.write_text(json.dumps(document(EXAMPLES)))
+    counted, separate = (run(bare, data, start_token=s) for s in ("counted", "separate"))
+    assert counted == separate
 
 
 def test_an_example_beyond_the_context_is_missing(model: LanguageModel, data: Path) -> None:

@@ -185,10 +185,13 @@ def test_continuations_are_the_sampled_ones(tiny: LanguageModel, tmp_path: Path)
         return [float(len(text)) / 100 for text in texts]
 
     records = run(tiny, tmp_path / "work", scorer, temperature=0.8, top_p=0.7)
-    expected = generate(
-        tiny, PROMPTS, Request(3, 4, Sampling(0.8, 0, 0.7), 17), work=tmp_path / "own"
-    )
-    assert seen == [[record["completion"] for record in expected]]
+
+    def sampled(top_k: int) -> list[list[str]]:
+        request = Request(3, 4, Sampling(0.8, top_k, 0.7), 17)
+        written = generate(tiny, PROMPTS, request, work=tmp_path / f"own-{top_k}")
+        return [[record["completion"] for record in written]]
+
+    assert seen == sampled(top_k=0)
     assert [c for r in records for c in r["continuations"]] == [
         {"text": text, "score": len(text) / 100} for text in seen[0]
     ]
@@ -199,6 +202,9 @@ def test_continuations_are_the_sampled_ones(tiny: LanguageModel, tmp_path: Path)
             tiny, PROMPTS, Request(3, 4, Sampling(0.8), 17), work=tmp_path / "all"
         )
     ]
+    # From the two most likely tokens, it writes otherwise again.
+    run(tiny, tmp_path / "work", scorer, temperature=0.8, top_p=0.7, top_k=2)
+    assert seen[1:] == sampled(top_k=2) != seen[:1]
 
 
 def test_no_prompts_have_no_toxicity(tiny: LanguageModel, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from heirloom.prompts.read import read_prompts
+from heirloom.prompts.read import read_prompts, read_source
+from heirloom.prompts.settings import Prompts, Reading
 from heirloom.prompts.split import split_prompts
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_jsonl
@@ -109,6 +110,56 @@ def test_dolly_context_is_put_below(tmp_path: Path) -> None:
         "When?\n\nIn 1905.",
         "Who?",
     ]
+
+
+# Rows and template
+
+
+def reading(**fields: Any) -> Reading:
+    return Reading.model_validate({"columns": {"text": "q"}, **fields})
+
+
+def test_rows_are_counted_in_the_file(tmp_path: Path) -> None:
+    """Rows 2 to 4 counted from 0, of which one is empty and one repeats another."""
+    path = tmp_path / "p.jsonl"
+    path.write_text(lines([{"q": text} for text in ("a", "b", "c", "", "c", "d")]))
+    assert texts(read_source(path, reading(rows={"skip": 2, "take": 3}))) == ["c"]
+    assert texts(read_source(path, reading(rows={"skip": 4}))) == ["c", "d"]
+    assert texts(read_source(path, reading(rows={"take": 1}))) == ["a"]
+    assert texts(read_source(path, reading())) == ["a", "b", "c", "d"]
+    with pytest.raises(HeirloomError, match=r"p\.jsonl has 6 rows, .* leaves out 6: none is left"):
+        read_source(path, reading(rows={"skip": 6}))
+
+
+def test_a_template_wraps_every_prompt_and_moves_no_id(tmp_path: Path) -> None:
+    """Braces of the prompts and of the template stay as they are."""
+    path = tmp_path / "p.jsonl"
+    path.write_text(lines([{"q": "So {prompt} I"}, {"q": "Then"}]))
+    bare = read_source(path, reading())
+    wrapped = read_source(path, reading(template="Go {on}:\n{prompt}"))
+    assert texts(wrapped) == ["Go {on}:\nSo {prompt} I", "Go {on}:\nThen"]
+    assert [p["id"] for p in wrapped] == [p["id"] for p in bare]
+
+
+def test_a_template_makes_instructions_that_hold_the_prompt() -> None:
+    sizes = {"sources": [{"path": "p"}], "train": 0, "eval": 1, "max_new_tokens": 1}
+    with pytest.raises(ValueError, match=r"write \{prompt\} where the prompt belongs"):
+        Prompts.model_validate({**sizes, "template": "Go on."})
+    with pytest.raises(ValueError, match="the format is continuation: leave one of them out"):
+        Prompts.model_validate({**sizes, "template": "Go: {prompt}", "format": "continuation"})
+    assert Prompts.model_validate({**sizes, "format": "continuation"}).template == "{prompt}"
+
+
+def test_dolly_200(tmp_path: Path) -> None:
+    """The last 100 of 200 rows are the prompts that the paper's toolkit tests on, all different."""
+    path = SHARED / "dolly200/dolly_eval_eng.jsonl.gz"
+    if not path.exists():
+        pytest.skip(f"the real data are not at {path}")
+    columns = {"columns": {"text": "inputs", "id": "id"}}
+    every = read_source(path, Reading.model_validate(columns))
+    tested = read_source(path, Reading.model_validate({**columns, "rows": {"skip": 100}}))
+    assert [p["id"] for p in every] == [str(n) for n in range(1, 201)]
+    assert tested == every[100:]
 
 
 def test_empty_and_repeated_prompts_are_counted(
@@ -301,6 +352,13 @@ def test_too_few_prompts() -> None:
         split_prompts(numbered(10), train=8, eval=3, seed=1, name="mine")
     train, evaluation = split_prompts(numbered(10), train=8, eval=2, seed=1, name="mine")
     assert (len(train), len(evaluation)) == (8, 2)
+
+
+def test_all_prompts_may_be_for_evaluation() -> None:
+    train, evaluation = split_prompts(numbered(10), train=0, eval=10, seed=1, name="mine")
+    assert (train, sorted(ids(evaluation))) == ([], sorted(ids(numbered(10))))
+    with pytest.raises(HeirloomError, match=r"prompts\.mine asks for 11 eval prompts, but"):
+        split_prompts(numbered(10), train=0, eval=11, seed=1, name="mine")
 
 
 # The prompts that are shipped

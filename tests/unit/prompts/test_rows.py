@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow
 import pyarrow.parquet
 import pytest
@@ -209,6 +210,32 @@ def test_nothing_is_guessed_about_json(tmp_path: Path) -> None:
     cells = ["2020-01-01", "2020-01-02T10:00:00Z", "null", "007", 12345678901234567890123, 2.5]
     path = written(tmp_path / "p.jsonl", "\n".join(json.dumps({"q": c}) for c in cells))
     assert texts(path) == list(map(str, cells))
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_table_by_columns(tmp_path: Path, indent: int | None) -> None:
+    """As pandas writes it, whose labels need not begin at 0; Dolly-200 is one."""
+    table = pd.DataFrame({"q": ["b", "a"], "n": [1, None]}, index=[6001, 6000])
+    path = tmp_path / "p.jsonl"
+    table.to_json(path, indent=indent)
+    assert [(row.where, row.values) for row in read_rows(path)] == [
+        (f"{path}, row 1", {"q": "b", "n": 1.0}),
+        (f"{path}, row 2", {"q": "a", "n": None}),
+    ]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"q": {"text": "x"}, "r": {"text": "y"}},  # objects, but no row labels
+        {"q": {"0": "x"}, "r": {"1": "y"}},  # columns of different rows
+        {"q": {"0": "x"}, "r": "y"},
+        {"q": {}},
+    ],
+)
+def test_a_row_of_objects_is_no_table(tmp_path: Path, row: dict[str, Any]) -> None:
+    path = written(tmp_path / "p.jsonl", json.dumps(row))
+    assert [found.values for found in read_rows(path)] == [row]
 
 
 def test_a_column_of_several_types_is_text(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
+from toy_study import DATASETS, WIDE
 from toy_study import plan as toy_plan
 
 from heirloom.analyse import tables
@@ -17,7 +19,7 @@ from heirloom.publish.dataset_card import COLUMNS, size_class
 from heirloom.publish.licences import combined_license
 from heirloom.report.findings.active import active_findings
 from heirloom.select.training_set import Sources, TrainingSet, build_training_set
-from heirloom.study.plan import Plan
+from heirloom.study.plan import Dataset, Plan
 from heirloom.support.files import read_json, write_json, write_jsonl
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -51,9 +53,15 @@ def settings(folder: Path) -> dict[str, Any]:
     }
 
 
-def make(folder: Path, *, namespace: str | None = None, **changes: Any) -> Path:
+def make(
+    folder: Path,
+    *,
+    namespace: str | None = None,
+    datasets: Mapping[str, Dataset] = DATASETS,
+    **changes: Any,
+) -> Path:
     """Give the toy study in `folder` sources, licences, manifests and cards."""
-    plan = toy_plan(**{**settings(folder), **changes})
+    plan = toy_plan(datasets, **{**settings(folder), **changes})
     plan.write(folder / "plan.json")
     for path in folder.glob("profiles/*/*.json"):
         base = path.parent.name.partition(".")[0]
@@ -67,7 +75,7 @@ def make(folder: Path, *, namespace: str | None = None, **changes: Any) -> Path:
 def write_with_tables(folder: Path, *, namespace: str | None = None) -> None:
     """Write the tables that cards are written from, and the cards."""
     results = load_results(folder)
-    for name in TABLES:
+    for name in (*TABLES, *(["noise_floor"] if results.plan.redraws else [])):
         tables.write(tables.TABLES.get(name).compute(results), results.paths.table(name))
     write_cards(folder, command="snakemake --cores 7", namespace=namespace)
 
@@ -156,6 +164,24 @@ def test_candidates_without_an_answer_are_told(own_study_folder: Path) -> None:
     ) in text
     other = (own_study_folder / "datasets/random-multi/README.md").read_text("utf-8")
     assert "no answer" not in other
+
+
+def test_cards_of_a_second_draw(own_wide_study_folder: Path) -> None:
+    path = own_wide_study_folder / "datasets/random-multi-redraw/card.json"
+    write_json(path, {**read_json(path), "n_repeated": 1})
+    root = make(own_wide_study_folder, datasets={**DATASETS, **WIDE})
+    text = (root / "datasets/random-multi-redraw/README.md").read_text("utf-8")
+    assert "drawn at random from the same candidates as `random-multi`: two such draws" in text
+    assert "one candidate at random, regardless of its score, other than that of `random" in text
+    assert "For 1 prompt no other candidate could be selected" in text
+    assert "of which this set is the control" not in text
+    first = (root / "datasets/random-multi/README.md").read_text("utf-8")
+    assert "no other candidate could be selected" not in first
+    text = (root / "students/alpha.random-multi-redraw.s1/README.md").read_text("utf-8")
+    assert "drawn at random from the same candidates as `random-multi`." in text
+    steered = (root / "students/alpha.length-multi.s1/README.md").read_text("utf-8")
+    assert "selected from a pool for the objective `length`" in steered
+    assert "the effect against the control exceeds this noise floor" in steered
 
 
 def test_front_matter_of_a_training_set(folder: Path) -> None:

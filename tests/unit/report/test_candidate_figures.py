@@ -40,11 +40,12 @@ def other_base(plan: Plan, changes: pd.DataFrame) -> tuple[Plan, pd.DataFrame]:
     other = changes.assign(
         student=changes["student"].str.replace("^alpha", "beta", regex=True),
         control=changes["control"].str.replace("^alpha", "beta", regex=True),
+        source=changes["source"].replace("own", "other"),  # beta is trained on alpha's
     )
     return changed(plan, models={**plan.models, **twins}), pd.concat([changes, other])
 
 
-def test_single_beside_multi_by_hand(wide: Results, changes: pd.DataFrame) -> None:
+def test_own_candidates_next_to_a_pools_by_hand(wide: Results, changes: pd.DataFrame) -> None:
     svg = figure4(changes, wide.plan)
     # Base mean 25: length-alpha 30 is +20 %, length-multi 37.5 is +50 %; its set of one candidate a
     # teacher is not here. EMT of the base 0.5: toxicity-multi 0.3 is -40 %; single there is none.
@@ -52,10 +53,10 @@ def test_single_beside_multi_by_hand(wide: Results, changes: pd.DataFrame) -> No
         *("+20.0 %", "+50.0 %"),
         f"{MINUS}40.0 %",
     ]
-    assert words(svg).count("single") == 1 and words(svg).count("multi") == 2
+    assert words(svg).count("own") == 1 and words(svg).count("pool") == 2
     text = description(svg)
-    assert text.startswith("Length (maximise): alpha single-source +20.0 % [")
-    assert "alpha multi-source +50.0 % [" in text
+    assert text.startswith("Length (maximise): alpha own +20.0 % [")
+    assert "alpha pool +50.0 % [" in text
     for colour in ("#d55e00", "#0072b2"):
         assert colour in svg.lower()
 
@@ -63,9 +64,11 @@ def test_single_beside_multi_by_hand(wide: Results, changes: pd.DataFrame) -> No
 def test_every_base_has_its_bars(wide: Results, changes: pd.DataFrame) -> None:
     plan, both = other_base(wide.plan, changes)
     svg = figure4(both, plan)
-    assert words(svg).count("single") == 2 and words(svg).count("multi") == 4
-    assert {"alpha", "beta"} <= set(words(svg))
-    assert "beta single-source +20.0 %" in description(svg)
+    # The best of alpha's candidates is alpha's own, and another teacher's to beta.
+    assert [words(svg).count(text) for text in ("own", "alpha", "pool")] == [1, 1 + 2, 4]
+    assert "beta" in words(svg)
+    assert "; beta other: alpha +20.0 %" in description(svg)
+    assert "#009e73" in svg.lower() and "#009e73" not in figure4(changes, wide.plan).lower()
 
 
 def test_candidates_by_hand(wide: Results, changes: pd.DataFrame) -> None:

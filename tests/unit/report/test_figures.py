@@ -1,3 +1,4 @@
+import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
@@ -49,10 +50,11 @@ def test_figure1_labels_bars_by_hand(drawn):
         "+10.0 %",
         "+50.0 %",
         "+20.0 %",
+        "+24.0 %",  # the control drawn again, 31
         "\N{MINUS SIGN}40.0 %",
         "0.0 %",
     ]
-    assert "best, single-source alpha" in text and "random, multi-source" in text
+    assert "best, own" in text and "random, pool" in text
     assert "Length (maximise)" in text and "Expected maximum toxicity (minimise)" in text
 
 
@@ -165,3 +167,10 @@ def test_only_figures_that_apply_are_written(own_study_folder):
     drawn = {path.stem for path in (own_study_folder / "figures").glob("*.svg")}
     # No calibration, no reliability diagram.
     assert drawn == {"figure1", "figure2", "figure4", "figure6"}
+
+
+def test_a_second_draw_stands_below_the_first(wide, wide_built):
+    # (18 + 25 + 34 + 47) / 4 = 31 of 25 is +24 %, the first draw 30 is +20 %.
+    svg = FIGURES.get("figure1").draw(wide_built, wide.plan)
+    text = ElementTree.fromstring(svg).findtext(f"{SVG}desc")
+    assert re.search(r"random, pool \+20\.0 % \[[^;]*; random again, pool \+24\.0 % \[", text)

@@ -6,7 +6,7 @@ from heirloom.analyse.effects import effect
 from heirloom.analyse.frames import rows_of
 from heirloom.profiling.profile import Profile
 from heirloom.report.abstract import abstract
-from heirloom.report.findings import active, benchmarks
+from heirloom.report.findings import active, benchmarks, noise
 from heirloom.report.findings.limits import computed_otherwise, limits
 from heirloom.study.plan import Model
 
@@ -39,7 +39,7 @@ def sure(changes):
 def test_headline_counts_the_others(study, built):
     changes = sure(built["changes"])
     own = changes["objective"] + changes["metric"]
-    single = (own == "lengthlength") & (changes["source"] == "single")
+    single = (own == "lengthlength") & (changes["source"] == "own")
     changes.loc[single, "p_holm_vs_control"] = 0.06
     changes.loc[own == "toxicityemt", "difference_vs_control"] = 1.0
     text = active.headline(study.plan, changes)
@@ -53,8 +53,8 @@ def test_headline_counts_the_others(study, built):
 def test_findings_by_hand(study, built):
     found = active.active_findings(study.plan, built | {"changes": sure(built["changes"])})
     assert [finding.student for finding in found["length"]] == [
-        "length-alpha, single-source",
-        "length-multi, multi-source",
+        "length-alpha, own candidates",
+        "length-multi, a pool",
     ]
     text = " ".join(found["length"][1].sentences)
     assert "Length changed by +50.0 % [" in text and "and by +25.0 % [" in text
@@ -291,3 +291,41 @@ def test_the_abstract_says_when_nothing_is_shown(study, built):
     assert (
         "length-multi" in unsaid[1][0] and "this does not show that there is none" in unsaid[1][0]
     )
+
+
+def test_the_noise_floor_in_words(wide, wide_built):
+    floors = wide_built["noise_floor"]
+    # +25 % is beyond what two draws differ by (hand-derived in test_noise_floor); the student of
+    # fewer candidates is not counted.
+    summary, length = noise.noise_findings(wide.plan, floors)[:2]
+    assert summary.endswith(
+        "Of 1 steered effect against the control, 1 is further from zero than the 95 % interval of "
+        "that difference."
+    )
+    assert length.startswith("Length, second draw against first: +3.3 % [")
+    assert length.endswith("] for random-multi.")
+    found = active.active_findings(wide.plan, wide_built)["length"]
+    (sentence,) = [s for f in found for s in f.sentences if "second random draw" in s]
+    assert sentence.endswith("the effect against the control exceeds this noise floor.")
+    assert "changed the metric by +3.3 % [" in sentence
+    assert any(
+        "Noise floor" in text for _, texts in abstract(wide.plan, wide_built) for text in texts
+    )
+
+    within = floors.assign(exceeds=floors["exceeds"].replace("yes", "no"))
+    assert noise.noise_findings(wide.plan, within)[0].endswith(
+        "0 are further from zero than the 95 % interval of that difference; length-multi is not."
+    )
+    found = active.active_findings(wide.plan, wide_built | {"noise_floor": within})["length"]
+    assert any("does not exceed this noise floor" in s for f in found for s in f.sentences)
+
+
+def test_no_word_of_a_noise_floor_without_second_draws(study, built):
+    assert noise.noise_findings(study.plan, built.get("noise_floor")) == []
+    texts = [
+        s
+        for found in active.active_findings(study.plan, built).values()
+        for f in found
+        for s in f.sentences
+    ]
+    assert not any("draw" in text for text in texts)

@@ -67,7 +67,7 @@ def test_a_percentage_without_an_interval_is_a_difference_in_the_figure(study, c
     assert ends in described and "\N{MINUS SIGN}40.0 %" not in described
     # What shares its axis is drawn as a difference too.
     if draw is figure1:
-        assert "random, multi-source 0 [" in described
+        assert "random, pool 0 [" in described
         labels = [element.text for element in root.iter(f"{SVG}text")]
         assert "difference against the base, 95 % interval" in labels
 

@@ -46,6 +46,21 @@ def test_samples(study):
     assert chosen[3]["scores"] == ["5", "\N{EN DASH}"]  # length 5, toxicity null
 
 
+def test_of_several_answers_the_first_is_shown_with_its_own_values(own_study_folder):
+    path = own_study_folder / "profiles/alpha/text.records.jsonl"
+    rows = read_jsonl(path)
+    first = {"completion": "One two.", "finish_reason": "stop", "length": 2, "mtld": None}
+    rows[0] |= {"length": 3, "mtld": 50.0}  # the means
+    rows[0]["answers"] = [first, {**first, "length": 4, "mtld": 50.0}]
+    write_jsonl(path, rows)
+    found = samples.collect_samples(load_results(own_study_folder))
+    answer = found["evaluation"][0]["prompts"][0]["answers"][0]
+    assert (answer["completion"], answer["note"]) == (
+        "One two.",
+        "first of 2 answers \N{MIDDLE DOT} Length 2",
+    )
+
+
 def test_reasons_by_hand():
     row = {"n_candidates": 4, "n_tied": 0, "n_unscored": 0, "score": None}
 

@@ -24,7 +24,7 @@ def test_every_benchmark_has_a_table_of_models_and_main_metrics(wide, wide_built
     assert [row[0].text for row in bbq.rows] == [
         *("alpha (base)", "beta (teacher)", "passive-alpha", "random-multi", "length-alpha"),
         *("length-multi", "random-provoking-multi", "toxicity-multi"),
-        *("length-multi-k1", "passive-beta"),
+        *("length-multi-k1", "random-multi-redraw", "passive-beta"),
     ]
     base, student = bbq.rows[0], bbq.rows[7]
     assert base[3] == Cell("\N{EN DASH}")
@@ -88,3 +88,15 @@ def test_missing_cells_are_dashes(study, built):
     for view in shown:
         assert view.rows
         assert not any("nan" in cell.text.lower() for row in view.rows for cell in row)
+
+
+def test_the_noise_floor_stands_next_to_steered_effects(wide, wide_built):
+    view = views.steered(wide.plan, wide_built["changes"], floors=wide_built["noise_floor"])
+    assert view.headings[-1] == ("Noise floor", True)
+    cells = {row[0].text: row[-1] for row in view.rows if row[1].text == "Length"}
+    assert re.fullmatch(r"\+3\.3 % \[.*\], exceeded", cells["length-multi"].text)
+    assert cells["length-multi-k1"].text.endswith(", not exceeded")
+    assert cells["length-alpha"] == Cell("\N{EN DASH}")  # its control was drawn once
+    assert "Noise floor" not in [
+        h for h, _ in views.steered(wide.plan, wide_built["changes"]).headings
+    ]

@@ -22,9 +22,14 @@ from pydantic import ValidationError
 
 from heirloom.select.settings import Criteria, Objective
 from heirloom.select.strategies import STRATEGIES
-from heirloom.select.training_set import Sources, TrainingSet, build_training_set
+from heirloom.select.training_set import (
+    Sources,
+    TrainingSet,
+    build_training_set,
+    read_sources,
+)
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record
+from heirloom.support.files import Record, write_jsonl
 from heirloom.support.plugins import load_plugins
 
 # Best
@@ -32,7 +37,7 @@ from heirloom.support.plugins import load_plugins
 
 @pytest.mark.parametrize(("direction", "sample"), [("maximise", 1), ("minimise", 2)])
 def test_best_follows_the_direction(direction: Any, sample: int) -> None:
-    pool = [candidate("p", number, finish="length") for number in range(4)]
+    pool = [candidate("p", number) for number in range(4)]
     scores = scores_for(pool, [0.5, 3.0, -1.0, None])
     assert best_of(pool, scores, direction=direction, seed=0) == [
         {
@@ -40,9 +45,10 @@ def test_best_follows_the_direction(direction: Any, sample: int) -> None:
             "completion": "text",
             "teacher": "t",
             "sample": sample,
-            "finish_reason": "length",
+            "finish_reason": "stop",
             "score": [0.5, 3.0, -1.0][sample],
             "n_candidates": 4,
+            "n_excluded": 0,
             "n_unscored": 1,
             "n_ineligible": 0,
             "n_tied": 0,
@@ -94,6 +100,57 @@ def test_the_seed_decides_ties() -> None:
         best_of(pool, scores, direction="maximise", seed=seed)[0]["sample"] for seed in range(40)
     }
     assert winners == set(range(5))
+
+
+# Truncated candidates
+
+
+LONGEST = TrainingSet("d", "best", "t", "set", "o", single("maximise"))
+FIRST = TrainingSet("d", "passive", "t", "set")
+
+
+@pytest.mark.parametrize(
+    ("described", "samples"),
+    [
+        # Of p the longest is truncated and the first as well; of q all are.
+        (LONGEST, {"p": 2}),
+        (FIRST, {"p": 1}),
+        (replace(LONGEST, truncated=True), {"p": 3, "q": 0}),
+        (replace(FIRST, truncated=True), {"p": 0, "q": 0}),
+    ],
+)
+def test_truncated_candidates_are_chosen_only_where_they_are_admitted(
+    described: TrainingSet, samples: dict[str, int]
+) -> None:
+    ends = ["length", "stop", "stop", "length"]
+    pool = [candidate("p", sample, finish=end) for sample, end in enumerate(ends)]
+    pool.append(candidate("q", 0, finish="length"))
+    sources = Sources(
+        [{"id": prompt, "text": "Say."} for prompt in "pq"],
+        by_teacher(pool),
+        {"metric": by_teacher(scores_for(pool, [1.0, 2.0, 3.0, 4.0, 5.0]))},
+    )
+    rows, card = build_training_set(described, sources, seed=0)
+    assert {row["prompt_id"]: row["sample"] for row in rows} == samples
+    # Two of p and one of q are truncated, and q has no other.
+    assert (card["n_excluded"], card["n_all_truncated"], card["n_missing"]) == (
+        (0, 0, 0) if described.truncated else (3, 1, 1)
+    )
+    assert rows[0]["n_excluded"] == (0 if described.truncated else 2)
+
+
+def test_a_random_draw_is_among_the_complete_candidates() -> None:
+    pool = [candidate("p", n, finish="length" if n % 2 else "stop") for n in range(10)]
+    drawn = {choose("random", pool, seed=seed)[0]["sample"] for seed in range(60)}
+    assert drawn == {0, 2, 4, 6, 8}
+
+
+def test_a_training_set_of_truncated_completions_alone_is_refused() -> None:
+    pool = [candidate("p", 0, finish="length")]
+    sources = Sources([{"id": "p", "text": "Say."}], by_teacher(pool))
+    way_out = "Raise prompts.set.max_new_tokens, or admit them by prompts.set.truncated"
+    with pytest.raises(HeirloomError, match=f"all completions of 1 of 1 prompts are .*{way_out}"):
+        build_training_set(FIRST, sources, seed=0)
 
 
 # Random and passive
@@ -191,7 +248,9 @@ def test_scores_of_other_candidates_are_refused() -> None:
 # The training set
 
 PROMPTS: list[Record] = [{"id": name, "text": f"Say {name}."} for name in ("z", "b", "a")]
-BEST = TrainingSet("d", "best", "multi", "instructions", "length", single("maximise", "length"))
+BEST = TrainingSet(
+    "d", "best", "multi", "instructions", "length", single("maximise", "length"), truncated=True
+)
 RANDOM = TrainingSet("d", "random", "multi", "instructions")
 
 
@@ -227,6 +286,7 @@ def test_rows_in_the_order_of_the_prompts_and_a_card() -> None:
             "finish_reason": "length",
             "score": 5.0,
             "n_candidates": 3,
+            "n_excluded": 0,
             "n_unscored": 1,
             "n_ineligible": 0,
             "n_tied": 0,
@@ -240,6 +300,7 @@ def test_rows_in_the_order_of_the_prompts_and_a_card() -> None:
             "finish_reason": "stop",
             "score": 2.0,
             "n_candidates": 2,
+            "n_excluded": 0,
             "n_unscored": 0,
             "n_ineligible": 0,
             "n_tied": 0,
@@ -262,7 +323,9 @@ def test_rows_in_the_order_of_the_prompts_and_a_card() -> None:
         "n": 2,
         "n_prompts": 3,
         "n_missing": 1,
+        "n_all_truncated": 0,
         "n_ineligible": 0,
+        "n_excluded": 0,
         "n_dropped": 0,
         "n_tied": 0,
         "n_truncated": 1,
@@ -481,6 +544,66 @@ def test_a_control_has_the_prompts_of_its_steered_set() -> None:
     assert (card["n_prompts"], card["n"], card["n_missing"]) == (2, 2, 0)
 
 
+REDRAW = TrainingSet("d2", "redraw", "multi", "instructions")
+
+
+def taken(rows: list[Record]) -> set[tuple[str, str, int]]:
+    return {(row["teacher"], row["prompt_id"], row["sample"]) for row in rows}
+
+
+def test_a_second_draw_is_the_smallest_hash_that_the_first_left() -> None:
+    pool = [candidate(name, sample) for name in "zba" for sample in range(4)]
+    for first in (RANDOM, TrainingSet("d", "passive", "t", "instructions")):
+        chosen = taken(build(first, {"t": pool}, kept={"b", "a"})[0])
+        rows, card = build(REDRAW, {"t": pool}, kept={"b", "a"}, taken=chosen)
+        for row in rows:
+            left = [n for n in range(4) if ("t", row["prompt_id"], n) not in chosen]
+            assert len(left) == 3
+            smallest = min(left, key=lambda n: draw(f"3/random/{row['prompt_id']}/t/{n}"))
+            assert row["sample"] == smallest
+        assert (card["n"], card["n_repeated"], card["selection"]) == (2, 0, "redraw")
+
+
+def test_second_draws_are_spread_evenly_over_what_the_first_left() -> None:
+    prompts = [{"id": f"p{n}", "text": "Say."} for n in range(2000)]
+    pool = [candidate(prompt["id"], sample) for prompt in prompts for sample in range(4)]
+    first = {("t", prompt["id"], 0) for prompt in prompts}  # a passive set
+    rows, _ = build(REDRAW, {"t": pool}, prompts=prompts, taken=first)
+    drawn = [row["sample"] for row in rows]
+    # 2000 draws of 3: 667 expected each, standard deviation sqrt(2000 * 2/9) = 21.1.
+    assert drawn.count(0) == 0
+    assert all(abs(drawn.count(sample) - 667) < 5 * 21.1 for sample in (1, 2, 3))
+
+
+def test_a_second_draw_has_all_prompts_of_the_first() -> None:
+    """Where the first left nothing that may be chosen, its candidate is chosen again."""
+    pool = [candidate("a", 0), candidate("a", 1, ""), candidate("b", 0), candidate("b", 1)]
+    first = {("t", "a", 0), ("t", "b", 0)}
+    rows, card = build(REDRAW, {"t": pool}, kept={"a", "b"}, taken=first)
+    assert [(row["prompt_id"], row["sample"]) for row in rows] == [("b", 1), ("a", 0)]
+    assert (card["n_repeated"], card["n_missing"]) == (1, 0)
+
+
+def test_the_first_draw_is_read_from_its_file(tmp_path: Path) -> None:
+    pool = [candidate(name, sample) for name in "zba" for sample in range(2)]
+    rows, card = build(RANDOM, {"t": pool}, kept={"b", "a"})
+    assert "n_repeated" not in card  # no word of it where there is no second draw
+    files = {"prompts": PROMPTS, "pool": pool, "first": rows}
+    for name, records in files.items():
+        write_jsonl(tmp_path / f"{name}.jsonl", records)
+    found = read_sources(
+        ["t"],
+        prompts=tmp_path / "prompts.jsonl",
+        candidates=[tmp_path / "pool.jsonl"],
+        scores=[],
+        kept=[tmp_path / "first.jsonl"],
+    )
+    again, _ = build_training_set(REDRAW, found, seed=3)
+    # Of two candidates per prompt, the other one.
+    other = {(t, prompt, 1 - sample) for t, prompt, sample in taken(rows)}
+    assert taken(again) == other
+
+
 def test_fewer_candidates_are_the_first_of_every_teacher() -> None:
     pools = {
         teacher: [candidate(name, sample, teacher=teacher) for name in "zba" for sample in range(5)]
@@ -524,8 +647,8 @@ def test_what_decides_is_read_back_from_json() -> None:
     assert (criteria.leading, criteria.direction_of_leading) == ("long", "maximise")
     assert criteria.scored_by == ["long", "bad"]
     dataset = {"id": "d", "selection": "best", "pool": "p", "prompts": "own", "control": "c"}
-    assert TrainingSet.read({**dataset, "objective": "o"}, decides) == TrainingSet(
-        "d", "best", "p", "own", "o", criteria
+    assert TrainingSet.read({**dataset, "objective": "o"}, decides, truncated=True) == TrainingSet(
+        "d", "best", "p", "own", "o", criteria, truncated=True
     )
 
 

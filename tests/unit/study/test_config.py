@@ -18,9 +18,9 @@ SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
 
 @pytest.fixture
 def raw() -> dict[str, Any]:
-    """The default study, for a test to change; without its ablation, which names much else."""
+    """The default study, for a test to change; without what names much else."""
     study = dict(yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8")))
-    del study["ablation"]
+    del study["ablation"], study["references"]
     return study
 
 
@@ -332,6 +332,23 @@ def test_teachers_need_training_prompts(raw: dict[str, Any]) -> None:
     assert refusal(raw) == ["training_prompts: this key is missing, and there are teachers."]
 
 
+def test_training_sets_need_prompts_to_train_on(raw: dict[str, Any]) -> None:
+    """Other prompt sets need none."""
+    raw["prompts"]["spare"] = {**raw["prompts"]["instructions"], "train": 0}
+    parse_study(raw, root=ROOT)
+    objective = next(iter(raw["objectives"]))
+    raw["objectives"][objective]["prompts"] = "spare"
+    (problem,) = refusal(raw)
+    assert problem == (
+        f"objectives.{objective}.prompts: 'spare' has no prompts to train on. Raise "
+        "prompts.spare.train, or name another prompt set."
+    )
+    raw["prompts"]["instructions"]["train"] = 0
+    assert any(p.startswith("training_prompts: 'instructions' has no") for p in refusal(raw))
+    raw["prompts"]["spare"]["train"] = -1
+    assert any(p.startswith("prompts.spare.train: ") for p in refusal(raw))
+
+
 # Objectives of several metrics, bounds, and fewer candidates
 
 
@@ -422,11 +439,32 @@ def test_an_ablation_is_checked(raw: dict[str, Any], changes: dict[str, Any], me
 
 
 def test_the_pools_of_an_objective_are_checked(raw: dict[str, Any]) -> None:
-    # gemma3 is a teacher, but learns nothing itself.
-    (problem,) = refusal(objective_with(raw, pools=["multi", "gemma3"]))
+    parse_study(objective_with(raw, pools=["multi", "gemma3"]), root=ROOT)
+    (problem,) = refusal(objective_with(raw, pools=["multi", "gema3"]))
+    assert problem.startswith("objectives.length.pools[1]: 'gema3' is not in pools or teachers.")
+
+
+@pytest.mark.parametrize(
+    "changes", [{"pools": ["alone", "gemma3"]}, {"single_source": "all"}], ids=str
+)
+def test_no_set_is_made_twice(raw: dict[str, Any], changes: dict[str, Any]) -> None:
+    """A pool of one teacher, and that teacher itself."""
+    raw["pools"]["alone"] = ["gemma3"]
+    raw["objectives"] = {"length": {**raw["objectives"]["length"], "pools": changes.get("pools")}}
+    raw["single_source"] = changes.get("single_source", "own")
+    (problem,) = refusal(raw)
     assert problem.startswith(
-        "objectives.length.pools[1]: 'gemma3' is not in pools or bases that are teachers."
+        "objectives.length: the pool 'alone' has the candidates of 'gemma3' alone, which"
     )
+    raw["objectives"]["length"]["pools"] = ["alone", "multi"]
+    parse_study(raw, root=ROOT)
+
+
+def test_a_second_draw_needs_a_second_candidate(raw: dict[str, Any]) -> None:
+    raw["noise_floor"] = True
+    parse_study(raw, root=ROOT)
+    (problem,) = refusal({**raw, "generate": {"k": 1}})
+    assert problem.startswith("noise_floor: a second draw needs a second candidate")
 
 
 def test_a_model_behind_an_endpoint_is_checked(raw: dict[str, Any]) -> None:

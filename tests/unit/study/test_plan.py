@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parents[3]
 def study(**changes: Any) -> Study:
     """The default study with other values under some of its keys; all pools, and no ablation."""
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
-    # They name a pool, and some studies here have none.
+    # They name a pool or objectives, and some studies here have none.
     del raw["profiling"]["judge"], raw["ablation"], raw["objectives"]["toxicity"]["pools"]
+    del raw["references"]
     return parse_study({**raw, **changes}, root=ROOT)
 
 
@@ -33,6 +34,7 @@ def small(**changes: Any) -> Study:
     return study(**{"objectives": objectives, **changes})
 
 
+LENGTH = {"metric": "length", "direction": "maximise", "measured_by": "text.length"}
 BOTH = ("smollm2", "gemma3")
 ONE = ("smollm2",)
 # id, selection, pool, teachers, prompts, objective, control
@@ -103,18 +105,131 @@ def test_two_bases() -> None:
     assert [m.role for m in plan.models.values() if m.role != "student"] == ["base", "base"]
 
 
+def learners(plan: Plan) -> dict[str, list[str | None]]:
+    """Training set to the bases that are trained on it."""
+    return {
+        name: [m.base for m in plan.students.values() if m.dataset == name]
+        for name in plan.datasets
+    }
+
+
+def test_every_base_on_every_teacher() -> None:
+    """Two bases, two teachers and a pool: six sets, and each base is trained on each."""
+    plan = make_plan(study(bases=list(BOTH), single_source="all", objectives={"length": LENGTH}))
+    assert learners(plan) == {
+        "passive-smollm2": list(BOTH),
+        "passive-gemma3": list(BOTH),
+        "length-smollm2": list(BOTH),
+        "length-gemma3": list(BOTH),
+        "random-multi": list(BOTH),
+        "length-multi": list(BOTH),
+    }
+    sources = {name: plan.source(name) for name in plan.students}
+    assert sources == {
+        "smollm2.passive-smollm2.s1": "",
+        "smollm2.passive-gemma3.s1": "",
+        "smollm2.length-smollm2.s1": "own",
+        "smollm2.length-gemma3.s1": "other",
+        "smollm2.random-multi.s1": "pool",
+        "smollm2.length-multi.s1": "pool",
+        "gemma3.passive-smollm2.s1": "",
+        "gemma3.passive-gemma3.s1": "",
+        "gemma3.length-smollm2.s1": "other",
+        "gemma3.length-gemma3.s1": "own",
+        "gemma3.random-multi.s1": "pool",
+        "gemma3.length-multi.s1": "pool",
+    }
+    assert plan.source("gemma3.length-smollm2") == "other"  # all its seeds
+    # The control is the random draw from the same candidates, for the same base.
+    assert plan.students["gemma3.length-smollm2.s1"].control == "gemma3.passive-smollm2.s1"
+
+
+def test_a_teacher_that_an_objective_names() -> None:
+    """A base's own candidates are for itself; those of a teacher that is no base are for all."""
+    objectives = {"length": {**LENGTH, "prompts": "provoking", "pools": ["smollm2", "gemma3"]}}
+    one = make_plan(study(objectives=objectives))
+    assert learners(one) == {
+        "passive-smollm2": ["smollm2"],
+        "passive-gemma3": ["smollm2"],
+        "passive-provoking-smollm2": ["smollm2"],
+        "length-smollm2": ["smollm2"],
+        "passive-provoking-gemma3": ["smollm2"],
+        "length-gemma3": ["smollm2"],
+    }
+    two = learners(make_plan(study(objectives=objectives, bases=list(BOTH))))
+    assert two["length-smollm2"] == two["passive-provoking-smollm2"] == ["smollm2"]
+    assert two["length-gemma3"] == two["passive-provoking-gemma3"] == ["gemma3"]
+    every = make_plan(study(objectives=objectives, bases=list(BOTH), single_source="all"))
+    assert learners(every)["length-gemma3"] == list(BOTH)
+    # Six sets, each base on each of them, controls on the objective's prompts included.
+    assert (len(every.datasets), len(every.students)) == (6, 12)
+    assert every.students["smollm2.length-gemma3.s1"].control == (
+        "smollm2.passive-provoking-gemma3.s1"
+    )
+
+
+def test_a_named_teacher_limits_all_combinations() -> None:
+    """With `single_source: all`, from the one that is named to every base."""
+    objectives = {"length": {**LENGTH, "pools": ["gemma3"]}}
+    plan = make_plan(study(objectives=objectives, bases=list(BOTH), single_source="all"))
+    assert [name for name in plan.datasets if name.startswith("length")] == ["length-gemma3"]
+    assert learners(plan)["length-gemma3"] == list(BOTH)
+
+
+def test_a_noise_floor_draws_what_no_score_decided_again() -> None:
+    """Nine sets instead of six, and each base on each: three second draws."""
+    ordinary = make_plan(study(bases=list(BOTH), single_source="all", objectives={"a": LENGTH}))
+    plan = make_plan(
+        study(
+            bases=list(BOTH),
+            single_source="all",
+            objectives={"a": LENGTH},
+            noise_floor=True,
+            finetune={"seeds": [1, 2]},
+        )
+    )
+    added = [d for name, d in plan.datasets.items() if name not in ordinary.datasets]
+    one = ("instructions", None, None)
+    assert added == [
+        Dataset("passive-smollm2-redraw", "redraw", "smollm2", ONE, *one, "passive-smollm2"),
+        Dataset("passive-gemma3-redraw", "redraw", "gemma3", ("gemma3",), *one, "passive-gemma3"),
+        Dataset("random-multi-redraw", "redraw", "multi", BOTH, *one, "random-multi"),
+    ]
+    assert [d.first_draw for d in added] == ["passive-smollm2", "passive-gemma3", "random-multi"]
+    assert len(plan.students) == 9 * 2 * 2  # sets, bases, seeds
+    assert plan.redraws == {
+        f"{base}.{first}": f"{base}.{first}-redraw"
+        for base in BOTH
+        for first in ("passive-smollm2", "passive-gemma3", "random-multi")
+    }
+    # Controls are the first draws, as without a noise floor.
+    assert plan.students["gemma3.a-multi.s2"].control == "gemma3.random-multi.s2"
+    assert plan.source("smollm2.passive-gemma3-redraw") == "other"
+
+
+def test_a_second_draw_is_for_the_bases_of_the_first() -> None:
+    """Of a control with prompts of its own, too: those of the first draw."""
+    objectives = {"top": {**LENGTH, "keep": {"fraction": 0.5}, "pools": ["smollm2"]}}
+    plan = make_plan(study(bases=list(BOTH), objectives=objectives, noise_floor=True))
+    again = plan.datasets["random-smollm2-top-redraw"]
+    assert (again.selection, again.first_draw) == ("redraw", "random-smollm2-top")
+    assert learners(plan)["random-smollm2-top-redraw"] == ["smollm2"]
+
+
+def test_no_noise_floor_unless_asked_for() -> None:
+    assert make_plan(study()).redraws == {}
+    assert make_plan(study(noise_floor=False)).models == make_plan(study()).models
+
+
 def test_two_bases_with_prompts_of_an_objectives_own() -> None:
     """A passive set made as a control only is learnt only by the base that it controls for."""
     plan = make_plan(study(bases=["smollm2", "gemma3"]))
-    learners = {
-        dataset: [m.base for m in plan.students.values() if m.dataset == dataset]
-        for dataset in plan.datasets
-    }
-    assert learners["passive-provoking-smollm2"] == learners["toxicity-smollm2"] == ["smollm2"]
-    assert learners["passive-provoking-gemma3"] == learners["toxicity-gemma3"] == ["gemma3"]
+    trained = learners(plan)
+    assert trained["passive-provoking-smollm2"] == trained["toxicity-smollm2"] == ["smollm2"]
+    assert trained["passive-provoking-gemma3"] == trained["toxicity-gemma3"] == ["gemma3"]
     assert (
-        learners["random-provoking-multi"]
-        == learners["passive-gemma3"]
+        trained["random-provoking-multi"]
+        == trained["passive-gemma3"]
         == [
             "smollm2",
             "gemma3",
@@ -270,9 +385,6 @@ def test_a_plan_of_another_version_is_refused(tmp_path: Path, version: int | Non
         Plan.read(file)
 
 
-LENGTH = {"metric": "length", "direction": "maximise", "measured_by": "text.length"}
-
-
 def test_an_objective_may_leave_out_pools() -> None:
     def sets(**pools: list[str]) -> list[str]:
         objectives = {"length": {**LENGTH, **pools}}
@@ -340,8 +452,7 @@ def test_a_set_of_fewer_prompts_has_a_control_of_the_same(limits: dict[str, Any]
         )
     # Only the base that wrote the candidates learns the single-source set and its control.
     two = make_plan(study(objectives=objectives, bases=["smollm2", "gemma3"]))
-    learners = [m.base for m in two.students.values() if m.dataset == "random-smollm2-top"]
-    assert learners == ["smollm2"]
+    assert learners(two)["random-smollm2-top"] == ["smollm2"]
 
 
 def test_an_objective_of_several_metrics() -> None:

@@ -17,7 +17,7 @@ from heirloom.study.plan import Dataset, Plan
 
 
 @dataclass(frozen=True)
-class Inherited:
+class Followed:
     """A row of the table: one steered student."""
 
     student: str
@@ -41,14 +41,14 @@ class Inherited:
 
 
 @table(
-    "inheritance",
-    title="Inheritance",
+    "efficiency",
+    title="Efficiency of selection",
     order=50,
     applies=selects,
-    text=text_of(Inherited),
+    text=text_of(Followed),
     headings={"n_prompts": "Prompts compared"},
 )
-def inheritance(results: Results) -> pd.DataFrame:
+def efficiency(results: Results) -> pd.DataFrame:
     """One row per steered student: how far it followed what selection did to its training set.
 
     `data_shift` is how far the chosen completions are from the control's on the metric that they
@@ -69,8 +69,8 @@ def inheritance(results: Results) -> pd.DataFrame:
         data = trained_on(plan, compared.student)
         objective, control = data.objective, data.control
         if objective and control and steers(plan, compared.student, *compared.pair):
-            rows.append(_inherited(results, compared, data, objective, control))
-    return frame(rows, Inherited)
+            rows.append(_followed(results, compared, data, objective, control))
+    return frame(rows, Followed)
 
 
 def _measured(plan: Plan) -> set[tuple[str, str]]:
@@ -79,19 +79,19 @@ def _measured(plan: Plan) -> set[tuple[str, str]]:
     return {(benchmark, metric) for benchmark, metric in pairs}
 
 
-def _inherited(
+def _followed(
     results: Results, compared: Compared, data: Dataset, name: str, control: str
-) -> Inherited:
+) -> Followed:
     objective = results.plan.objectives[name]
     same = _same_number(results.plan, objective)
     versus = compared.against["control"]
     student = versus.gap if same else versus.percent
     shift = _data_shift(results, (data.id, control), objective.leading, relative=not same)
-    efficiency, low, high = _efficiency(student, shift)
-    return Inherited(
+    value, low, high = _efficiency(student, shift)
+    return Followed(
         student=compared.student,
         dataset=data.id,
-        source=data.source,
+        source=results.plan.source(compared.student),
         objective=name,
         benchmark=compared.benchmark,
         metric=compared.metric,
@@ -104,7 +104,7 @@ def _inherited(
         student_shift=student.value,
         student_shift_low=student.low,
         student_shift_high=student.high,
-        efficiency=efficiency,
+        efficiency=value,
         efficiency_low=low,
         efficiency_high=high,
     )

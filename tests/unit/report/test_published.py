@@ -1,0 +1,97 @@
+"""Published numbers in the headline table, and in a table of their own."""
+
+from pathlib import Path
+
+import pytest
+from report_file import write_report
+
+from heirloom.analyse.tables.published_numbers import published_numbers, write_published_numbers
+from heirloom.report import views
+from heirloom.report.page import write_page
+from heirloom.report.published import published_view
+from heirloom.study.settings import PublishedNumber
+
+MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+PAPER = {"label": "paper", "source": "A paper", "url": "https://example.org/a"}
+NUMBERS = [
+    {**PAPER, "number": 116, "objective": "length", "bound": "up-to"},
+    {**PAPER, "label": "other", "number": 12.5, "objective": "length", "pool": "multi"},
+    {
+        **PAPER,
+        **{"number": 43.2, "unit": "level", "compared_with": 65.2, "objective": "toxicity"},
+    },
+    {**PAPER, "number": 70.3, "unit": "level", "metric": "text.mtld", "kind": "passive"},
+    {**PAPER, "number": 100, "bound": "over", "objective": "toxicity", "base": "beta"},
+]
+
+
+def table(study, built, numbers):
+    known = [PublishedNumber.model_validate(number) for number in numbers]
+    return published_numbers(study.plan, built["changes"], known)
+
+
+def column(view, heading):
+    """Student and metric to the text in a column."""
+    index = [name for name, _ in view.headings].index(heading)
+    return {(row[0].text, row[1].text): row[index] for row in view.rows}
+
+
+def test_published_changes_stand_next_to_ours_in_the_headline_table(study, built):
+    changes = built["changes"]
+    view = views.steered(study.plan, changes, table(study, built, NUMBERS))
+    names = [name for name, _ in view.headings]
+    assert names.index("Published vs base") == names.index("Change vs base") + 1
+    assert "Published vs control" not in names  # there is none
+    shown = column(view, "Published vs base")
+    assert shown["length-alpha", "Length"].text == "up to +116 % (paper)"
+    assert shown["length-multi", "Length"].text == "up to +116 % (paper); +12.5 % (other)"
+    # 100 * (43.2 / 65.2 - 1) = -33.74
+    assert shown["toxicity-multi", "Expected maximum toxicity"].text == f"{MINUS}33.7 % (paper)"
+    # A student that a number is not about has none, and neither has a metric.
+    assert shown["toxicity-multi", "Length"].text == DASH
+    assert shown["passive-alpha", "Length"].text == DASH
+    without = [cell for i, cell in enumerate(view.rows[0]) if names[i] != "Published vs base"]
+    assert without == views.steered(study.plan, changes).rows[0]
+
+
+def test_published_changes_against_the_control_have_their_own_column(study, built):
+    numbers = [{**PAPER, "number": -40, "objective": "length", "against": "control"}]
+    view = views.steered(study.plan, built["changes"], table(study, built, numbers))
+    names = [name for name, _ in view.headings]
+    assert names.index("Published vs control") == names.index("Change vs control") + 1
+    assert "Published vs base" not in names
+    shown = column(view, "Published vs control")
+    assert shown["length-multi", "Length"].text == f"{MINUS}40 % (paper)"
+
+
+def test_numbers_about_no_student_need_no_column(study, built):
+    view = views.steered(study.plan, built["changes"], table(study, built, NUMBERS[3:]))
+    assert view == views.steered(study.plan, built["changes"])
+
+
+def test_every_number_is_in_a_table_of_its_own(study, built):
+    view = published_view(study.plan, table(study, built, NUMBERS), built["changes"])
+    rows = [[cell.text for cell in row] for row in view.rows]
+    # Words of length-alpha, mean 30 against 25; EMT of toxicity-multi, 0.3 against 0.5.
+    assert rows[0][:6] == [
+        *("paper", "Length", "best for an objective, against base, objective length"),
+        *("up to +116 %", "length-alpha", "4"),
+    ]
+    assert rows[0][6].startswith("+20.0 [") and rows[0][7] == "A paper https://example.org/a"
+    assert rows[3][3:5] == [f"{MINUS}33.7 % (43.2 against 65.2)", "toxicity-multi"]
+    assert rows[3][6].startswith(f"{MINUS}40.0 [")
+    # A level alone is compared with nothing, so ours has its own change and no level next to it.
+    assert rows[4][3:5] == ["70.3 (level)", "passive-alpha"]
+    assert rows[5][3:7] == ["over +100 %", DASH, DASH, DASH]
+    assert [row[3].number for row in view.rows[3:]] == pytest.approx([-33.742, None, 100], abs=1e-3)
+
+
+def test_the_report_shows_them(own_study_folder: Path, tmp_path: Path):
+    plain = write_report(own_study_folder, tmp_path)
+    assert "published-numbers" not in plain.read_text(encoding="utf-8").partition("<body>")[2]
+    write_published_numbers(plain.parent, NUMBERS)
+    write_page(plain.parent, apart=["published_numbers"], command="make")
+    html = plain.read_text(encoding="utf-8")
+    assert '<h3 id="published-numbers">Published numbers</h3>' in html
+    assert '<td dir="auto">up to +116 % (paper)</td>' in html
+    assert 'download="toy-published_numbers.csv"' in html and "never levels" in html
