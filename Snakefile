@@ -32,7 +32,6 @@ wildcard_constraints:
     dataset=any_of(PLAN.datasets),
     student=any_of(PLAN.students),
     model=any_of(PLAN.models),
-    judge=any_of(judges(PLAN)),
 
 
 # How many jobs share the work is up to the machine: set-scatter in its profile.

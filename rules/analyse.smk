@@ -40,7 +40,7 @@ rule tables:
         ),
         datasets=expand(rules.select.output, dataset=PLAN.datasets),
         scores=JOBS.scores(),
-        compared=[PATHS.compared_answers(judge) for judge in judges(PLAN)],
+        compared=[PATHS.compared_answers(judge) for judge in STUDY.judges],
         modules=sorted(
             {*modules("analyse.tables"), *component_files(TABLES, table_names(PLAN))}
         ),
@@ -87,7 +87,7 @@ rule costs:
         candidates=[PATHS.candidates(*pool) for pool in PLAN.pools],
         manifests=expand(rules.finetune.output.manifest, student=PLAN.students),
         profiles=expand(rules.profile.output.summaries, model=PLAN.models),
-        compared=[PATHS.compared_answers(judge) for judge in judges(PLAN)],
+        compared=[PATHS.compared_answers(judge) for judge in STUDY.judges],
         modules=modules("analyse.tables.costs"),
     output:
         **shown_tables(["costs"]),

@@ -8,7 +8,6 @@ from snakemake.exceptions import WorkflowError
 from heirloom.analyse.tables import TABLES, table_names
 from heirloom.publish.hub import DATASET_FILES, STUDENT_FILES, repository
 from heirloom.report.figures import FIGURES, figure_names
-from heirloom.study.contests import judges
 from heirloom.study.job_inputs import (
     JobInputs,
     component_files,

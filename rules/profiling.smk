@@ -144,6 +144,8 @@ if STUDY.compare_answers:
             PATHS.compared_answers("{judge}"),
         log:
             PATHS.log("compare", "{judge}"),
+        wildcard_constraints:
+            judge=any_of(STUDY.judges),
         benchmark:
             PATHS.costs("compare", "{judge}")
         conda:

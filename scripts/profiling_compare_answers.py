@@ -14,8 +14,5 @@ judge = Subject(name, given.judge, (), params.template, params.dtype, *params.en
 records = dict(zip(params.models, given.answers, strict=True))
 answers = read_answers(given.prompts, records, examples=params.examples, seed=params.seed)
 contests = [Contest(*pair) for pair in params.contests]
-known = KnownVerdicts(result_store("verdicts"), params.code)
-reused = compare_answers(
-    judge, contests, answers, snakemake.output[0], work=params.work, known=known
-)
-note_reuse(params.reused, reused)
+kept = {"work": params.work, "known": KnownVerdicts(result_store("verdicts"), params.code)}
+note_reuse(params.reused, compare_answers(judge, contests, answers, snakemake.output[0], **kept))

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from heirloom.profiling.compare_answers import Contest
 from heirloom.profiling.profile import Profile
-from heirloom.study.contests import contests, judges
+from heirloom.study.contests import contests
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
@@ -99,7 +99,7 @@ class Results:
                 found.setdefault(Contest(row["model"], row["other"]), []).append(row)
             return found
 
-        return _Lazy(judges(self.plan), of_judge)
+        return _Lazy(self.plan.study.judges, of_judge)
 
     @cached_property
     def cards(self) -> Mapping[str, Record]:

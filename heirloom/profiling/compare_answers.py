@@ -170,7 +170,9 @@ def compare_answers(
             judged = read_jsonl(found[_VERDICTS])
             reused.append(f"{contest.model} against {contest.other}")
         elif asked:
-            model = model or open_subject(judge)
+            if model is None:
+                model = open_subject(judge)
+                progress.begin()
             folder = Path(work, contest.model, contest.other)
             judged = [verdict(r) for r in by_likelihood(model, asked, work=folder / "likelihoods")]
             write_jsonl(folder / _VERDICTS, judged)

@@ -135,6 +135,11 @@ class Study(Section):
         return options if isinstance(options, JudgeOptions) and options.pool else None
 
     @property
+    def judges(self) -> list[str]:
+        """Models that compare the answers of students; none unless the study names some."""
+        return list(self.compare_answers.judges) if self.compare_answers else []
+
+    @property
     def judged_teachers(self) -> list[str]:
         """Teachers of the judged pool: of a pool by that name, or the one of that name."""
         if self.judge is None or self.judge.pool is None:

@@ -24,18 +24,12 @@ class Rivals:
     models: tuple[Sequence[str], Sequence[str]]
 
 
-def judges(plan: Plan) -> list[str]:
-    """Return the models that judge answers of this study's students."""
-    settings = plan.study.compare_answers
-    return list(settings.judges) if settings else []
-
-
 def contests(plan: Plan) -> list[Contest]:
     """Return the models that every judge compares: students with their bases, controls and rivals.
 
     Each contest is there once, in the order of the plan.
     """
-    if not judges(plan):
+    if not plan.study.judges:
         return []
     found = [
         Contest(name, other)
@@ -54,7 +48,7 @@ def rivals(plan: Plan) -> list[Rivals]:
     set it wrote, and unrelated to the other. (Their base is the same, so that what a judge may have
     to do with it favours neither.)
     """
-    named = judges(plan)
+    named = plan.study.judges
     alike: dict[tuple[object, ...], dict[str, str]] = {}
     for student, models in plan.students_by_seed.items():
         model = plan.models[models[0]]

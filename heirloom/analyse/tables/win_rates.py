@@ -13,7 +13,6 @@ from heirloom.analyse.tables import table
 from heirloom.profiling.compare_answers import Contest
 from heirloom.statistics.comparisons import Comparison, compare, holm
 from heirloom.statistics.resampling import mean_of
-from heirloom.study.contests import judges
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
@@ -50,7 +49,7 @@ class WinRate:
     "win_rates",
     title="Win rates",
     order=92,
-    applies=lambda plan: bool(judges(plan)),
+    applies=lambda plan: bool(plan.study.judges),
     text=text_of(WinRate),
     headings={
         "relation": "Judge is the student's",
@@ -82,7 +81,7 @@ def win_rates(results: Results) -> pd.DataFrame:
     """
     plan = results.plan
     rows: list[WinRate] = []
-    for judge in judges(plan):
+    for judge in plan.study.judges:
         for against in REFERENCES:
             found = list(_rows(results, judge, against))
             tested = [index for index, row in enumerate(found) if row.p is not None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from heirloom.objectives import SCORERS
 from heirloom.profiling.cost import PROMPT_TOKENS
 from heirloom.profiling.workload import profile_tokens
-from heirloom.study.contests import answered, compared_pairs, judges
+from heirloom.study.contests import answered, compared_pairs
 from heirloom.study.plan import Plan
 
 
@@ -120,11 +120,10 @@ def _profiling(plan: Plan) -> list[Work]:
 
 def _comparing(plan: Plan) -> list[Work]:
     """Verdicts on answers of students: each pair is read in both orders."""
-    named = judges(plan)
-    if not named:
+    if not plan.study.judges:
         return []
     tokens = 2 * compared_pairs(plan) * (PROMPT_TOKENS + 2 * answered(plan).max_new_tokens)
-    return [Work("compare", judge, judge, 1, read=tokens) for judge in named]
+    return [Work("compare", judge, judge, 1, read=tokens) for judge in plan.study.judges]
 
 
 def _other_jobs(plan: Plan) -> int:
