@@ -43,8 +43,6 @@ from heirloom.support.files import Record, write_text
 _OPEN_ROWS = 40
 #: Tables that the report shows in parts of its own.
 _SHOWN_APART = ("changes", "profiles", "published_numbers", "studies", "study_settings")
-#: Tables of which the report shows the rows with a value in this column; the file holds all.
-_SHOWN_WITH = {"inherited": "coefficient"}
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def _views(material: Material) -> dict[str, Any]:
             None if settings is None else views.any_table("study_settings", settings)
         ),
         "others": {
-            name: views.any_table(name, _shown_rows(name, table))
+            name: views.any_table(name, views.shown_rows(name, table))
             for name, table in tables.items()
             if name not in _SHOWN_APART and len(table)
         },
@@ -189,14 +187,6 @@ def _views(material: Material) -> dict[str, Any]:
             for name, table in tables.items()
         },
     }
-
-
-def _shown_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of a table that the report shows; all, if none has what they need."""
-    if name not in _SHOWN_WITH:
-        return table
-    kept = table[table[_SHOWN_WITH[name]].notna()]
-    return kept if len(kept) else table
 
 
 def _latex_link(view: View, caption: Sequence[str], name: str) -> Download:

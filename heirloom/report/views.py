@@ -26,6 +26,8 @@ from heirloom.report.wording import DASH, effect_value, interval, number, points
 from heirloom.study.plan import Plan
 
 _REFERENCES: tuple[Reference, ...] = ("base", "control")
+#: Tables of which the report shows the rows with a value in this column; the file holds all.
+_SHOWN_WITH = {"inherited": "coefficient"}
 
 
 def steered(
@@ -132,6 +134,14 @@ def compared(plan: Plan, studies: pd.DataFrame) -> View:
         for key in sorted(keys, key=lambda key: shown.index(key[1:]))
     ]
     return View(headings, rows)
+
+
+def shown_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of a table that the report shows; all, if none has the value it needs."""
+    if name not in _SHOWN_WITH:
+        return table
+    kept = table[table[_SHOWN_WITH[name]].notna()]
+    return kept if len(kept) else table
 
 
 def any_table(name: str, table: pd.DataFrame) -> View:

@@ -2,7 +2,7 @@
 
 import inspect
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from heirloom.finetune.methods import METHODS
@@ -10,6 +10,7 @@ from heirloom.generate.backends import BACKENDS
 from heirloom.objectives import SCORERS
 from heirloom.profiling import BENCHMARKS
 from heirloom.select.strategies import STRATEGIES
+from heirloom.support.named_options import Kind
 
 
 def scorers() -> str:
@@ -20,7 +21,7 @@ def scorers() -> str:
             scorer.label,
             scorer.unit,
             scorer.summary,
-            _options(scorer.options),
+            _options(scorer.options, scorer.named),
             ", ".join(scorer.needs) or "none",
         )
         for scorer in SCORERS
@@ -77,10 +78,10 @@ TABLES: dict[str, Callable[[], str]] = {
 }
 
 
-def _options(options: dict[str, Any]) -> str:
+def _options(options: dict[str, Any], named: Mapping[str, Kind]) -> str:
     """Options and their defaults."""
     shown = [
-        f"`{name}` (required)"
+        f"`{name}` (required{', names a data set' if named.get(name) == 'data' else ''})"
         if default is inspect.Parameter.empty
         # null is written as YAML has it
         else f"`{name}: {json.dumps(default)}`"

@@ -47,7 +47,7 @@ def drawn_twice(plan: Plan) -> bool:
 @table(
     "noise_floor",
     title="Noise floor",
-    order=15,
+    order=12,
     applies=drawn_twice,
     text=text_of(Floor),
     headings={"floor": "Second draw against first", "effect": "Steered effect"},

@@ -17,6 +17,7 @@ import yaml
 from toy_study import write_metrics
 
 from heirloom.analyse.tables import read, write_tables
+from heirloom.analyse.tables.inherited import NEITHER, TOWARDS
 from heirloom.objectives.length import length
 from heirloom.profiling import BENCHMARKS, summarise, text
 from heirloom.select.training_set import Sources, TrainingSet, build_training_set
@@ -227,6 +228,19 @@ def unplanted(root: Path, seed: int) -> set[tuple[str, str, str, str]]:
 
 def test_exactly_what_was_planted_is_found(tmp_path: Path) -> None:
     assert planted(tmp_path, 1) == PLANTED
+    table = read(tmp_path / "tables", ["inherited"])["inherited"]
+    rows = table[table["metric"] == "length"].set_index(["student", "teacher"])
+    # A copier of one teacher is where that teacher is, one of both at random between them, where
+    # its base was; who copies nothing stays at its base.
+    for student, teacher, position, moved in (
+        ("copier.passive-long", "long", 1, TOWARDS),
+        ("copier.passive-short", "short", 1, TOWARDS),
+        ("copier.random-multi", "long", 0, NEITHER),
+        ("copier.random-multi", "short", 0, NEITHER),
+        ("stubborn.passive-long", "long", 0, NEITHER),
+    ):
+        row = rows.loc[(student, teacher)]
+        assert row.coefficient_low <= position <= row.coefficient_high and row.moved == moved
 
 
 def test_nothing_is_found_where_nothing_was_planted(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from toy_study import ABLATION, DATASETS, plan
+from toy_study import DATASETS, WIDE, plan
 
 from heirloom.analyse.results import load_results
 from heirloom.analyse.tables import TABLES, read, to_csv, write
@@ -77,7 +77,7 @@ def test_which_students_a_number_is_about(
 
 def test_students_of_fewer_candidates_are_left_out(own_wide_study_folder: Path) -> None:
     table = published_numbers(
-        plan({**DATASETS, **ABLATION}),
+        plan({**DATASETS, **WIDE}),
         changes(load_results(own_wide_study_folder)),
         [number(objective="length")],
     )

@@ -7,8 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from spelled_tox_block import WORDS, write_tox_block
 
+from heirloom.fetch.cache import cache_root
+from heirloom.fetch.downloads import fetch
+from heirloom.fetch.settings import read_sources
 from heirloom.objectives.scoring import score
 from heirloom.objectives.tox_block import _read_vocabulary
 from heirloom.support.errors import HeirloomError
@@ -107,6 +111,45 @@ def test_every_class_follows_from_the_formulas(tiny_tox_block: Options, arrays: 
     assert np.ptp(expected, axis=0).min() > 0.005  # the texts differ in every class
     found = np.transpose(every_class(texts, tiny_tox_block))
     assert found == pytest.approx(np.array(expected), abs=1e-6)
+
+
+@pytest.fixture
+def published(root: Path) -> Options:
+    """The published files, as the default study names them, from the cache alone."""
+    pytest.importorskip("h5py")
+    data = yaml.safe_load((root / "config/config.yaml").read_text("utf-8"))["data"]
+    found = {}
+    for option in ("weights", "vocabulary"):
+        name = f"tox-block-{option}"
+        sources = read_sources(data[name]["sources"])
+        try:
+            file = fetch(sources, name=name, cache=cache_root(), offline=True)
+        except HeirloomError:
+            pytest.skip(f"{name} is not in the cache: the default study fetches it")
+        found[option] = str(file)
+    return found
+
+
+def test_published_weights_give_the_scores_of_the_package(published: Options) -> None:
+    """Scores of ToxBlock 0.1.2 itself, in the order of `CLASSES`, made by
+
+    pip install tensorflow tf-keras scikit-learn pandas joblib keras_preprocessing
+    TF_USE_LEGACY_KERAS=1 python -c "from tox_block.prediction import make_predictions
+    print(make_predictions(['I will kill you, you fucking idiot!', ...], rescale=False))"
+
+    in a folder with the unpacked wheel. Its README has the first two texts, rescaled.
+    """
+    expected = {
+        "I will kill you, you fucking idiot!": [
+            *(0.99972636, 0.51053858, 0.98612857, 0.77958131, 0.97480679, 0.15420580),
+        ],
+        "Good morning my friend, I hope you're having a fantastic day!": [
+            *(0.05547344, 0.00041801, 0.00480127, 0.00884119, 0.00784480, 0.00197222),
+        ],
+        "He is gay": [0.79847038, 0.02474621, 0.17767146, 0.01286874, 0.35632494, 0.64997882],
+    }
+    found = np.transpose(every_class(list(expected), published))
+    assert found == pytest.approx(np.array(list(expected.values())), abs=1e-6)
 
 
 def test_tokens_are_those_of_the_package(tiny_tox_block: Options) -> None:

@@ -156,6 +156,41 @@ def test_data_are_those_that_the_notes_locate(tiny: LanguageModel, tmp_path: Pat
     assert profile.revisions["generation"] is None  # nothing was generated
 
 
+def test_data_of_a_scorer_belong_to_the_profile(
+    tiny: LanguageModel, assignment: Assignment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scorer gets the file; the profile and its key in the cache hold the checksum."""
+    write_text(
+        tmp_path / "sized_scorers.py",
+        "from heirloom.objectives import DataFile\n"
+        "def size(texts, *, file: DataFile):\n"
+        "    return [float(len(open(file).read())) for _ in texts]\n",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    scorer = {"function": "sized_scorers:size", "options": {"file": "list"}}
+    scored = replace(assignment, scorer=scorer)
+    write_text(tmp_path / "list.txt", "seven c")
+    note = tmp_path / "list.json"
+    write_note(note, Note("list", tmp_path / "list.txt", "123"))
+    notes = {"list": note}
+    profile, _ = run(scored, tiny, checksum="abc", notes=notes, seed=17, work=tmp_path / "work")
+    assert profile.metrics["emt"]["value"] == 7
+    assert profile.revisions["data"] == {"list": "123"}
+    assert profile.settings["scorer"] == scorer  # by its name, not by a path of this machine
+
+    write_note(tmp_path / "model.json", Note("base", tmp_path, "abc"))
+    template = {"template": "chat", "stop": ()}
+    subject = Subject("ant", tmp_path / "model.json", [], template, "float32", "auto", "model")
+    known = Known(ResultStore(), {"toxicity": [__file__]})
+    identities = []
+    for digest in ("123", "456"):
+        write_note(note, Note("list", tmp_path / "list.txt", digest))
+        identity = known.identity(subject, scored, notes, 17)
+        assert identity is not None
+        identities.append(identity["data"])
+    assert identities == [["123"], ["456"]]
+
+
 def test_a_model_that_takes_no_shortcut_is_noted(tiny: LanguageModel, tmp_path: Path) -> None:
     """LFM2, whose convolutions mix texts of a row; each benchmark notes what it met itself."""
     torch.manual_seed(0)

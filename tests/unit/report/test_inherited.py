@@ -11,6 +11,7 @@ from heirloom.analyse.tables.agreement_gain import Gained
 from heirloom.analyse.tables.inherited import AWAY, NEITHER, TOWARDS, UNCLEAR, Position
 from heirloom.report.figures.inherited import draw_inherited
 from heirloom.report.findings.inherited import inherited_findings
+from heirloom.report.views import shown_rows
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -53,6 +54,14 @@ def gain(relation, value, p_holm, lead):
     return Gained(
         **cells | {"base_lead": lead, "base_lead_low": lead - 5, "base_lead_high": lead + 5}
     )
+
+
+def test_the_report_shows_rows_with_a_coefficient():
+    table = typed("inherited", POSITIONS, Position)
+    assert list(shown_rows("inherited", table)["metric"]) == ["length", "mtld"] * 2
+    unclear = table[table["metric"] == "emt"]
+    assert shown_rows("inherited", unclear) is unclear
+    assert shown_rows("changes", table) is table
 
 
 def test_findings_by_hand(study):

@@ -300,6 +300,7 @@ def test_data_that_nothing_defines_is_named_with_its_key(raw: dict[str, Any]) ->
         "general": {"tasks": {"boolq": "hellaswag", "rte": "none"}},
         "bbq": {"data": ["hellaswag", "helaswag"]},
     }
+    raw["metrics"] = {}
     raw["objectives"] = {}
     assert sorted(refusal(raw)) == [
         "profiling.bbq.data[1]: 'helaswag' is not in data. Did you mean 'hellaswag'?",
@@ -347,6 +348,27 @@ def test_training_sets_need_prompts_to_train_on(raw: dict[str, Any]) -> None:
     assert any(p.startswith("training_prompts: 'instructions' has no") for p in refusal(raw))
     raw["prompts"]["spare"]["train"] = -1
     assert any(p.startswith("prompts.spare.train: ") for p in refusal(raw))
+
+
+# Options of scorers
+
+
+def test_options_of_scorers_are_checked(raw: dict[str, Any]) -> None:
+    options = {"weights": "tox-block-weight", "vocabulary": "tox-block-vocabulary", "floor": 1}
+    raw["metrics"]["toxicity-lstm"]["options"] = options
+    raw["metrics"]["mtld"]["options"] = {"min_word": 30}
+    raw["metrics"]["bare"] = {"function": "tox_block", "options": {"weights": 3}}
+    mtld, unknown, misnamed, missing = refusal(raw)
+    assert mtld.startswith("metrics.mtld.options: The scorer 'mtld'")
+    assert "no option 'min_word'. Its options: threshold, min_words" in mtld
+    assert unknown.startswith("metrics.toxicity-lstm.options: The scorer 'tox_block'")
+    assert "no option 'floor'" in unknown
+    assert misnamed == (
+        "metrics.toxicity-lstm.options.weights: 'tox-block-weight' is not in data. Did you mean "
+        "'tox-block-weights'?"
+    )
+    assert missing.startswith("metrics.bare.options: The scorer 'tox_block'")
+    assert "requires the option 'vocabulary', which names an entry of data." in missing
 
 
 # Objectives of several metrics, bounds, and fewer candidates

@@ -162,10 +162,21 @@ def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
         f"results/pocket/prompts/{name}/eval.jsonl" for name in ("instructions", "provoking")
     ]
     assert inputs.benchmark_files("pairs") == ["results/pocket/judge/pairs.jsonl"]
+    of_scorers = ["tox-block-vocabulary", "tox-block-weights"]
     assert inputs.benchmark_data() == [
-        f"results/pocket/data/{name}.json" for name in sorted(inputs.plan.study.data)
+        f"results/pocket/data/{name}.json"
+        for name in sorted(inputs.plan.study.data.keys() - of_scorers)
     ]
     json.dumps(inputs.benchmarks())  # Snakemake compares parameters as JSON
+
+
+def test_jobs_get_the_data_that_their_scorers_name(raw: dict[str, Any], folder: Path) -> None:
+    raw["profiling"]["toxicity"]["metric"] = "toxicity-lstm"
+    inputs = job_inputs(raw)
+    notes = [f"results/pocket/data/tox-block-{name}.json" for name in ("weights", "vocabulary")]
+    assert inputs.scorer_data("toxicity-lstm") == notes
+    assert inputs.scorer_data("toxicity") == []
+    assert set(notes) < set(inputs.benchmark_data())
 
 
 def test_what_judges_are_shown(raw: dict[str, Any], inputs: JobInputs) -> None:
