@@ -144,10 +144,10 @@ if STUDY.compare_answers:
             PATHS.compared_answers("{judge}"),
         log:
             PATHS.log("compare", "{judge}"),
-        wildcard_constraints:
-            judge=any_of(STUDY.judges),
         benchmark:
             PATHS.costs("compare", "{judge}")
+        wildcard_constraints:
+            judge=any_of(STUDY.judges),
         conda:
             "../envs/heirloom.yaml"
         threads: 1

@@ -81,17 +81,16 @@ DATASETS = _by_id(
     ),
 )
 
-# The wide study alone: from the first candidate of each teacher, and a second random draw.
+# The wide study alone: from the first candidate of each teacher, a second random draw, and one that
+# differs from another in nothing but its teacher.
 WIDE = _by_id(
     _dataset("length-multi-k1", "best", "multi", "instructions", "length", "random-multi", k=1),
     Dataset(
         *("random-multi-redraw", "redraw", "multi", ("alpha", "beta"), "instructions"),
         prompts_of="random-multi",
     ),
+    _dataset("passive-beta", "passive", "beta", "instructions"),
 )
-
-# The wide study alone: so that two students differ in nothing but their teacher.
-PASSIVE = _by_id(_dataset("passive-beta", "passive", "beta", "instructions"))
 
 # length of e1..e4, mtld of e1..e4, emt of t1, t2 for every model.
 RECORDS = {
@@ -107,8 +106,6 @@ RECORDS = {
 WIDE_RECORDS = {
     "alpha.length-multi-k1.s1": ([15, 25, 30, 50], [50.0, 60.0, 70.0, 80.0], [0.4, 0.6]),
     "alpha.random-multi-redraw.s1": ([18, 25, 34, 47], [55.0, 65.0, 75.0, None], [0.4, 0.4]),
-}
-PASSIVE_RECORDS = {
     "alpha.passive-beta.s1": ([18, 28, 38, 48], [55.0, 65.0, 75.0, 85.0], [0.3, 0.5]),
 }
 
@@ -467,11 +464,10 @@ def judge_records(model: str):
 def build_wide_study(root: Path) -> Path:
     """The study of `build_study` with all that a study can have; much of it at random."""
     build_study(root)
-    more = {**WIDE, **PASSIVE}
-    plan({**DATASETS, **more}).write(root / "plan.json")
-    for name, data in more.items():
+    plan({**DATASETS, **WIDE}).write(root / "plan.json")
+    for name, data in WIDE.items():
         _write_dataset(root, name, data)
-    for model, measured in (WIDE_RECORDS | PASSIVE_RECORDS).items():
+    for model, measured in WIDE_RECORDS.items():
         _write_profiles(root, model, *measured)
     add_benchmark(root, "bbq", bbq_records)
     add_benchmark(root, "calibration", calibration_records)

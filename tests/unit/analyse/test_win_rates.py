@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from toy_study import DATASETS, PASSIVE, add_verdicts, plan
+from toy_study import DATASETS, WIDE, add_verdicts, plan
 
 from heirloom.analyse.results import Results, load_results
 from heirloom.analyse.tables import table_names
@@ -12,6 +12,8 @@ from heirloom.analyse.tables.win_rates import win_rates
 from heirloom.profiling.compare_answers import Contest
 from heirloom.report.findings.quality import quality_findings
 from heirloom.statistics.comparisons import holm
+
+PASSIVE = {"passive-beta": WIDE["passive-beta"]}
 
 # Win and loss; mostly a win, but not in both orders; no verdict in one order.
 ODDS = {"w": (1.0, 1.0), "l": (-1.0, -1.0), "m": (3.0, -1.0), "-": (None, 1.0)}
