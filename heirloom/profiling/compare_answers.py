@@ -156,31 +156,57 @@ def compare_answers(
             f"compare_answers.judges: {judge.name} is behind an endpoint, where no likelihoods are "
             "to be had. Name a model with sources."
         )
-    model: Any = None
+    asked = _Judge(judge, Path(work), known)
     records: list[Record] = []
     reused = []
     progress = Progress(total=len(contests), unit="comparisons of two models")
     for contest in contests:
         pairs = {prompt: answers.pair(contest, prompt) for prompt in answers.prompts}
-        asked = [pair for pair in pairs.values() if pair and pair.first != pair.second]
-        identity = known.identity(judge, asked)
-        found = known.store.find(identity) if asked else None
-        judged: list[Record] = []
-        if found:
-            judged = read_jsonl(found[_VERDICTS])
+        unequal = [pair for pair in pairs.values() if pair and pair.first != pair.second]
+        judged = asked.known_verdicts(unequal)
+        if judged is None:
+            judged = asked.judge(contest, unequal)
+        elif unequal:
             reused.append(f"{contest.model} against {contest.other}")
-        elif asked:
-            if model is None:
-                model = open_subject(judge)
-                progress.begin()
-            folder = Path(work, contest.model, contest.other)
-            judged = [verdict(r) for r in by_likelihood(model, asked, work=folder / "likelihoods")]
-            write_jsonl(folder / _VERDICTS, judged)
-            known.store.add(identity, {_VERDICTS: folder / _VERDICTS})
         progress.update(1)
         records += _records(contest, pairs, judged)
     write_jsonl(output, records)
     return reused
+
+
+@dataclass
+class _Judge:
+    """A judge, loaded when it is first needed.
+
+    Attributes:
+        subject: The model.
+        work: Folder in which a killed job resumes.
+        known: Verdicts of earlier jobs.
+    """
+
+    subject: Subject
+    work: Path
+    known: KnownVerdicts
+    _model: Any = None
+
+    def known_verdicts(self, pairs: Sequence[Pair]) -> list[Record] | None:
+        """Return the verdicts on pairs that were judged before; None if they were not."""
+        if not pairs:
+            return []
+        found = self.known.store.find(self.known.identity(self.subject, pairs))
+        return read_jsonl(found[_VERDICTS]) if found else None
+
+    def judge(self, contest: Contest, pairs: Sequence[Pair]) -> list[Record]:
+        """Judge the pairs of a contest, and keep the verdicts."""
+        self._model = self._model or open_subject(self.subject)
+        logger.info("%s against %s", contest.model, contest.other)
+        folder = self.work / contest.model / contest.other
+        records = by_likelihood(self._model, pairs, work=folder / "likelihoods")
+        judged = [verdict(record) for record in records]
+        write_jsonl(folder / _VERDICTS, judged)
+        identity = self.known.identity(self.subject, pairs)
+        self.known.store.add(identity, {_VERDICTS: folder / _VERDICTS})
+        return judged
 
 
 def verdict(record: Record) -> Record:
