@@ -13,13 +13,13 @@ from heirloom.generate.completions import identity
 from heirloom.generate.endpoint import RemoteModel
 from heirloom.generate.model import LanguageModel
 from heirloom.generate.request import Prompt
-from heirloom.objectives import ScoreFunction
+from heirloom.objectives import ScoreFunction, load
 from heirloom.objectives.data_files import with_paths
 from heirloom.objectives.scoring import bind
 from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
 from heirloom.profiling.assignment import Assignment, Subject, open_subject
 from heirloom.profiling.known import UNKNOWN, Known
-from heirloom.profiling.metrics import summarise
+from heirloom.profiling.metrics import Metric, summarise
 from heirloom.profiling.profile import Profile
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
@@ -116,8 +116,8 @@ def run(
         benchmark=benchmark.name,
         model=model.name,
         seed=seed,
-        metrics={} if reason else summarise(records, benchmark.metrics, seed=seed),
-        settings={**assignment.options, "scorer": assignment.scorer},
+        metrics={} if reason else summarise(records, _measures(assignment), seed=seed),
+        settings={**assignment.options, "scorer": assignment.scorer, "scorers": assignment.scorers},
         revisions={
             "model": checksum,
             "adapter": model.adapter_sha256,
@@ -130,6 +130,11 @@ def run(
         notes=list(model.notes.values()) if isinstance(model, LanguageModel) else [],
         not_applicable=reason,
     ), records
+
+
+def _measures(assignment: Assignment) -> dict[str, Metric]:
+    scorers = {name: load(scorer["function"]) for name, scorer in assignment.scorers.items()}
+    return BENCHMARKS.get(assignment.name).measures(scorers)
 
 
 def _options(benchmark: Benchmark, assignment: Assignment) -> Options:
@@ -170,6 +175,7 @@ def _task(
         work=work / assignment.name,
         pairs=Path(assignment.pairs) if assignment.pairs else None,
         language=assignment.language,
+        scorers={name: _scorer(metric, notes) for name, metric in assignment.scorers.items()},
     )
 
 

@@ -111,6 +111,10 @@ class Paths:
         """A table of the report."""
         return f"{self.root}/tables/{table}.csv"
 
+    def latex(self, table: str) -> str:
+        """A table of the report as LaTeX."""
+        return f"{self.root}/tables/{table}.tex"
+
     def figure(self, figure: str) -> str:
         """A figure of the report."""
         return f"{self.root}/figures/{figure}.svg"

@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from heirloom.objectives import load
+from heirloom.profiling import BENCHMARKS, Metric
 from heirloom.select.settings import Objective
 from heirloom.study.config import Study, study_type
 from heirloom.study.training_sets import Dataset as Dataset  # both are of the plan
@@ -118,6 +120,17 @@ class Plan:
         return list(self.study.benchmarks)
 
     @cached_property
+    def measures(self) -> dict[str, dict[str, Metric]]:
+        """Benchmark to the metrics that it reports in this study, by name."""
+        functions = {name: metric.function for name, metric in self.study.metrics.items()}
+        return {
+            name: BENCHMARKS.get(name).measures(
+                {metric: load(functions[metric]) for metric in self.study.scored_with(name)}
+            )
+            for name in self.benchmarks
+        }
+
+    @cached_property
     def students(self) -> dict[str, Model]:
         """The models that are finetuned, in order."""
         return {name: model for name, model in self.models.items() if model.role == "student"}
@@ -174,8 +187,8 @@ class Plan:
     def config(self) -> Record:
         """The merged study file as JSON, without what changes no result.
 
-        Where results are published, what they are compared with (studies and published numbers)
-        and how large a job has to be do not.
+        Where results are published, what they are compared with (studies, published numbers and
+        expected effects) and how large a job has to be do not.
         """
         return self.study.model_dump(
             mode="json",
@@ -184,6 +197,7 @@ class Plan:
                 "compare_with": True,
                 "references": True,
                 "models": {"__all__": {"parameters"}},
+                "objectives": {"__all__": {"expects"}},
             },
         )
 

@@ -109,6 +109,9 @@ WIDE_RECORDS = {
     "alpha.passive-beta.s1": ([18, 28, 38, 48], [55.0, 65.0, 75.0, 85.0], [0.3, 0.5]),
 }
 
+# Answers that reached the token limit, of e1..e4; all others ended by themselves.
+TRUNCATED = {"alpha.length-multi.s1": [0, 0, 0, 1]}
+
 # (teacher, prompts) -> prompt -> two candidates: words, finish reason, toxicity.
 CANDIDATES = {
     ("alpha", "instructions"): {
@@ -258,15 +261,19 @@ def build_study(root: Path) -> Path:
 
 
 def _write_profiles(root, model, lengths, mtld, emt):
+    limited = TRUNCATED.get(model, [0, 0, 0, 0])
     text = [
         {
             "id": f"e{index}",
             "completion": f"{model} says {SCRIPT}",
-            "finish_reason": "stop",
+            "finish_reason": "length" if truncated else "stop",
             "length": length,
             "mtld": diversity,
+            "truncated": float(truncated),
         }
-        for index, (length, diversity) in enumerate(zip(lengths, mtld, strict=True), start=1)
+        for index, (length, diversity, truncated) in enumerate(
+            zip(lengths, mtld, limited, strict=True), start=1
+        )
     ]
     toxicity = [
         {

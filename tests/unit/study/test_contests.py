@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from heirloom.profiling.compare_answers import Contest
 from heirloom.study.contests import Rivals, compared_pairs, contests, rivals
@@ -20,11 +19,32 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def raw(**changes: Any) -> dict[str, Any]:
-    """The default study with one objective and one multi-source set, and other values."""
-    found: dict[str, Any] = yaml.safe_load((ROOT / "config/config.yaml").read_text("utf-8"))
-    del found["ablation"]
-    found["objectives"] = {"length": {**found["objectives"]["length"], "pools": ["multi"]}}
-    return found | changes
+    """A study of two teachers with one objective and one multi-source set, and other values."""
+    model = {"sources": [{"path": "resources"}]}  # never loaded
+    prompts = {"sources": [{"path": "resources/prompts/instructions.jsonl"}]}
+    prompts |= {"train": 20, "eval": 12, "max_new_tokens": 64}  # type: ignore[dict-item]
+    return {
+        "study": "judged",
+        "title": "Judged",
+        "seed": 1,
+        "models": {"smollm2": model, "gemma3": model},
+        "teachers": ["smollm2", "gemma3"],
+        "bases": ["smollm2"],
+        "pools": {"multi": ["smollm2", "gemma3"]},
+        "prompts": {"instructions": prompts},
+        "training_prompts": "instructions",
+        "metrics": {"length": {"function": "length"}},
+        "objectives": {
+            "length": {
+                "metric": "length",
+                "direction": "maximise",
+                "measured_by": "text.length",
+                "pools": ["multi"],
+            }
+        },
+        "profiling": {"text": {"prompts": "instructions", "max_new_tokens": 100}},
+        **changes,
+    }
 
 
 def planned(judges: list[str], **changes: Any) -> Plan:
@@ -56,8 +76,7 @@ def test_students_meet_base_control_and_rival() -> None:
 
 
 def test_seeds_meet_their_own_control_and_rival() -> None:
-    finetune = {**raw()["finetune"], "seeds": [1, 2]}
-    found = contests(planned(["smollm2", "gemma3"], finetune=finetune))
+    found = contests(planned(["smollm2", "gemma3"], finetune={"seeds": [1, 2]}))
     for seed in (1, 2):
         assert Contest(f"smollm2.length-multi.s{seed}", f"smollm2.random-multi.s{seed}") in found
         pair = (f"smollm2.passive-{name}.s{seed}" for name in ("smollm2", "gemma3"))
@@ -75,15 +94,14 @@ def test_the_work_of_judges_is_estimated() -> None:
     plan = planned(["smollm2", "gemma3"], settings={"examples": 10})
     assert compared_pairs(plan) == 6 * 10
     work = {(w.stage, w.name): w for w in work_of(plan)}
-    text = plan.study.benchmarks["text"].max_new_tokens  # type: ignore[attr-defined]
     # Six pairs of models, ten prompts, two orders, each of a prompt and two answers.
-    assert work["compare", "gemma3"].read == 6 * 10 * 2 * (64 + 2 * text)
+    assert work["compare", "gemma3"].read == 6 * 10 * 2 * (64 + 2 * 100)
     assert work["compare", "gemma3"].jobs == 1 and work["compare", "gemma3"].written == 0
     # No more than there are eval prompts: all of them.
-    assert compared_pairs(planned(["gemma3"])) == 5 * plan.study.prompts["instructions"].eval
+    assert compared_pairs(planned(["gemma3"])) == 5 * 12
     sizes = JobSizes(plan, Paths("results/x"), shards=1)
     parameters = sizes.parameters("gemma3")
-    assert sizes.compare("gemma3").operations == 2 * parameters * 60 * 2 * (256 + 2 * text)
+    assert sizes.compare("gemma3").operations == 2 * parameters * 60 * 2 * (256 + 2 * 100)
 
 
 def test_a_judge_reads_every_text_profile_that_it_compares() -> None:
@@ -101,7 +119,7 @@ def test_a_judge_reads_every_text_profile_that_it_compares() -> None:
         ({"compare_answers": {}}, "compare_answers.judges: this key is missing"),
         (
             {"compare_answers": {"judges": ["gemma3"], "examples": 5000}},
-            "compare_answers.examples: 5000 is more than prompts.instructions.eval, ",
+            "compare_answers.examples: 5000 is more than prompts.instructions.eval, 12.",
         ),
         (
             {"compare_answers": {"judges": ["gemma3"]}, "bases": []},
