@@ -27,6 +27,7 @@ from heirloom.report.findings.benchmarks import benchmark_findings, passive_find
 from heirloom.report.findings.inherited import inherited_findings
 from heirloom.report.findings.limits import Limit, computed_otherwise, limits
 from heirloom.report.findings.noise import noise_findings
+from heirloom.report.findings.quality import quality_findings
 from heirloom.report.model_table import model_latex, model_view
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
@@ -153,6 +154,7 @@ def _words(material: Material) -> dict[str, Any]:
         "passive": passive_findings(plan, tables["changes"]),
         "noise": noise_findings(plan, tables.get("noise_floor")),
         "whom": inherited_findings(plan, tables),
+        "quality": quality_findings(plan, tables),
         "moved": {benchmark_label(name): sentences for name, sentences in moved.items()},
         "objectives": plan.objectives,
         "flow": _flow(plan, tables),

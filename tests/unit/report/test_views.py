@@ -29,7 +29,7 @@ def test_every_benchmark_has_a_table_of_models_and_main_metrics(wide, wide_built
     assert [row[0].text for row in bbq.rows] == [
         *("alpha (base)", "beta (teacher)", "passive-alpha", "random-multi", "length-alpha"),
         *("length-multi", "random-provoking-multi", "toxicity-multi"),
-        *("length-multi-k1", "random-multi-redraw"),
+        *("length-multi-k1", "random-multi-redraw", "passive-beta"),
     ]
     base, student = bbq.rows[0], bbq.rows[7]
     assert base[3] == Cell("\N{EN DASH}")
