@@ -257,7 +257,7 @@ def correct(plan: Plan, comparisons: Sequence[Compared]) -> list[Compared]:
 
     A family is all students' main metrics of one benchmark against one reference, or `STEERING`,
     every steered student's own objective against its control (`ABLATION` for students of fewer
-    candidates). Other comparisons have no family.
+    candidates). Other comparisons, and those of students of second random draws, have no family.
     """
     main = set(main_among(plan, (compared.pair for compared in comparisons)))
     corrected = list(comparisons)
@@ -282,7 +282,13 @@ def correct(plan: Plan, comparisons: Sequence[Compared]) -> list[Compared]:
 def _family(
     plan: Plan, compared: Compared, reference: Reference, main: Collection[tuple[str, str]]
 ) -> str:
-    """Family of a comparison, "" if it has none."""
+    """Family of a comparison, "" if it has none.
+
+    A study that draws twice, to know its noise, tests nothing more than it would without: second
+    draws have none.
+    """
+    if is_second_draw(plan, compared.student):
+        return ""
     if reference == "control" and steers(plan, compared.student, *compared.pair):
         return ABLATION if of_fewer_candidates(plan, compared.student) else STEERING
     return compared.benchmark if compared.pair in main else ""
@@ -296,6 +302,11 @@ def trained_on(plan: Plan, student: str) -> Dataset:
 def of_fewer_candidates(plan: Plan, student: str) -> bool:
     """Return True if a student, without its seed, belongs to the ablation."""
     return trained_on(plan, student).k is not None
+
+
+def is_second_draw(plan: Plan, student: str) -> bool:
+    """Return True if a student, without its seed, is of a second random draw."""
+    return trained_on(plan, student).first_draw is not None
 
 
 def steers(plan: Plan, student: str, benchmark: str, metric: str) -> bool:

@@ -5,15 +5,14 @@ from collections.abc import Iterable
 from heirloom.analyse.frames import mean
 from heirloom.analyse.results import Results
 from heirloom.profiling import BENCHMARKS
+from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
 
-def hangs_on_the_limit(benchmark: str, metric: str) -> bool:
+def hangs_on_the_limit(plan: Plan, benchmark: str, metric: str) -> bool:
     """Return True if a limit on tokens changes a metric: a length, or what depends on it."""
-    if benchmark not in BENCHMARKS:
-        return False
-    known = BENCHMARKS.get(benchmark)
-    return bool(known.truncated) and metric in known.metrics and known.metrics[metric].of_whole_text
+    known = plan.measures.get(benchmark, {}).get(metric)
+    return known is not None and known.of_whole_text and bool(BENCHMARKS.get(benchmark).truncated)
 
 
 def truncated_share(results: Results, models: Iterable[str], benchmark: str) -> float | None:

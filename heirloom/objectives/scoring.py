@@ -91,7 +91,7 @@ class Known:
             "texts": fingerprint(texts),
             "scorer": name,
             "options": _without_places(dict(options)),
-            "files": {key: _content(value) for key, value in sorted(options.items())},
+            "files": files_named(options),
             "code": digests(self.code),
             "versions": versions(load(name).needs),
         }
@@ -111,6 +111,11 @@ def _without_places(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_places(item) for key, item in value.items()}
     return [_without_places(item) for item in value] if isinstance(value, list) else value
+
+
+def files_named(options: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the checksums of the files whose path an option is, by option."""
+    return {key: _content(value) for key, value in sorted(options.items())}
 
 
 def _content(value: object) -> list[str]:

@@ -89,8 +89,13 @@ class Assignment:
         return needs(BENCHMARKS.get(self.name).options.model_validate(self.options)).data
 
     @property
+    def all_scorers(self) -> list[Mapping[str, Any]]:
+        """Every scorer that it gets: {function, options}; `scorer` may be there twice."""
+        return [scorer for scorer in (self.scorer, *self.scorers.values()) if scorer]
+
+    @property
     def data(self) -> list[str]:
         """Data sets that its options and its scorers name, each once."""
-        scorers = [scorer for scorer in (self.scorer, *self.scorers.values()) if scorer]
+        scorers = self.all_scorers
         named = [name for s in scorers for name in data_named(s["function"], s["options"])]
         return list(dict.fromkeys([*self.own_data, *named]))

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from heirloom.objectives import load
+from heirloom.objectives.scoring import files_named
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.assignment import Assignment, Subject
 from heirloom.profiling.profile import Profile
@@ -52,6 +54,8 @@ class Known:
             return None
         benchmark = BENCHMARKS.get(assignment.name)
         files = {"prompts": assignment.prompts, "pairs": assignment.pairs}
+        functions = {scorer["function"] for scorer in assignment.all_scorers}
+        packages = {package for function in functions for package in load(function).needs}
         return {
             "model": [note["sha256"], bool(note.get("trust_remote_code"))],
             "adapter": sorted(map(_adapter_digest, map(Path, subject.adapter))),
@@ -61,12 +65,18 @@ class Known:
             "options": {**assignment.options},
             "format": assignment.format,
             "language": assignment.language,
-            "scorers": [[name, scorer] for name, scorer in assignment.scorers.items()],
+            "scorer": assignment.scorer,
+            # By name: the order of a study's metrics decides nothing.
+            "scorers": {name: dict(scorer) for name, scorer in assignment.scorers.items()},
+            "scorer_files": [
+                [scorer["function"], files_named(scorer["options"])]
+                for scorer in sorted(assignment.all_scorers, key=fingerprint)
+            ],
             "seed": seed,
-            "data": [read_json(notes[name])["sha256"] for name in assignment.data],
+            "data": {name: read_json(notes[name])["sha256"] for name in assignment.data},
             "inputs": {key: file and sha256(file) for key, file in files.items()},
             "code": digests(self.code[assignment.name]),
-            "versions": versions(benchmark.packages),
+            "versions": versions([*benchmark.packages, *packages]),
             "machine": computed_in(subject.dtype),
         }
 

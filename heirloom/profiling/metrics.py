@@ -73,17 +73,20 @@ class Metric:
 def mean_score(metric: str, scorer: Scorer | None) -> Metric:
     """Return the mean score by a metric of the study, from the field `score.<metric>` of records.
 
+    A limit on tokens changes what is scored, so that it counts as a metric of the whole text.
+
     Args:
         metric: Its name in the study file.
         scorer: Its scorer, which states unit, direction and scale; None where it is not known.
     """
     if scorer is None:
-        return Metric("score", fields=(f"score.{metric}",), scorer=metric)
+        return Metric("score", fields=(f"score.{metric}",), of_whole_text=True, scorer=metric)
     return Metric(
         scorer.unit or "score",
         scorer.direction,
         fields=(f"score.{metric}",),
         relative=scorer.relative,
+        of_whole_text=True,
         scorer=metric,
     )
 

@@ -27,15 +27,17 @@ class Rivals:
 def contests(plan: Plan) -> list[Contest]:
     """Return the models that every judge compares: students with their bases, controls and rivals.
 
-    Each contest is there once, in the order of the plan.
+    Each contest is there once, in the order of the plan. Students of second random draws have none:
+    they would be like the first, and more tests.
     """
     if not plan.study.judges:
         return []
+    again = set(plan.redraws.values())
     found = [
         Contest(name, other)
         for name, model in plan.students.items()
         for other in (model.base, model.control)
-        if other
+        if other and plan.without_seed(name) not in again
     ]
     found += [Contest(*pair) for r in rivals(plan) for pair in zip(*r.models, strict=True)]
     return list(dict.fromkeys(found))
@@ -53,7 +55,8 @@ def rivals(plan: Plan) -> list[Rivals]:
     for student, models in plan.students_by_seed.items():
         model = plan.models[models[0]]
         data = plan.datasets[model.trained_on]
-        if len(data.teachers) == 1 and data.teachers[0] in named:
+        alone = len(data.teachers) == 1 and data.teachers[0] in named
+        if alone and data.first_draw is None:
             kept = plan.datasets[data.prompts_of].objective if data.prompts_of else None
             key = (model.base, model.method, data.selection, data.objective, data.prompts, data.k)
             alike.setdefault((*key, kept), {}).setdefault(data.teachers[0], student)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from heirloom.analyse.comparisons import trained_on
+from heirloom.analyse.comparisons import is_second_draw, trained_on
 from heirloom.analyse.frames import frame, text_of
 from heirloom.analyse.results import Results
 from heirloom.analyse.tables import table
@@ -47,11 +47,14 @@ def _applies(plan: Plan) -> bool:
 
 
 def _judges(plan: Plan) -> Iterator[tuple[str, str]]:
-    """Students without their seed, each with the bases and teachers that are not its own base."""
+    """Students without their seed, each with the bases and teachers that are not its own base.
+
+    Without those of second random draws, which would add tests and no question.
+    """
     originals = [name for name, model in plan.models.items() if model.role in ("base", "teacher")]
     for student, models in plan.students_by_seed.items():
         for judge in originals:
-            if judge != plan.models[models[0]].base:
+            if judge != plan.models[models[0]].base and not is_second_draw(plan, student):
                 yield student, judge
 
 

@@ -137,7 +137,7 @@ def _row(results: Results, compared: Compared) -> Change:
 
 def truncated_columns(results: Results, compared: Compared) -> dict[str, Any]:
     """Columns of truncated shares; null where the metric does not depend on where a text ends."""
-    if not hangs_on_the_limit(*compared.pair):
+    if not hangs_on_the_limit(results.plan, *compared.pair):
         return dict.fromkeys(("truncated_base", "truncated_student", "truncated_control"))
     models = [results.plan.models[m] for m in results.plan.students_by_seed[compared.student]]
     compared_models = {

@@ -72,7 +72,7 @@ def _applies(plan: Plan) -> bool:
     },
 )
 def complete_pairs(results: Results) -> pd.DataFrame:
-    """One row per student and metric that depends on where a text ends: lengths, counts, MTLD.
+    """One row per student and metric that depends on where a text ends: lengths, MTLD, scores.
 
     The shares of truncated answers, in percent, and the student's changes as in `changes`, but over
     the `n` prompts to which no answer is truncated, neither the student's nor that of the model it
@@ -83,10 +83,9 @@ def complete_pairs(results: Results) -> pd.DataFrame:
     plan = results.plan
     pairs = {
         (benchmark, metric)
-        for benchmark in plan.benchmarks
-        if benchmark in BENCHMARKS
-        for metric in BENCHMARKS.get(benchmark).metrics
-        if hangs_on_the_limit(benchmark, metric)
+        for benchmark, metrics in plan.measures.items()
+        for metric in metrics
+        if hangs_on_the_limit(plan, benchmark, metric)
     }
     compared = compare_models(results, pairs, complete=True) if pairs else []
     return frame([_row(results, one) for one in compared], CompletePairs)

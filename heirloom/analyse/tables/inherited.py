@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.comparisons import definition_of, examples_of, trained_on
+from heirloom.analyse.comparisons import definition_of, examples_of, is_second_draw, trained_on
 from heirloom.analyse.frames import frame, text_of, unique
 from heirloom.analyse.main_metrics import main_among
 from heirloom.analyse.results import Results
@@ -80,7 +80,7 @@ def inherited(results: Results) -> pd.DataFrame:
     The `coefficient` is (student - base) / (teacher - base) over the `n` examples that all of them
     have a value for: 0 where the student is still at its base, 1 where it is at the teacher,
     negative where it moved the other way. A student of several teachers has a row for each that is
-    not its base; all seeds of a student are pooled.
+    not its base; all seeds of a student are pooled. Students of second random draws are left out.
 
     There is a coefficient only where teacher and base differ clearly: the p value of their paired
     difference is below 0.05 after Holm's correction for the main metrics of the benchmark, of every
@@ -112,7 +112,9 @@ def inherited(results: Results) -> pd.DataFrame:
 
 
 def _teachers(plan: Plan, student: str) -> list[str]:
-    """The teachers of a student, without its seed, that are not its base."""
+    """The teachers of a student, without its seed, that are not its base; none of second draws."""
+    if is_second_draw(plan, student):
+        return []
     base = plan.models[plan.students_by_seed[student][0]].base
     return [teacher for teacher in trained_on(plan, student).teachers if teacher != base]
 

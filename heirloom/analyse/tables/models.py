@@ -6,7 +6,7 @@ from statistics import mean, stdev
 
 import pandas as pd
 
-from heirloom.analyse.comparisons import of_fewer_candidates, trained_on
+from heirloom.analyse.comparisons import is_second_draw, of_fewer_candidates, trained_on
 from heirloom.analyse.main_metrics import main_metrics
 from heirloom.analyse.results import Results
 from heirloom.analyse.tables import table
@@ -45,7 +45,7 @@ def models(results: Results) -> pd.DataFrame:
 
     A model of one seed has the value and the ends of its 95 % interval (`_low`, `_high`). A student
     of several seeds has the mean over them and their standard deviation (`_sd`), which is a column
-    only in a study with several seeds.
+    only in a study with several seeds; both are null where one of the seeds has no value.
     """
     plan = results.plan
     metrics = main_metrics(plan, profiles(results))
@@ -55,7 +55,7 @@ def models(results: Results) -> pd.DataFrame:
         row = _about(plan, name, members)
         for benchmark, metric in metrics:
             found = [_measured(results, model, benchmark, metric) for model in members]
-            cells = _cells([value for value in found if value is not None], several)
+            cells = _cells(found, several)
             row |= {f"{benchmark}.{metric}{end}": value for end, value in cells.items()}
         rows.append(row)
     return pd.DataFrame(rows)
@@ -77,8 +77,7 @@ def _rows(plan: Plan) -> dict[str, list[str]]:
 
 
 def _is_left_out(plan: Plan, student: str) -> bool:
-    second = trained_on(plan, student).first_draw is not None
-    return second or of_fewer_candidates(plan, student)
+    return is_second_draw(plan, student) or of_fewer_candidates(plan, student)
 
 
 def _about(plan: Plan, name: str, members: Sequence[str]) -> Record:
@@ -95,16 +94,18 @@ def _about(plan: Plan, name: str, members: Sequence[str]) -> Record:
     }
 
 
-def _measured(results: Results, model: str, benchmark: str, metric: str) -> Measured | None:
+def _measured(results: Results, model: str, benchmark: str, metric: str) -> Measured:
     entry = results.profiles[model][benchmark].metrics.get(metric)
     if entry is None:
-        return None
+        return Measured(None, None, None)
     return Measured(entry["value"], *(entry.get("interval") or (None, None)))
 
 
 def _cells(found: Sequence[Measured], several: bool) -> dict[str, float | None]:
     """Ending of a column to the number in it."""
     values = [measured.value for measured in found if measured.value is not None]
+    if len(values) < len(found):
+        values = []  # a mean over fewer seeds than the row states
     single = found[0] if len(found) == 1 else Measured(None, None, None)
     cells = {
         "": mean(values) if values else None,

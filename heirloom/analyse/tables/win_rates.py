@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from heirloom.analyse.comparisons import trained_on
+from heirloom.analyse.comparisons import is_second_draw, trained_on
 from heirloom.analyse.effects import REFERENCES, Reference
 from heirloom.analyse.frames import frame, mean, text_of
 from heirloom.analyse.results import Results
@@ -96,7 +96,7 @@ def _rows(results: Results, judge: str, against: Reference) -> Iterator[WinRate]
     plan = results.plan
     for student, models in plan.students_by_seed.items():
         others = [getattr(plan.models[model], against) for model in models]
-        if None in others:
+        if None in others or is_second_draw(plan, student):
             continue
         verdicts = [
             results.compared_answers[judge][Contest(model, other)]

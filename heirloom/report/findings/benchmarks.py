@@ -43,9 +43,11 @@ def benchmark_findings(plan: Plan, changes: pd.DataFrame) -> dict[str, list[str]
 
     The first sentence against each reference counts the comparisons of main metrics that are
     significant, the comparisons, categories included, whose interval excludes zero, and those that
-    would by chance; then come the clearest of the main metrics.
+    would by chance; then come the clearest of the main metrics. Students of second random draws,
+    which belong to no family of tests, are left out.
     """
     main = main_metrics(plan, changes)
+    changes = changes[~changes["student"].isin(plan.redraws.values())]
     found: dict[str, list[str]] = {}
     for benchmark in plan.benchmarks:
         of_benchmark = changes[changes["benchmark"] == benchmark]

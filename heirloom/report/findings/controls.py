@@ -121,7 +121,7 @@ def _meaning(row: Any, control: Any) -> list[str]:
     """The control's part in the student's change against it."""
     gap = row.student_value_vs_control - row.control_value
     own = control.base_value - control.student_value
-    if not gap:
+    if pd.isna(gap) or not gap:
         return []
     share = own / gap
     if share > 0.5:

@@ -23,6 +23,7 @@ from heirloom.profiling.run import profile_model, run
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import read_json, sha256, write_json, write_jsonl, write_text
 from heirloom.support.result_store import ResultStore
+from heirloom.support.work_folder import fingerprint
 
 TRANSFORMERS = Engine("transformers")
 PROFILE = Profile(
@@ -190,7 +191,42 @@ def test_data_of_a_scorer_belong_to_the_profile(
         identity = known.identity(subject, scored, notes, 17)
         assert identity is not None
         identities.append(identity["data"])
-    assert identities == [["123"], ["456"]]
+    assert identities == [{"list": "123"}, {"list": "456"}]
+
+
+def test_a_profile_is_known_by_what_decides_its_scores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of a study's metrics decides nothing; files and packages of scorers do."""
+    write_text(
+        tmp_path / "listed_scorers.py",
+        "def listed(texts, *, words):\n    return [1.0 for _ in texts]\n",
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    words = tmp_path / "words.txt"
+    write_text(words, "damn")
+    notes = {name: tmp_path / f"{name}.json" for name in ("model", "w", "v")}
+    for name, note in notes.items():
+        write_note(note, Note(name, tmp_path, name))
+    template = {"template": "chat", "stop": ()}
+    subject = Subject("ant", notes["model"], [], template, "float32", "auto", "model")
+    known = Known(ResultStore(), {"text": [__file__]})
+
+    def key(scorers: dict[str, Any]) -> str:
+        text = Assignment("text", {"prompts": "p"}, None, "instruction", None, None, "en", scorers)
+        found = known.identity(subject, text, notes, 17)
+        assert found is not None
+        assert ("h5py" in found["versions"]) == ("lstm" in scorers)  # needed by that scorer alone
+        return fingerprint(found)
+
+    lstm = {"function": "tox_block", "options": {"weights": "w", "vocabulary": "v"}}
+    listed = {"function": "listed_scorers:listed", "options": {"words": str(words)}}
+    first = key({"lstm": lstm, "listed": listed})
+    assert key({"listed": listed, "lstm": lstm}) == first
+    assert key({"lstm": listed, "listed": lstm}) != first
+    assert key({"lstm": lstm}) != first
+    write_text(words, "darn")
+    assert key({"lstm": lstm, "listed": listed}) != first
 
 
 def test_a_model_that_takes_no_shortcut_is_noted(tiny: LanguageModel, tmp_path: Path) -> None:
