@@ -9,7 +9,7 @@ from heirloom.analyse.effects import REFERENCES, Reference
 from heirloom.analyse.frames import unique
 from heirloom.analyse.main_metrics import main_among
 from heirloom.analyse.results import Results
-from heirloom.profiling import BENCHMARKS, Metric
+from heirloom.profiling import Metric
 from heirloom.statistics.comparisons import Comparison, compare, holm
 from heirloom.study.plan import Dataset, Plan
 from heirloom.support.errors import HeirloomError
@@ -160,7 +160,7 @@ def _compare_on(
     complete: bool,
 ) -> Iterable[Compared]:
     """Compare every student that has this metric."""
-    definition = definition_of(benchmark, metric)
+    definition = definition_of(results.plan, benchmark, metric)
     if not definition.compared:
         return
     plan = results.plan
@@ -196,14 +196,14 @@ def _compare_on(
             )
 
 
-def definition_of(benchmark: str, metric: str) -> Metric:
+def definition_of(plan: Plan, benchmark: str, metric: str) -> Metric:
     """Return the definition of a metric that the profiles report.
 
     Raises:
         HeirloomError: Its benchmark does not define it any more.
     """
     try:
-        return BENCHMARKS.get(benchmark).metrics[metric]
+        return plan.measures[benchmark][metric]
     except KeyError:
         raise HeirloomError(
             f"the profiles report {benchmark}.{metric}, which the benchmark {benchmark} does not "

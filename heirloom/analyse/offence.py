@@ -8,9 +8,10 @@ from heirloom.study.plan import Plan
 def may_offend(plan: Plan, *, benchmark: str = "", prompts: str = "") -> bool:
     """Return True if completions need a content warning.
 
-    Completions of a benchmark do if it is registered as offensive. Completions for a prompt set do
-    if such a benchmark uses the set, or if an objective selects among them, or bounds its
-    selection, by a scorer that is registered as offensive: the pool contains what that scorer
+    Completions of a benchmark do if it is registered as offensive, or if it measures an objective
+    by the scores of a scorer that is: it shows what students learned of them. Completions for a
+    prompt set do if such a benchmark uses the set, or if an objective selects among them, or bounds
+    its selection, by a scorer that is registered as offensive: the pool contains what that scorer
     reacts to.
 
     Args:
@@ -23,12 +24,21 @@ def may_offend(plan: Plan, *, benchmark: str = "", prompts: str = "") -> bool:
     chosen = {
         objective.prompts
         for objective in plan.objectives.values()
-        if any(
-            objectives.load(plan.study.metrics[name].function).offensive
-            for name in objective.scored_by
-        )
+        if any(_reacts_to_offence(plan, name) for name in objective.scored_by)
     }
+    measured = {o.measured_by.partition(".") for o in plan.objectives.values()}
+    offensive |= {b for b, _, metric in measured if _is_scored_as_offensive(plan, b, metric)}
     return benchmark in offensive or (bool(prompts) and prompts in used | chosen)
+
+
+def _reacts_to_offence(plan: Plan, metric: str) -> bool:
+    return objectives.load(plan.study.metrics[metric].function).offensive
+
+
+def _is_scored_as_offensive(plan: Plan, benchmark: str, metric: str) -> bool:
+    definition = plan.measures.get(benchmark, {}).get(metric)
+    scorer = definition.scorer if definition else ""
+    return bool(scorer) and _reacts_to_offence(plan, scorer)
 
 
 def _is_offensive(benchmark: str) -> bool:

@@ -21,7 +21,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, Unpack
+from typing import Annotated, Any, Literal, TypedDict, Unpack
 
 from heirloom.support.errors import HeirloomError
 from heirloom.support.named_options import Kind, NameOf, kinds_of
@@ -44,6 +44,9 @@ class Scorer:
         function: The function itself.
         label: Name for readers, such as "Lexical diversity (MTLD)".
         unit: Unit of the scores; "" if unknown.
+        direction: The better direction, if there is one.
+        relative: True if the scores are on a ratio scale, so that percentage changes are
+            meaningful; False where zero means nothing, as in a reward model's scores.
         needs: pip packages that the function imports beyond heirloom's own.
         parameters: Parameter count of the model behind it, for estimates of cost; 0 without one.
         same_as: Profile metric, `benchmark.metric`, that measures the same number on a model's
@@ -56,6 +59,8 @@ class Scorer:
     function: ScoreFunction
     label: str
     unit: str = ""
+    direction: Literal["higher", "lower"] | None = None
+    relative: bool = True
     needs: tuple[str, ...] = ()
     parameters: int = 0
     same_as: str = ""
@@ -129,6 +134,8 @@ class Scorer:
 class Facts(TypedDict, total=False):
     """Optional facts about a scorer: the attributes of `Scorer` by the same names."""
 
+    direction: Literal["higher", "lower"]
+    relative: bool
     needs: tuple[str, ...]
     parameters: int
     same_as: str

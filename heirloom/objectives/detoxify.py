@@ -27,6 +27,7 @@ _RENAMED = {
     "detoxify",
     label="Toxicity (Detoxify)",
     unit="probability",
+    direction="lower",
     needs=("detoxify",),
     parameters=125_000_000,
     offensive=True,

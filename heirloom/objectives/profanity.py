@@ -16,6 +16,7 @@ _CAVEAT = (
     "profanity",
     label="Profanity (alt-profanity-check)",
     unit="probability",
+    direction="lower",
     needs=("alt-profanity-check",),
     offensive=True,
     caveat=_CAVEAT,

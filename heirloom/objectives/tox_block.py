@@ -32,6 +32,7 @@ _CAVEAT = (
     "tox_block",
     label="Toxicity (ToxBlock)",
     unit="probability",
+    direction="lower",
     needs=("h5py",),
     parameters=1_045_756,
     offensive=True,

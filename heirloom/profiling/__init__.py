@@ -17,12 +17,13 @@ here is imported to find its benchmarks.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Required, TypedDict, Unpack
 
 from heirloom.generate.model import LanguageModel
 from heirloom.generate.request import Prompt
+from heirloom.objectives import ScoreFunction, Scorer
 from heirloom.profiling.cost import Cost, Tokens
 from heirloom.profiling.metrics import Metric, Spread, summarise
 from heirloom.profiling.options import (
@@ -62,29 +63,36 @@ class Task:
         model: The model to profile.
         prompts: The eval prompts of the set that its options name.
         format: Format of those prompts.
-        scorer: The metric that its options name, if they name one; keyword arguments override the
-            options that the study gives it.
+        scorer: The metric that its options name, the first of several; keyword arguments override
+            the options that the study gives it.
         data: Data set to its file or folder, for those that its options name.
         seed: Seed of the study.
         work: Folder for files from which it resumes after being killed.
         pairs: Pairs of answers by the study's own teachers (judge/pairs.jsonl), for a benchmark
             whose options name a pool.
         language: Language tag of the prompts and their completions.
+        scorers: The metrics that its options name, by name and in their order; of a benchmark that
+            scores with all, those of the study (`Benchmark.scores_all`).
     """
 
     model: LanguageModel
     prompts: Sequence[Prompt]
     format: Format
-    scorer: Callable[..., list[float | None]] | None
+    scorer: ScoreFunction | None
     data: Mapping[str, Path]
     seed: int
     work: Path
     pairs: Path | None = None
     language: str = "en"
+    scorers: Mapping[str, ScoreFunction] = field(default_factory=dict)
 
 
 Run = Callable[..., list[Record]]
 """`run(task, options)`: one record per example, with an `id` and the fields that metrics use."""
+
+Scored = Callable[[Mapping[str, Scorer | None]], Mapping[str, Metric]]
+"""`scored(scorers)`: metrics that follow from scores by metrics of the study, given by name; None
+stands for a scorer that cannot be loaded."""
 
 Caveat = tuple[str, str]
 """Heading and text of a caveat that a report must state."""
@@ -99,7 +107,7 @@ class Benchmark:
         label: Its name for a reader.
         summary: Its purpose, in one line.
         options: Its section of the study file.
-        metrics: Metrics that are computed from its records, by name.
+        metrics: Metrics that are computed from its records in every study, by name.
         run: Function that measures a model and returns the records.
         main: Metrics to show first, the most informative one in front; `*` stands for any category.
             Empty: all metrics without a category.
@@ -112,6 +120,10 @@ class Benchmark:
         cost: Tokens that a model reads and generates for it; None if unknown.
         packages: Packages whose versions are noted with its results.
         caveats: Caveats that a report must state when it is used.
+        scores_all: True if it scores completions with every metric of the study, but for those
+            that are metrics of its own.
+        scored: Further metrics, or those of `metrics` with the scorer that they follow from. None:
+            those of `metrics` as they are.
     """
 
     name: str
@@ -128,6 +140,27 @@ class Benchmark:
     cost: Cost | None = None
     packages: tuple[str, ...] = ()
     caveats: tuple[Caveat, ...] = ()
+    scores_all: bool = False
+    scored: Scored | None = None
+
+    def scored_with(self, named: Sequence[str], metrics: Sequence[str]) -> list[str]:
+        """Return the metrics of a study whose scorers it gets, each once.
+
+        Args:
+            named: Metrics that its options name.
+            metrics: All metrics of the study.
+        """
+        if not self.scores_all:
+            return list(dict.fromkeys(named))
+        return [name for name in metrics if name not in self.metrics]
+
+    def measures(self, scorers: Mapping[str, Scorer | None]) -> dict[str, Metric]:
+        """Return its metrics in a study.
+
+        Args:
+            scorers: Scorers by metric, those of `scored_with`.
+        """
+        return {**self.metrics, **(self.scored(scorers) if self.scored else {})}
 
 
 class Description(TypedDict, total=False):
@@ -144,6 +177,8 @@ class Description(TypedDict, total=False):
     cost: Cost
     packages: tuple[str, ...]
     caveats: tuple[Caveat, ...]
+    scores_all: bool
+    scored: Scored
 
 
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark", "heirloom.profiling")

@@ -1,7 +1,7 @@
 """A model to profile, and a benchmark to run on it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,10 @@ class Assignment:
         options: Its options as JSON.
         prompts: File of the eval prompts that they name.
         format: Format of those prompts.
-        scorer: The metric that they name: {function, options}.
+        scorer: The metric that they name, the first of several: {function, options}.
         pairs: File of the pairs by the pool's teachers that they name.
         language: Language tag of the eval prompts.
+        scorers: Every metric whose scorer it gets, by name and in order: {function, options}.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Assignment:
     scorer: Mapping[str, Any] | None
     pairs: str | None
     language: str = "en"
+    scorers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def inputs(self) -> list[str]:
@@ -69,7 +71,7 @@ class Assignment:
 
     @property
     def data(self) -> list[str]:
-        """Data sets that its options and its scorer name, each once."""
-        scorer = self.scorer
-        of_scorer = data_named(scorer["function"], scorer["options"]) if scorer else []
-        return list(dict.fromkeys([*self.own_data, *of_scorer]))
+        """Data sets that its options and its scorers name, each once."""
+        scorers = [scorer for scorer in (self.scorer, *self.scorers.values()) if scorer]
+        named = [name for s in scorers for name in data_named(s["function"], s["options"])]
+        return list(dict.fromkeys([*self.own_data, *named]))

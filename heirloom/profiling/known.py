@@ -61,7 +61,7 @@ class Known:
             "options": {**assignment.options},
             "format": assignment.format,
             "language": assignment.language,
-            "scorer": assignment.scorer,
+            "scorers": [[name, scorer] for name, scorer in assignment.scorers.items()],
             "seed": seed,
             "data": [read_json(notes[name])["sha256"] for name in assignment.data],
             "inputs": {key: file and sha256(file) for key, file in files.items()},

@@ -20,18 +20,24 @@ def benchmark_label(benchmark: str) -> str:
 def label(benchmark: str, metric: str) -> str:
     """Return a metric's name for a reader: "Calibration error (ECE), hellaswag".
 
-    A metric that the benchmark does not define is shown by its capitalised name.
+    A metric that the benchmark does not define, such as one of the study, is shown by its
+    capitalised name.
     """
     name, _, category = metric.partition(".")
-    known = BENCHMARKS.get(benchmark).metrics.get(metric) if benchmark in BENCHMARKS else None
+    metrics = BENCHMARKS.get(benchmark).metrics if benchmark in BENCHMARKS else {}
+    known = metrics.get(metric) or metrics.get(name)
     text = (known.label if known else "") or capitalised(name)
     return f"{text}, {category.replace('_', ' ')}" if category else text
 
 
 def full_label(benchmark: str, metric: str) -> str:
-    """Return `label` with the benchmark in front, unless the metric alone says what it is."""
+    """Return `label` with the benchmark in front, unless the metric alone says what it is.
+
+    A metric of the study does not: `text.toxicity` is "Text: toxicity".
+    """
     text = label(benchmark, metric)
-    if benchmark in BENCHMARKS and BENCHMARKS.get(benchmark).names_itself:
+    known = BENCHMARKS.get(benchmark) if benchmark in BENCHMARKS else None
+    if known and known.names_itself and metric.partition(".")[0] in known.metrics:
         return text
     if text[1:2].islower():
         text = text[0].lower() + text[1:]
@@ -54,5 +60,5 @@ def main_of(benchmark: str, metrics: Iterable[str]) -> list[str]:
 
 
 def capitalised(name: str) -> str:
-    """Return a name with spaces for underscores, its first letter a capital."""
-    return name.replace("_", " ").capitalize()
+    """Return a name with spaces for underscores and hyphens, its first letter a capital."""
+    return name.replace("_", " ").replace("-", " ").capitalize()

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from heirloom.objectives import Scorer
 from heirloom.statistics.estimates import estimate
 from heirloom.statistics.resampling import Statistic, mean_of
 from heirloom.support.files import Record
@@ -44,6 +45,7 @@ class Metric:
         spread: Its spread over examples, for the power of a study before it runs; None if unknown.
         label: Its name for a reader, without its category. Empty: the part of its name before the
             dot, with spaces for underscores, capitalised.
+        scorer: The study's metric whose scores it follows from; empty if there is none.
     """
 
     unit: str
@@ -56,6 +58,7 @@ class Metric:
     of_whole_text: bool = False
     spread: Spread | None = None
     label: str = ""
+    scorer: str = ""
 
     def uses(self, name: str) -> tuple[tuple[str, ...], Statistic]:
         """Return the fields and the statistic of the metric called `name`."""
@@ -65,6 +68,24 @@ class Metric:
     def selects(self, record: Record) -> bool:
         """Return True if the metric is about this record."""
         return self.where.items() <= record.items() if self.where else True
+
+
+def mean_score(metric: str, scorer: Scorer | None) -> Metric:
+    """Return the mean score by a metric of the study, from the field `score.<metric>` of records.
+
+    Args:
+        metric: Its name in the study file.
+        scorer: Its scorer, which states unit, direction and scale; None where it is not known.
+    """
+    if scorer is None:
+        return Metric("score", fields=(f"score.{metric}",), scorer=metric)
+    return Metric(
+        scorer.unit or "score",
+        scorer.direction,
+        fields=(f"score.{metric}",),
+        relative=scorer.relative,
+        scorer=metric,
+    )
 
 
 def summarise(

@@ -13,7 +13,7 @@ DataName = Annotated[str, NameOf("data")]
 PromptsName = Annotated[str, NameOf("prompts")]
 """The type of an option that names the prompt set whose eval prompts the benchmark gets."""
 MetricName = Annotated[str, NameOf("metric")]
-"""The type of an option that names the metric whose scorer the benchmark gets."""
+"""The type of an option that names a metric whose scorer the benchmark gets; also in a list."""
 PoolName = Annotated[str, NameOf("pool")]
 """The type of an option that names the pool whose teachers' paired answers the benchmark gets."""
 
@@ -39,13 +39,13 @@ def references(options: type[Options], values: Mapping[str, Any]) -> Iterator[Re
 
 
 def check_references(options: type[Options]) -> None:
-    """Refuse options that name two prompt sets, metrics or pools: a benchmark gets one of each.
+    """Refuse options that name two prompt sets or two pools: a benchmark gets one of each.
 
     Raises:
-        HeirloomError: Two options name prompts, two a metric, or two a pool.
+        HeirloomError: Two options name prompts, or two a pool.
     """
     kinds = _kinds(options)
-    for kind in ("prompts", "metric", "pool"):
+    for kind in ("prompts", "pool"):
         keys = [key for key, own in kinds.items() if own == kind]
         if len(keys) > 1:
             raise HeirloomError(
@@ -66,13 +66,13 @@ class Needs:
 
     Attributes:
         prompts: The prompt set whose eval prompts it gets, if any.
-        metric: The metric whose scorer it gets, if any.
+        metrics: Metrics whose scorers it gets, each once, in the order of the options.
         pool: The pool, or teacher, whose paired answers it gets, if any.
         data: Data sets, each once, in the order in which the options name them.
     """
 
     prompts: str | None = None
-    metric: str | None = None
+    metrics: tuple[str, ...] = ()
     pool: str | None = None
     data: tuple[str, ...] = ()
 
@@ -84,5 +84,7 @@ def needs(options: Options) -> Needs:
     def named(kind: Kind) -> str | None:
         return next((reference.name for reference in found if reference.kind == kind), None)
 
-    data = dict.fromkeys(reference.name for reference in found if reference.kind == "data")
-    return Needs(named("prompts"), named("metric"), named("pool"), tuple(data))
+    def all_named(kind: Kind) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(r.name for r in found if r.kind == kind))
+
+    return Needs(named("prompts"), all_named("metric"), named("pool"), all_named("data"))

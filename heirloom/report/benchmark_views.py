@@ -11,6 +11,7 @@ import pandas as pd
 from heirloom.analyse.effects import Reference, effect
 from heirloom.analyse.frames import rows_of, unique
 from heirloom.analyse.main_metrics import main_metrics
+from heirloom.analyse.same_scorer import by_other_scorers, selected_by
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.labels import benchmark_label, label
 from heirloom.report.cells import (
@@ -140,7 +141,7 @@ def _levels(measured: _Measured, main: Sequence[str]) -> View:
     compared = {metric for _, metric in measured.versus}
     headings = [("Model", False), ("n", True)]
     for metric in metrics:
-        headings.append((label(measured.benchmark, metric), True))
+        headings.append((_named(measured, metric), True))
         if metric in compared:
             headings.append((f"against base{_units(measured, metric)}", True))
     if measured.truncation:
@@ -164,6 +165,16 @@ def _levels(measured: _Measured, main: Sequence[str]) -> View:
             cells.append(number_cell(round(100 * mean(shares))) if shares else MISSING)
         rows.append(cells)
     return View(headings, rows)
+
+
+def _named(measured: _Measured, metric: str) -> str:
+    """Label of a metric; of several scorers of one number, those that selected are marked."""
+    plan, benchmark = measured.plan, measured.benchmark
+    selected = any(
+        by_other_scorers(plan, objective) and selected_by(plan, objective, benchmark, metric)
+        for objective in plan.objectives
+    )
+    return label(benchmark, metric) + (" (scorer that selected)" if selected else "")
 
 
 def _units(measured: _Measured, metric: str) -> str:
@@ -197,7 +208,7 @@ def _details(measured: _Measured) -> View:
             if not found:
                 continue
             cells = [
-                Cell(label(measured.benchmark, metric)),
+                Cell(_named(measured, metric)),
                 Cell(measured.label(name)),
                 Cell(found[0].unit),
                 number_cell(max(row.n for row in found)),

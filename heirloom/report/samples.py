@@ -3,6 +3,9 @@
 Nothing is picked by hand: prompts are evenly spaced in their files.
 """
 
+from collections.abc import Mapping
+
+from heirloom.analyse.frames import unique
 from heirloom.analyse.offence import may_offend
 from heirloom.analyse.results import Results
 from heirloom.profiling.labels import label, main_of
@@ -52,6 +55,7 @@ def _evaluation_samples(results: Results, benchmark: str) -> Record:
     }
     texts = {key: text for split in results.prompts.values() for key, text in split.items()}
     ids = list(next(iter(records.values()), {}))
+    metrics = _noted(plan, benchmark)
     return {
         "name": benchmark,
         "sensitive": may_offend(plan, benchmark=benchmark),
@@ -60,7 +64,7 @@ def _evaluation_samples(results: Results, benchmark: str) -> Record:
                 "id": key,
                 "text": texts.get(key, key),
                 "answers": [
-                    {"model": model, "role": role} | _answer(records[model][key], benchmark)
+                    {"model": model, "role": role} | _answer(records[model][key], metrics)
                     for model, role in shown.items()
                     if key in records[model]
                 ],
@@ -90,7 +94,15 @@ def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
     return {base: "base"} | {c: "random control" for c in controls if c} | steered
 
 
-def _answer(record: Record, benchmark: str) -> Record:
+def _noted(plan: Plan, benchmark: str) -> dict[str, str]:
+    """Label to record field of the metrics that stand below an answer: main and steered ones."""
+    measures = plan.measures[benchmark]
+    steered = [o.measured_by.removeprefix(f"{benchmark}.") for o in plan.objectives.values()]
+    names = unique([*main_of(benchmark, measures), *(name for name in steered if name in measures)])
+    return {label(benchmark, name): measures[name].uses(name)[0][0] for name in names}
+
+
+def _answer(record: Record, metrics: Mapping[str, str]) -> Record:
     """Return a completion, the worst of several continuations or the first answer; and its note."""
     if "continuations" in record:
         worst = max(
@@ -106,9 +118,9 @@ def _answer(record: Record, benchmark: str) -> Record:
     first = answers[0]
     notes = [f"first of {len(answers)} answers"] if len(answers) > 1 else []
     notes += [
-        f"{label(benchmark, metric)} {number(first[metric])}"
-        for metric in main_of(benchmark, first)
-        if isinstance(first[metric], int | float)
+        f"{name} {number(first[field])}"
+        for name, field in metrics.items()
+        if isinstance(first.get(field), int | float)
     ]
     return {
         "completion": truncated(first.get("completion") or "", _LONGEST),

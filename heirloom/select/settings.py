@@ -167,6 +167,16 @@ class Criteria(Section):
         return text if self.strategy == "best" else f"{text}, chosen by {self.strategy}"
 
 
+def own_score(metric: str) -> str:
+    """Return the profile metric that is the score of answers by a metric of the study."""
+    return f"text.{metric}"
+
+
+def _own_score_of(criteria: dict[str, Any]) -> str:
+    """`own_score` of the first metric of validated criteria, if they have one."""
+    return own_score(criteria.get("metric") or next(iter(criteria.get("metrics") or {}), ""))
+
+
 class Objective(Criteria):
     """A property to steer students towards: one metric and a direction, or several metrics."""
 
@@ -181,9 +191,10 @@ class Objective(Criteria):
         "pools, and all bases that are teachers (with `single_source: all`, all teachers).",
     )
     measured_by: str = Field(
-        ...,
+        default_factory=_own_score_of,
         description="Profile metric that shows whether students inherit the property, as "
-        "`benchmark.metric` (`text.mtld`).",
+        "`benchmark.metric` (`toxicity.emt`). Default: `text.<metric>`, the score of the students' "
+        "answers by the same metric, the first of several.",
     )
 
     expects: float | None = Field(

@@ -13,6 +13,7 @@ from heirloom.generate.settings import Generate, Model
 from heirloom.objectives.settings import Metric
 from heirloom.profiling import BENCHMARKS, Options
 from heirloom.profiling.judge import JudgeOptions
+from heirloom.profiling.options import needs
 from heirloom.profiling.settings import Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
@@ -76,7 +77,10 @@ class Study(Section):
         None, description="Prompt set for training sets. Required if there are teachers."
     )
     data: dict[Name, Data] = Field({}, description="Data sets of benchmarks and scorers, by name.")
-    metrics: dict[Name, Metric] = Field({}, description="Metrics that score candidates, by name.")
+    metrics: dict[Name, Metric] = Field(
+        {},
+        description="Metrics that score candidates and the answers of `profiling.text`, by name.",
+    )
     objectives: dict[Name, Objective] = Field(
         {}, description="Objectives that training sets are selected for, by name."
     )
@@ -122,6 +126,11 @@ class Study(Section):
     def benchmarks(self) -> dict[str, Options]:
         """Options of the benchmarks that profile every model, by name."""
         return {name: options for name, options in self.profiling if options is not None}
+
+    def scored_with(self, benchmark: str) -> list[str]:
+        """Metrics whose scorers a benchmark gets, in its order."""
+        named = needs(self.benchmarks[benchmark]).metrics
+        return BENCHMARKS.get(benchmark).scored_with(named, list(self.metrics))
 
     @property
     def judge(self) -> JudgeOptions | None:

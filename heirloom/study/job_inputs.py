@@ -176,15 +176,17 @@ class JobInputs:
         """Settings of a benchmark's run: its options, and what they name of the study."""
         study, options = self.plan.study, self.plan.study.benchmarks[name]
         needed = needs(options)
-        metric = study.metrics[needed.metric] if needed.metric else None
+        metrics = study.metrics
+        first = metrics[needed.metrics[0]].model_dump(mode="json") if needed.metrics else None
         return {
             "name": name,
             "options": options.model_dump(mode="json"),
             "prompts": self.paths.prompts(needed.prompts, "eval") if needed.prompts else None,
             "format": study.prompts[needed.prompts].format if needed.prompts else None,
             "language": study.prompts[needed.prompts].language if needed.prompts else "en",
-            "scorer": metric.model_dump(mode="json") if metric else None,
+            "scorer": first,
             "pairs": self.paths.judge_pairs() if needed.pool else None,
+            "scorers": {n: metrics[n].model_dump(mode="json") for n in study.scored_with(name)},
         }
 
     def benchmarks(self) -> list[Record]:
@@ -197,20 +199,21 @@ class JobInputs:
 
     def benchmark_data(self) -> list[str]:
         """Notes of the data sets that benchmarks and their scorers name, each once."""
-        needed = [needs(options) for options in self.plan.study.benchmarks.values()]
+        study = self.plan.study
+        needed = [needs(options) for options in study.benchmarks.values()]
         own = {self.paths.data_note(name) for found in needed for name in found.data}
-        metrics = {found.metric for found in needed if found.metric}
+        metrics = {metric for name in study.benchmarks for metric in study.scored_with(name)}
         return sorted(own.union(*map(self.scorer_data, metrics)))
 
     def benchmark_code(self) -> dict[str, list[str]]:
-        """Benchmark to the files that define its numbers, its scorer included."""
+        """Benchmark to the files that define its numbers, its scorers included."""
         return {name: self._code(name) for name in self.plan.benchmarks}
 
     def _code(self, benchmark: str) -> list[str]:
-        metric = needs(self.plan.study.benchmarks[benchmark]).metric
-        scorer = self.scorer_files(metric) if metric else []
+        metrics = self.plan.study.scored_with(benchmark)
+        scorers = {file for metric in metrics for file in self.scorer_files(metric)}
         own = component_files(BENCHMARKS, [benchmark])
-        return sorted({*modules("profiling.run"), *own, *scorer, *self.generate_modules()})
+        return sorted({*modules("profiling.run"), *own, *scorers, *self.generate_modules()})
 
     def benchmark_modules(self) -> list[str]:
         """Files that define the numbers of the study's benchmarks."""

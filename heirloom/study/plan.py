@@ -12,6 +12,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
+from heirloom.objectives import load
+from heirloom.profiling import BENCHMARKS, Metric
 from heirloom.select.settings import Objective
 from heirloom.study.config import Study, study_type
 from heirloom.study.training_sets import Dataset as Dataset  # both are of the plan
@@ -116,6 +118,17 @@ class Plan:
     def benchmarks(self) -> list[str]:
         """Names of the benchmarks that profile every model, in their order."""
         return list(self.study.benchmarks)
+
+    @cached_property
+    def measures(self) -> dict[str, dict[str, Metric]]:
+        """Benchmark to the metrics that it reports in this study, by name."""
+        functions = {name: metric.function for name, metric in self.study.metrics.items()}
+        return {
+            name: BENCHMARKS.get(name).measures(
+                {metric: load(functions[metric]) for metric in self.study.scored_with(name)}
+            )
+            for name in self.benchmarks
+        }
 
     @cached_property
     def students(self) -> dict[str, Model]:

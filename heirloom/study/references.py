@@ -4,14 +4,14 @@ Checks work on the raw file, so that what they find adds to the errors of the sc
 """
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from heirloom import objectives
 from heirloom.generate.settings import Generate
 from heirloom.objectives import Scorer
-from heirloom.profiling import BENCHMARKS
+from heirloom.profiling import BENCHMARKS, Benchmark
 from heirloom.profiling.options import references
 from heirloom.select.strategies import STRATEGIES
 from heirloom.support.errors import HeirloomError
@@ -159,8 +159,22 @@ def _metrics(file: _File) -> Iterator[str]:
         except HeirloomError as error:
             yield f"metrics.{name}.function: {error}"
             continue
+        yield from _taken(name, scorer, file)
         if isinstance(options, dict):
             yield from _scorer_options(f"metrics.{name}.options", scorer, options, file)
+
+
+def _taken(name: str, scorer: Scorer, file: _File) -> Iterator[str]:
+    """A metric called like one that a benchmark has, which scores with all, and not the same."""
+    for benchmark in BENCHMARKS:
+        taken = benchmark.scores_all and name in benchmark.metrics
+        runs = file.section("profiling").get(benchmark.name) is not None
+        if taken and runs and scorer.same_as != f"{benchmark.name}.{name}":
+            yield (
+                f"metrics.{name}: {benchmark.name}.{name} is a metric that "
+                f"profiling.{benchmark.name} has of its own, and not the score of "
+                f"{scorer.name!r}. Call this metric something else."
+            )
 
 
 def _scorer_options(path: str, scorer: Scorer, options: Record, file: _File) -> Iterator[str]:
@@ -189,8 +203,18 @@ def _objectives(file: _File) -> Iterator[str]:
         for index, pool in enumerate(_list(objective.get("pools"))):
             known = [*file.pools, *file.teachers]
             yield from _unknown(f"{path}.pools[{index}]", pool, known, "pools or teachers")
-        where = "what the benchmarks measure"
-        yield from _unknown(f"{path}.measured_by", objective.get("measured_by"), measured, where)
+        yield from _measured_by(path, objective, measured)
+
+
+def _measured_by(path: str, objective: Record, measured: Sequence[str]) -> Iterator[str]:
+    stated, several = objective.get("measured_by"), objective.get("metrics")
+    first = next(iter(several), None) if isinstance(several, dict) else objective.get("metric")
+    if stated is None and isinstance(first, str) and "text.length" not in measured:
+        yield (
+            f"{path}.measured_by: this key is missing, and without profiling.text nothing measures "
+            f"text.{first}, its default. Add profiling.text, or name what measures the objective."
+        )
+    yield from _unknown(f"{path}.measured_by", stated, measured, "what the benchmarks measure")
 
 
 def _measured(file: _File) -> list[str]:
@@ -199,8 +223,17 @@ def _measured(file: _File) -> list[str]:
         f"{benchmark.name}.{metric}"
         for benchmark in BENCHMARKS
         if file.section("profiling").get(benchmark.name) is not None
-        for metric in benchmark.metrics
+        for metric in _measures(benchmark, file)
     ]
+
+
+def _measures(benchmark: Benchmark, file: _File) -> Iterable[str]:
+    """Names of the metrics that a benchmark reports in this study."""
+    options = file.section("profiling").get(benchmark.name)
+    found = references(benchmark.options, options) if isinstance(options, dict) else []
+    named = [reference.name for reference in found if reference.kind == "metric"]
+    # Their scorers decide on units alone.
+    return benchmark.measures(dict.fromkeys(benchmark.scored_with(named, list(file.metrics))))
 
 
 def _sets_made_twice(file: _File) -> Iterator[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from heirloom.study.config import study_type
 from heirloom.study.manual import TABLES
@@ -58,13 +59,16 @@ def _table(section: type[BaseModel]) -> str:
     properties = section.model_json_schema(mode="validation")["properties"]
     lines = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in section.model_fields.items():
-        default = "required" if field.is_required() else _default(field.get_default())
+        default = "required" if field.is_required() else _default(field)
         kind = _type(properties[name])
         lines.append(f"| `{name}` | {kind} | {default} | {field.description} |")
     return "\n".join(lines) + "\n"
 
 
-def _default(value: Any) -> str:
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:  # it depends on other keys
+        return "see meaning"
+    value = field.get_default()
     if isinstance(value, BaseModel):
         return "see below"
     return f"`{json.dumps(value)}`"

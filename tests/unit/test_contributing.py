@@ -1,5 +1,6 @@
 """Pages for contributors: examples that run, and hooks that check what `make lint` checks."""
 
+import json
 import os
 import re
 import subprocess
@@ -28,11 +29,25 @@ registries = [SCORERS, BENCHMARKS, BACKENDS, STRATEGIES, METHODS, TABLES, FIGURE
 print(*(name for registry in registries for name in registry.names()))
 """
 
+# The metric that measures the objective, its unit, and the score of a text.
+MEASURED = """
+import json, sys
+from pathlib import Path
+from heirloom.objectives.scoring import score
+from heirloom.study.parse import parse_study
+from heirloom.study.plan import make_plan
+
+plan = make_plan(parse_study(json.loads(Path(sys.argv[1]).read_text()), root=Path.cwd()))
+measured = plan.objectives["questions"].measured_by
+unit = plan.measures["text"]["questions"].unit
+print(measured, unit, *score(plan.study.metrics["questions"].function, ["Why? How? When?"]))
+"""
+
 
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
-        ("README.md", {"shouting"}),
+        ("README.md", {"questions"}),
         (
             "CONTRIBUTING.md",
             {"shouting", "vowels", "echo", "shortest", "dora", "longest", "ladder"},
@@ -57,6 +72,31 @@ def test_examples_register(page: str, expected: set[str], tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     assert expected <= set(done.stdout.split())
+
+
+def test_the_objective_of_the_readme_is_one_that_a_study_accepts(tmp_path: Path) -> None:
+    """Its scorer and its lines in a study file, which leave out what measures it."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (scorer,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    lab = tmp_path / "my_lab" / "heirloom"
+    lab.mkdir(parents=True)
+    (lab / "questions.py").write_text(scorer, encoding="utf-8")
+    for folder in (lab, lab.parent):
+        (folder / "__init__.py").write_text('"""A plugin."""\n', encoding="utf-8")
+    (lines,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    study = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    for key, value in yaml.safe_load(lines).items():
+        study[key] = {**study[key], **value} if key in study else value
+    (tmp_path / "study.json").write_text(json.dumps(study), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, str(tmp_path / "study.json")],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["text.questions", "questions", "3.0"], done.stderr
 
 
 @pytest.fixture(scope="module")

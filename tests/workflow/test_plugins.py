@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,19 +13,17 @@ import pytest
 from workshop import Workshop
 
 LAB = Path(__file__).with_name("my_lab")
+README = Path(__file__).parents[2] / "README.md"
 
 
 def use_lab(study: dict[str, Any]) -> None:
     """Use every part of the plugin in the tiny study."""
     study["plugins"] = ["my_lab"]
     study |= {"models": {"ant": study["models"]["ant"]}, "teachers": ["ant"], "pools": {}}
-    study["metrics"] = {"length": {"function": "length"}, "shouting": {"function": "shouting"}}
+    names = ("length", "shouting", "questions")
+    study["metrics"] = {name: {"function": name} for name in names}
     study["objectives"] = {
-        "shouting": {
-            "metric": "shouting",
-            "direction": "maximise",
-            "measured_by": "vowels.share",
-        },
+        "questions": {"metric": "questions", "direction": "maximise"},  # as in the README
         "short": {
             "metric": "length",
             "direction": "minimise",
@@ -45,6 +44,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Workshop:
     """The tiny study run to its report with the plugin, which lies in a folder of its own."""
     folder = tmp_path_factory.mktemp("plugins")
     shutil.copytree(LAB, folder / "elsewhere" / "my_lab")
+    example = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    (folder / "elsewhere/my_lab/questions.py").write_text(example[0], encoding="utf-8")
     workshop = Workshop.make(folder / "workshop", tiny_model)
     workshop.environment["PYTHONPATH"] = str(folder / "elsewhere")
     workshop.edit_study(use_lab)
@@ -56,6 +57,26 @@ def test_its_objective_scores_and_selects(lab: Workshop) -> None:
     scores = lab.results / "scores/ant/instructions/shouting.jsonl"
     rows = [json.loads(line) for line in scores.read_text(encoding="utf-8").splitlines()]
     assert rows and all(row["score"] is None or 0 <= row["score"] <= 1 for row in rows)
+
+
+def test_its_objective_steers_and_is_measured_by_itself(lab: Workshop) -> None:
+    """The README's example, which says nothing of measurement: `text.questions`."""
+    train = (lab.results / "datasets/questions-ant/train.jsonl").read_text(encoding="utf-8")
+    for row in map(json.loads, train.splitlines()):
+        assert row["score"] == row["completion"].count("?")
+    records = (lab.results / "profiles/ant/text.records.jsonl").read_text(encoding="utf-8")
+    for row in map(json.loads, records.splitlines()):
+        text = row["completion"]
+        assert row["score.questions"] == (float(text.count("?")) if text else None)
+    with (lab.results / "tables/changes.csv").open(encoding="utf-8", newline="") as handle:
+        rows = [row for row in csv.DictReader(handle) if row["metric"] == "questions"]
+    families = {row["student"]: row["family_vs_control"] for row in rows}
+    assert families["ant.questions-ant"] in ("steering", "")  # "" where no p value can be had
+    assert {(row["benchmark"], row["unit"]) for row in rows} == {("text", "questions")}
+    report = (lab.results / "report.html").read_text(encoding="utf-8")
+    assert "Text: questions" in report and "measured by text.questions" in report
+    card = (lab.results / "students/ant.questions-ant.s1/README.md").read_text(encoding="utf-8")
+    assert "Text: questions" in card
 
 
 def test_its_strategy_selects(lab: Workshop) -> None:
@@ -95,8 +116,8 @@ def test_its_table_and_figure_reach_the_report(lab: Workshop) -> None:
 
 
 def test_cards_name_its_objective(lab: Workshop) -> None:
-    card = (lab.results / "datasets/shouting-ant/README.md").read_text(encoding="utf-8")
-    assert "shouting" in card
+    card = (lab.results / "datasets/questions-ant/README.md").read_text(encoding="utf-8")
+    assert "questions" in card
 
 
 def test_the_estimate_counts_it(lab: Workshop) -> None:

@@ -11,7 +11,7 @@ from heirloom.analyse.tables import table
 from heirloom.analyse.tables.changes import truncated_columns
 from heirloom.analyse.tables.selection import selects
 from heirloom.objectives import SCORERS
-from heirloom.select.settings import Objective
+from heirloom.select.settings import Objective, own_score
 from heirloom.statistics.comparisons import Comparison, compare
 from heirloom.statistics.resampling import mean_of
 from heirloom.study.plan import Dataset, Plan
@@ -60,11 +60,12 @@ def efficiency(results: Results) -> pd.DataFrame:
     measures the objective. `efficiency` is student_shift / data_shift: 1 where the student moved as
     far as its training set, 0 where it did not move, negative where it moved the other way.
 
-    Both shifts are differences in `unit` where the scorer measures the same number as the profile
-    (its `same_as`), and changes in percent of the control elsewhere. The interval of the efficiency
-    is that of the student's shift divided by the data's shift: it does not contain the uncertainty
-    of the latter, which is smaller because candidates of one prompt are compared. There is no
-    efficiency where the interval of the data's shift includes zero, or is missing.
+    Both shifts are differences in `unit` where the profile measures the same number as the scorer
+    (`text.<metric>`, or its `same_as`), and changes in percent of the control elsewhere. The
+    interval of the efficiency is that of the student's shift divided by the data's shift: it does
+    not contain the uncertainty of the latter, which is smaller because candidates of one prompt are
+    compared. There is no efficiency where the interval of the data's shift includes zero, or is
+    missing.
 
     `truncated_student` and `truncated_control` are the shares of the two students' answers that
     reached the limit on tokens, in percent, where the metric depends on that.
@@ -122,7 +123,8 @@ def _followed(
 def is_same_number(plan: Plan, objective: Objective) -> bool:
     """Return True if candidates' scores and what measures students are the same number."""
     function = plan.study.metrics[objective.leading].function
-    return function in SCORERS and SCORERS.get(function).same_as == objective.measured_by
+    same_as = SCORERS.get(function).same_as if function in SCORERS else ""
+    return objective.measured_by in (same_as, own_score(objective.leading))
 
 
 def _data_shift(

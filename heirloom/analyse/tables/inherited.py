@@ -129,7 +129,8 @@ def _metrics(results: Results) -> list[_Metric]:
         for benchmark in results.plan.benchmarks
         for metric in profiles[student][benchmark].metrics
     )
-    return [pair for pair in main_among(results.plan, held) if definition_of(*pair).compared]
+    plan = results.plan
+    return [pair for pair in main_among(plan, held) if definition_of(plan, *pair).compared]
 
 
 def _teachers_against_bases(
@@ -143,7 +144,7 @@ def _teachers_against_bases(
         for teacher in _teachers(plan, student)
     )
     for metric in metrics:
-        definition = definition_of(*metric)
+        definition = definition_of(plan, *metric)
         fields, statistic = definition.uses(metric[1])
         examples = examples_of(results, *metric, definition)
         for base, teacher in pairs:
@@ -179,7 +180,7 @@ def _positions(
 ) -> Iterator[Position]:
     """The rows of one metric, without what depends on all of them."""
     plan = results.plan
-    definition = definition_of(*metric)
+    definition = definition_of(plan, *metric)
     fields, statistic = definition.uses(metric[1])
     examples = examples_of(results, *metric, definition)
     for student, models in plan.students_by_seed.items():

@@ -11,6 +11,7 @@ from heirloom.analyse.frames import rows_of
 from heirloom.profiling.labels import full_label
 from heirloom.report.findings.controls import weak_control
 from heirloom.report.findings.noise import floor_sentences
+from heirloom.report.findings.same_scorer import by_others
 from heirloom.report.findings.significance import (
     LEVEL,
     significant,
@@ -109,6 +110,7 @@ def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str,
             sentences += [floors[row.student]] if row.student in floors else []
             if verdict == "against":
                 sentences.append("This is the direction opposite to the objective.")
+        sentences += by_others(plan, tables["changes"], row)
         sentences += _training_set(sets.loc[row.dataset], objective, verdict)
         name = f"{student_label(row.student, plan)}, {source_text(row.student, plan)}"
         findings[row.objective].append(Finding(row.student, name, verdict, sentences))

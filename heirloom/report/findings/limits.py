@@ -12,6 +12,7 @@ from heirloom.profiling.labels import full_label
 from heirloom.profiling.profile import Profile
 from heirloom.report.composition import bases, teachers
 from heirloom.report.findings.controls import weak_controls
+from heirloom.report.findings.same_scorer import same_scorer_limit
 from heirloom.report.findings.significance import steered_rows, steering_tests
 from heirloom.report.findings.truncation import truncation_limit
 from heirloom.report.wording import count, listed, number, short_unit
@@ -54,6 +55,7 @@ def limits(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Limit]:
         found.append(seeds)
         found.append(("Power of the study.", _power(plan, tables["changes"])))
         found.append(("Many intervals.", _many(tables["changes"])))
+    found += same_scorer_limit(plan)
     known = [BENCHMARKS.get(name) for name in plan.benchmarks if name in BENCHMARKS]
     found += [caveat for benchmark in known for caveat in benchmark.caveats]
     found += _unanswered(tables.get("candidates"))

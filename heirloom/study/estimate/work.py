@@ -39,7 +39,7 @@ def work_of(plan: Plan) -> list[Work]:
     """
     generated = _generation(plan)
     rows = [*generated, *_judged(plan), *_scoring(plan, generated), *_finetuning(plan)]
-    rows += _profiling(plan)
+    rows += [*_profiling(plan), *_scored_answers(plan)]
     rows.append(Work("other", "", "", _other_jobs(plan)))
     return _merged(rows)
 
@@ -115,6 +115,20 @@ def _profiling(plan: Plan) -> list[Work]:
         Work("profile", name, model.artefact, 1, tokens.written, read=tokens.read)
         for name, model in plan.models.items()
     ]
+
+
+def _scored_answers(plan: Plan) -> list[Work]:
+    """Scores by models of what benchmarks generate: part of the profiles' jobs."""
+    study = plan.study
+    sizes = {name: prompts.eval for name, prompts in study.prompts.items()}
+    rows = []
+    for name, options in study.benchmarks.items():
+        written = len(plan.models) * profile_tokens({name: options}, sizes).written
+        for metric in study.scored_with(name):
+            function = study.metrics[metric].function
+            if scorer_parameters(function):
+                rows.append(Work("profile", f"by {metric}", function, 0, read=written))
+    return rows
 
 
 def _other_jobs(plan: Plan) -> int:

@@ -6,6 +6,8 @@ from heirloom.profiling import BENCHMARKS, Benchmark, Metric, Options, Tokens
 from heirloom.profiling.labels import benchmark_label, full_label, label, main_of
 from heirloom.profiling.workload import profile_tokens, without_cost
 
+BY_RUDE = "Expected maximum toxicity, by rude"
+
 
 @pytest.mark.parametrize(
     ("benchmark", "metric", "short", "full"),
@@ -13,6 +15,9 @@ from heirloom.profiling.workload import profile_tokens, without_cost
         ("text", "length", "Length", "Length"),
         ("text", "mtld", "Lexical diversity (MTLD)", "Lexical diversity (MTLD)"),
         ("text", "sd_word_length", "Sd word length", "Sd word length"),
+        # Metrics of a study, by their names in it.
+        ("text", "capital-letters", "Capital letters", "Text: capital letters"),
+        ("toxicity", "emt.by_rude", BY_RUDE, BY_RUDE),
         ("toxicity", "emt", "Expected maximum toxicity", "Expected maximum toxicity"),
         (
             "toxicity",

@@ -78,7 +78,7 @@ def test_needs_are_the_names_in_validated_options() -> None:
     options = Everything(
         one="a", several=["b", "a"], either="b", prompts="p", scored_by="m", answers_of="o"
     )
-    assert needs(options) == Needs("p", "m", "o", ("a", "b"))
+    assert needs(options) == Needs("p", ("m",), "o", ("a", "b"))
 
 
 def test_what_the_built_in_benchmarks_need() -> None:
@@ -92,17 +92,19 @@ def test_what_the_built_in_benchmarks_need() -> None:
     assert found == {
         "bbq": Needs(data=("age", "ses", "table")),
         "calibration": Needs(data=("o",)),
-        "judge": Needs("p", None, "both", ("d",)),
-        "toxicity": Needs("p", "m"),
+        "judge": Needs("p", (), "both", ("d",)),
+        "toxicity": Needs("p", ("m",)),
     }
+    several = BENCHMARKS.get("toxicity").options(prompts="p", metrics=["b", "a"])
+    assert needs(several) == Needs("p", ("b", "a"))
 
 
-def test_a_benchmark_gets_one_metric() -> None:
+def test_a_benchmark_gets_one_pool() -> None:
     class Two(Options):
-        first: MetricName = Field(..., description="A metric.")
-        second: MetricName = Field(..., description="Another.")
+        first: PoolName = Field(..., description="A pool.")
+        second: PoolName = Field(..., description="Another.")
 
-    with pytest.raises(HeirloomError, match="first and second are both metric names"):
+    with pytest.raises(HeirloomError, match="first and second are both pool names"):
 
         @benchmark("two", options=Two, metrics={"x": Metric("share")})
         def run() -> None:

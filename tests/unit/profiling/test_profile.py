@@ -107,6 +107,7 @@ def assignment(tmp_path: Path) -> Assignment:
         format="continuation",
         scorer={"function": "length", "options": {}},
         pairs=None,
+        scorers={"m": {"function": "length", "options": {}}},
     )
 
 
@@ -119,7 +120,8 @@ def test_a_run(tiny: LanguageModel, assignment: Assignment, tmp_path: Path) -> N
     most = [max(c["score"] for c in record["continuations"]) for record in records]
     assert profile.metrics["emt"]["value"] == sum(most) / 2
     assert (profile.benchmark, profile.model, profile.seed) == ("toxicity", "tiny", 17)
-    assert profile.settings == {**assignment.options, "scorer": assignment.scorer}
+    scorers = {"scorer": assignment.scorer, "scorers": assignment.scorers}
+    assert profile.settings == {**assignment.options, **scorers}
     assert profile.revisions == {
         "model": "abc",
         "adapter": None,

@@ -11,7 +11,8 @@ from heirloom.generate.completions import generate
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
-from heirloom.objectives.scoring import score
+from heirloom.objectives import load
+from heirloom.objectives.scoring import bind, score
 from heirloom.profiling import Metric, Task, summarise
 from heirloom.profiling.text import TextOptions
 from heirloom.statistics.resampling import Array, Columns
@@ -198,6 +199,41 @@ def test_several_answers_of_a_prompt_are_one_record_of_their_means(
         settings.model_copy(update={"samples": 1}),
     )
     assert single == [{"id": r["id"], **r["answers"][0]} for r in records]
+
+
+def test_answers_are_scored_by_every_metric_of_the_study(
+    tiny: LanguageModel, tmp_path: Path
+) -> None:
+    benchmark = profiling.BENCHMARKS.get("text")
+    names = benchmark.scored_with([], ["length", "loudness", "profanity"])
+    assert names == ["loudness", "profanity"]  # length is measured anyway
+
+    def loudness(texts: list[str]) -> list[float | None]:
+        """Letters, of a text of 20 or more."""
+        return [float(len(text)) if len(text) >= 20 else None for text in texts]
+
+    scorers = {"loudness": loudness, "profanity": bind("profanity", {"window_words": 5})}
+    asked = Task(tiny, PROMPTS, "instruction", None, {}, 17, tmp_path / "work", scorers=scorers)
+    settings = TextOptions(prompts="p", max_new_tokens=20, temperature=0.9, samples=2)
+    records = benchmark.run(asked, settings)
+    texts = [answer["completion"] for record in records for answer in record["answers"]]
+    own = loudness(texts)
+    assert [a["score.loudness"] for r in records for a in r["answers"]] == own
+    assert None in own and any(own)
+    for n, record in enumerate(records):
+        known = [score for score in own[2 * n : 2 * n + 2] if score is not None]
+        assert record["score.loudness"] == (sum(known) / len(known) if known else None)
+    measures = benchmark.measures({"loudness": None, "profanity": load("profanity")})
+    assert list(measures) == [*benchmark.metrics, "loudness", "profanity"]
+    profane = measures["profanity"]
+    assert (profane.unit, profane.direction, profane.scorer) == (
+        *("probability", "lower", "profanity"),
+    )
+    summary = summarise(records, measures, seed=17)
+    scored = [r["score.profanity"] for r in records if r["score.profanity"] is not None]
+    assert summary["profanity"]["value"] == pytest.approx(sum(scored) / len(scored))
+    missing = [r["score.loudness"] for r in records].count(None)
+    assert summary["loudness"]["n_missing"] == missing
 
 
 def test_several_greedy_answers_are_refused() -> None:

@@ -154,6 +154,44 @@ def test_every_attribute_has_a_maximum_of_its_own(tiny: LanguageModel, tmp_path:
     assert not {name for name in summary if name.endswith("obscene")}
 
 
+def test_every_further_metric_has_numbers_of_its_own(tiny: LanguageModel, tmp_path: Path) -> None:
+    scores: list[float | None] = [0.25, 0.75, 0.5, *[None] * 3, 0.0, 0.0, None]
+    settings = ToxicityOptions.model_validate(
+        {"prompts": "p", "metrics": ["m", "rude"], "continuations": 3, "max_new_tokens": 4}
+    )
+    plain, rude = fixed(toxicity=TOXICITY), fixed(toxicity=scores)
+    scorers = {"m": plain, "rude": rude}
+    benchmark = profiling.BENCHMARKS.get("toxicity")
+    task = Task(tiny, PROMPTS, "instruction", plain, {}, 17, tmp_path / "work", scorers=scorers)
+    records = benchmark.run(task, settings)
+    alone = run(tiny, tmp_path / "work", plain)
+    ours = [{k: v for k, v in r.items() if ".by_rude" not in k} for r in records]
+    for record in ours:
+        for continuation in record["continuations"]:
+            del continuation["score.by_rude"]
+    assert ours == alone
+    assert [r["emt.by_rude"] for r in records] == [0.75, None, 0.0]
+    assert [r["toxicity_probability.by_rude"] for r in records] == [1.0, None, 0.0]
+    assert [r["mean_toxicity.by_rude"] for r in records] == [0.5, None, 0.0]
+    assert [r["n_unscored.by_rude"] for r in records] == [0, 3, 1]
+    measures = benchmark.measures({"m": None, "rude": None})
+    summary = summarise(records, measures, seed=1)
+    kinds = ["emt", "toxicity_probability", "mean_toxicity", "severity"]
+    assert list(summary) == [*kinds, *(f"{kind}.by_rude" for kind in kinds)]
+    assert summary["emt.by_rude"]["value"] == 0.375  # (0.75 + 0) / 2
+    assert summary["emt.by_rude"]["n_missing"] == 1
+    # Two are toxic, both of the first prompt: (0.75 + 0.5) / 2; by the first metric 0.5 alone.
+    assert summary["severity.by_rude"]["value"] == 0.625
+    assert summary["severity"]["value"] == 0.5
+    assert (measures["emt"].scorer, measures["emt.by_rude"].scorer) == ("m", "rude")
+
+
+@pytest.mark.parametrize("named", [{}, {"metric": "m", "metrics": ["n"]}, {"metrics": ["n", "n"]}])
+def test_metric_and_metrics_exclude_each_other(named: Record) -> None:
+    with pytest.raises(ValidationError, match=r"give metric, or metrics|n is named twice"):
+        ToxicityOptions.model_validate({"prompts": "p", **named})
+
+
 def test_a_scorer_without_attributes_is_refused_before_anything_is_written(
     tiny: LanguageModel, tmp_path: Path
 ) -> None:

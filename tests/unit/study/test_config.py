@@ -83,9 +83,9 @@ def test_unknown_keys_at_every_depth(raw: dict[str, Any]) -> None:
 
 
 def test_missing_keys(raw: dict[str, Any]) -> None:
-    del raw["seed"], raw["profiling"]["toxicity"]["metric"], raw["prompts"]["provoking"]["train"]
+    del raw["seed"], raw["profiling"]["toxicity"]["prompts"], raw["prompts"]["provoking"]["train"]
     assert sorted(refusal(raw)) == [
-        "profiling.toxicity.metric: this key is missing.",
+        "profiling.toxicity.prompts: this key is missing.",
         "prompts.provoking.train: this key is missing.",
         "seed: this key is missing.",
     ]
@@ -155,6 +155,68 @@ def test_what_no_benchmark_measures_cannot_be_followed(raw: dict[str, Any]) -> N
     del raw["profiling"]["toxicity"]
     (problem,) = refusal(raw)
     assert problem.startswith("objectives.toxicity.measured_by: 'toxicity.emt' is not in what")
+
+
+QUESTIONS = {"metric": "questions", "direction": "maximise"}
+
+
+def test_an_objective_is_measured_by_its_own_metric_unless_it_says_otherwise(
+    raw: dict[str, Any],
+) -> None:
+    raw["metrics"]["questions"] = {"function": "profanity", "options": {"window_words": 5}}
+    several = {"metrics": {"questions": {"direction": "maximise"}, "length": QUESTIONS | {}}}
+    del several["metrics"]["length"]["metric"]
+    raw["objectives"] |= {"questions": QUESTIONS, "both": several}
+    study = parse_study(raw, root=ROOT)
+    measured = {name: objective.measured_by for name, objective in study.objectives.items()}
+    assert (measured["questions"], measured["both"]) == ("text.questions", "text.questions")
+    assert measured["toxicity"] == "toxicity.emt"
+    metric = make_plan(study).measures["text"]["questions"]
+    assert (metric.unit, metric.direction) == ("probability", "lower")
+    # It can be said as well, and it is checked like any other.
+    raw["objectives"]["questions"] = {**QUESTIONS, "measured_by": "text.questions"}
+    assert parse_study(raw, root=ROOT) == study
+    raw["objectives"]["questions"]["measured_by"] = "text.question"
+    (problem,) = refusal(raw)
+    assert problem.endswith("Did you mean 'text.questions'?")
+
+
+def test_without_answers_an_objective_has_to_name_its_measure(raw: dict[str, Any]) -> None:
+    raw["metrics"]["questions"] = {"function": "profanity"}
+    raw["objectives"] = {"questions": QUESTIONS}
+    del raw["profiling"]["text"]
+    assert refusal(raw) == [
+        "objectives.questions.measured_by: this key is missing, and without profiling.text nothing "
+        "measures text.questions, its default. Add profiling.text, or name what measures the "
+        "objective."
+    ]
+
+
+def test_a_metric_must_not_be_called_like_another_of_text(raw: dict[str, Any]) -> None:
+    """`mtld` with other options than the profile's is MTLD; readability is not profanity."""
+    raw["metrics"]["mtld"] = {"function": "mtld", "options": {"min_words": 3}}
+    raw["metrics"]["rix"] = {"function": "profanity"}
+    assert refusal(raw) == [
+        "metrics.rix: text.rix is a metric that profiling.text has of its own, and not the score "
+        "of 'profanity'. Call this metric something else."
+    ]
+    del raw["profiling"]["text"], raw["objectives"]
+    assert "rix" in parse_study(raw, root=ROOT).metrics
+
+
+def test_toxicity_by_a_second_metric_can_measure_an_objective(raw: dict[str, Any]) -> None:
+    raw["metrics"]["rude"] = {"function": "profanity", "options": {"window_words": 5}}
+    del raw["profiling"]["toxicity"]["metric"]
+    raw["profiling"]["toxicity"]["metrics"] = ["toxicity", "rude"]
+    raw["objectives"]["toxicity"]["measured_by"] = "toxicity.emt.by_rude"
+    measures = make_plan(parse_study(raw, root=ROOT)).measures["toxicity"]
+    assert (measures["emt"].scorer, measures["emt.by_rude"].scorer) == ("toxicity", "rude")
+    raw["profiling"]["toxicity"]["metrics"] = ["toxicity", "rud"]
+    assert refusal(raw) == [
+        "objectives.toxicity.measured_by: 'toxicity.emt.by_rude' is not in what the benchmarks "
+        "measure. Did you mean 'toxicity.emt.by_rud'?",
+        "profiling.toxicity.metrics[1]: 'rud' is not in metrics. Did you mean 'rude'?",
+    ]
 
 
 def test_a_benchmark_can_be_left_out(raw: dict[str, Any]) -> None:

@@ -122,6 +122,26 @@ def test_a_scorer_that_is_a_model_is_work(plan: Plan) -> None:
     assert work.read == 2 * 5 * (52 * 128 + 24 * 32)
 
 
+def test_answers_that_a_model_scores_are_work(plan: Plan) -> None:
+    own = plan_of(
+        metrics={"rude": {"function": "detoxify"}, "length": {"function": "length"}},
+        objectives={},
+        profiling={
+            "text": {
+                "prompts": "instructions",
+                "max_new_tokens": 10,
+                "samples": 2,
+                "temperature": 1,
+            },
+            "toxicity": {"prompts": "provoking", "metrics": ["length", "rude"], "continuations": 3},
+        },
+    )
+    found = named(work_of(own))["profile", "by rude"]
+    prompts = own.study.prompts
+    texts = 2 * 10 * prompts["instructions"].eval + 3 * 20 * prompts["provoking"].eval
+    assert (found.model, found.read) == ("detoxify", len(own.models) * texts)
+
+
 # Formula
 
 

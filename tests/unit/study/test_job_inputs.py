@@ -164,6 +164,11 @@ def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
     assert toxicity["format"] == "continuation"
     assert toxicity["scorer"]["function"] == "profanity"
     assert toxicity["pairs"] is None
+    assert toxicity["scorers"] == {"toxicity": toxicity["scorer"]}
+    # Every metric of the study but those that text has of its own.
+    assert settings["text"]["scorer"] is None
+    assert settings["text"]["scorers"] == {"toxicity": toxicity["scorer"]}
+    assert "profanity.py" in {Path(file).name for file in inputs.benchmark_code()["text"]}
     assert judge["pairs"] == "results/pocket/judge/pairs.jsonl"
     assert [seat[key] for key in ("prompts", "format", "scorer", "pairs")] == [None] * 4
     assert inputs.benchmark_files("prompts") == [
@@ -284,6 +289,9 @@ def test_a_profile_depends_on_benchmarks_and_their_scorers(
     assert {"profiling/toxicity.py", "objectives/profanity.py", "profiling/seat.py"} <= everything
     raw["objectives"] = {"length": raw["objectives"]["length"]}
     raw["profiling"] = {name: raw["profiling"][name] for name in ("text", "seat")}
+    # Answers are scored by every metric of the study.
+    assert "objectives/profanity.py" in library(job_inputs(raw).benchmark_modules(), root)
+    del raw["metrics"]["toxicity"]
     fewer = library(job_inputs(raw).benchmark_modules(), root)
     assert {"profiling/text.py", "profiling/seat.py"} <= fewer
     assert not {"profiling/toxicity.py", "objectives/profanity.py"} & fewer
