@@ -10,7 +10,7 @@ from heirloom.analyse.offence import may_offend
 from heirloom.analyse.results import load_results
 from heirloom.analyse.same_scorer import by_other_scorers, selected_by
 from heirloom.analyse.tables.changes import changes
-from heirloom.analyse.tables.inheritance import inheritance
+from heirloom.analyse.tables.efficiency import efficiency
 from heirloom.profiling import summarise
 from heirloom.support.files import read_jsonl, write_jsonl
 
@@ -56,7 +56,7 @@ def test_it_is_compared_like_a_registered_metric(results):
 
 
 def test_students_inherit_it_in_its_own_unit(results):
-    table = inheritance(results).set_index("student")
+    table = efficiency(results).set_index("student")
     row = table.loc["alpha.length-multi"]
     assert (row["metric"], row["unit"]) == ("words", "words")
     # p1: beta's 40 words against alpha's 20; p2: alpha's 30 against beta's 25.
