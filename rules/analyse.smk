@@ -2,6 +2,7 @@
 
 Required inputs:
     profiles/, datasets/, scores/, generations/, prompts/ of the whole study
+    compared_answers/ of its judges, if there are any
 Outputs:
     plan.json       what the study consists of
     tables/*.csv
@@ -39,6 +40,7 @@ rule tables:
         ),
         datasets=expand(rules.select.output, dataset=PLAN.datasets),
         scores=JOBS.scores(),
+        compared=[PATHS.compared_answers(judge) for judge in STUDY.judges],
         modules=sorted(
             {*modules("analyse.tables"), *component_files(TABLES, table_names(PLAN))}
         ),
@@ -85,6 +87,7 @@ rule costs:
         candidates=[PATHS.candidates(*pool) for pool in PLAN.pools],
         manifests=expand(rules.finetune.output.manifest, student=PLAN.students),
         profiles=expand(rules.profile.output.summaries, model=PLAN.models),
+        compared=[PATHS.compared_answers(judge) for judge in STUDY.judges],
         modules=modules("analyse.tables.costs"),
     output:
         **shown_tables(["costs"]),

@@ -9,6 +9,9 @@ share, per benchmark, under a name that stands for everything that decides them.
 Where judges are shown completions of the study's own teachers, these answer eval prompts first:
 students were trained on completions to the others.
 
+Judges of the study, if it names some, compare the answers of students in the text profile with those
+of their controls and bases: one job per judge.
+
 Required inputs:
     models/{artefact}.json                            the model, or a student's base
     students/{student}/adapter_model.safetensors      for a student
@@ -19,6 +22,7 @@ Outputs:
     judge/pairs.jsonl                             {id, prompt, first, second, teachers}
     profiles/{model}/{benchmark}.json             every metric: value, interval, n, n_missing
     profiles/{model}/{benchmark}.records.jsonl    one record per example
+    compared_answers/{judge}.jsonl                {model, other, id, verdict, preference, log_odds, ...}
 """
 
 if STUDY.judge:
@@ -126,3 +130,39 @@ rule profiles:
     """Every profile of the study, without the report."""
     input:
         expand(rules.profile.output.summaries, model=PLAN.models),
+
+
+if STUDY.compare_answers:
+
+    rule compare_answers:
+        input:
+            judge=PATHS.model_note("{judge}"),
+            answers=[PATHS.records(model, "text") for model in JOBS.compared()[1]],
+            prompts=PATHS.prompts(STUDY.benchmarks["text"].prompts, "eval"),
+            modules=modules("profiling.compare_answers"),
+        output:
+            PATHS.compared_answers("{judge}"),
+        log:
+            PATHS.log("compare", "{judge}"),
+        benchmark:
+            PATHS.costs("compare", "{judge}")
+        wildcard_constraints:
+            judge=any_of(STUDY.judges),
+        conda:
+            "../envs/heirloom.yaml"
+        threads: 1
+        resources:
+            **model_resources(lambda w: SIZES.compare(w.judge)),
+        params:
+            models=JOBS.compared()[1],
+            contests=JOBS.compared()[0],
+            examples=STUDY.compare_answers.examples,
+            template=lambda w: JOBS.template(w.judge),
+            seed=STUDY.seed,
+            dtype=STUDY.dtype,
+            engine=[STUDY.generate.backend, STUDY.generate.weights],
+            work=PATHS.work("compare", "{judge}"),
+            code=modules("profiling.compare_answers"),
+            reused=PATHS.reused("compare", "{judge}"),
+        script:
+            "../scripts/profiling_compare_answers.py"

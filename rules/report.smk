@@ -5,6 +5,7 @@ Required inputs:
 Outputs:
     figures/*.svg
     report.html     one page that opens from disk
+    tables/models.tex    models by metrics, to be printed
 """
 
 
@@ -44,6 +45,7 @@ rule report:
         modules=modules("report.page"),
     output:
         shown(PATHS.report(), "report", "everything on one page", "Report"),
+        latex=PATHS.latex("models"),
     log:
         PATHS.log("report", "report"),
     conda:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 
+from heirloom.analyse.completeness import is_complete
 from heirloom.analyse.effects import REFERENCES, Reference
 from heirloom.analyse.frames import unique
 from heirloom.analyse.main_metrics import main_among
@@ -68,7 +69,10 @@ class Compared:
 
 
 def compare_models(
-    results: Results, metrics: Collection[tuple[str, str]] | None = None
+    results: Results,
+    metrics: Collection[tuple[str, str]] | None = None,
+    *,
+    complete: bool = False,
 ) -> list[Compared]:
     """Compare every student with its base and its control.
 
@@ -78,6 +82,8 @@ def compare_models(
     Args:
         results: The study's results.
         metrics: The (benchmark, metric) pairs to compare; None: all that the profiles have.
+        complete: Compare only examples of which no answer of any model compared is truncated; the
+            others count as missing.
 
     Returns:
         One item per student and metric, one student after the other, metrics in the order of its
@@ -95,7 +101,7 @@ def compare_models(
         }
         for student, seeds in results.plan.students_by_seed.items()
     }
-    return _compare(results, references, metrics)
+    return _compare(results, references, metrics, complete=complete)
 
 
 def compare_redraws(results: Results) -> list[Compared]:
@@ -119,6 +125,8 @@ def _compare(
     results: Results,
     references: Mapping[str, _References],
     metrics: Collection[tuple[str, str]] | None,
+    *,
+    complete: bool = False,
 ) -> list[Compared]:
     """Compare students, without their seeds, each with its references."""
     plan, profiles = results.plan, results.profiles
@@ -133,7 +141,7 @@ def _compare(
             for name in profiles[model][benchmark].metrics
         ):
             if metrics is None or (benchmark, metric) in metrics:
-                for compared in _compare_on(results, benchmark, metric, references):
+                for compared in _compare_on(results, benchmark, metric, references, complete):
                     found[compared.student, benchmark, metric] = compared
     return [
         found[key]
@@ -145,7 +153,11 @@ def _compare(
 
 
 def _compare_on(
-    results: Results, benchmark: str, metric: str, references: Mapping[str, _References]
+    results: Results,
+    benchmark: str,
+    metric: str,
+    references: Mapping[str, _References],
+    complete: bool,
 ) -> Iterable[Compared]:
     """Compare every student that has this metric."""
     definition = definition_of(results.plan, benchmark, metric)
@@ -154,6 +166,8 @@ def _compare_on(
     plan = results.plan
     fields, statistic = definition.uses(metric)
     examples = examples_of(results, benchmark, metric, definition)
+    if complete:
+        examples = _complete(examples, benchmark, fields)
 
     def versus(models: Sequence[str], references: Sequence[str | None]) -> Versus:
         named = [model for model in references if model]
@@ -220,6 +234,22 @@ def examples_of(
         return {record["id"]: record for record in records}
 
     return examples
+
+
+def _complete(
+    examples: Callable[[str], Mapping[str, Record]], benchmark: str, fields: Sequence[str]
+) -> Callable[[str], Mapping[str, Record]]:
+    """Model to its examples by id, of which those with a truncated answer have no values."""
+    empty = dict.fromkeys(fields)
+
+    @cache
+    def complete(model: str) -> Mapping[str, Record]:
+        return {
+            key: record if is_complete(benchmark, record) else {**record, **empty}
+            for key, record in examples(model).items()
+        }
+
+    return complete
 
 
 def correct(plan: Plan, comparisons: Sequence[Compared]) -> list[Compared]:

@@ -9,7 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
+from heirloom.profiling.compare_answers import Contest
 from heirloom.profiling.profile import Profile
+from heirloom.study.contests import contests
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
@@ -86,6 +88,18 @@ class Results:
             return _Lazy(self.plan.benchmarks, of_benchmark)
 
         return _Lazy(self.plan.models, of_model)
+
+    @cached_property
+    def compared_answers(self) -> Mapping[str, Mapping[Contest, list[Record]]]:
+        """Judge to models whose answers it compared, to its verdicts, one per prompt."""
+
+        def of_judge(judge: str) -> Mapping[Contest, list[Record]]:
+            found: dict[Contest, list[Record]] = {pair: [] for pair in contests(self.plan)}
+            for row in read_jsonl(self.paths.compared_answers(judge)):
+                found.setdefault(Contest(row["model"], row["other"]), []).append(row)
+            return found
+
+        return _Lazy(self.plan.study.judges, of_judge)
 
     @cached_property
     def cards(self) -> Mapping[str, Record]:

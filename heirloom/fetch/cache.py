@@ -15,7 +15,15 @@ from heirloom.support.locks import locked
 from heirloom.support.result_store import ResultStore
 
 CacheKind = Literal[
-    "artefacts", "models", "graphs", "generations", "answers", "scores", "students", "profiles"
+    "artefacts",
+    "models",
+    "graphs",
+    "generations",
+    "answers",
+    "scores",
+    "students",
+    "profiles",
+    "verdicts",
 ]
 MANIFEST = "manifest.json"
 # Errors for which trying another source is useless: the cache itself cannot be written.
@@ -45,7 +53,7 @@ def cache_path(kind: CacheKind, *name: str, root: str | Path | None = None) -> P
     return Path(root or cache_root(), kind, *name)
 
 
-def result_store(kind: Literal["scores", "students", "profiles"]) -> ResultStore:
+def result_store(kind: Literal["scores", "students", "profiles", "verdicts"]) -> ResultStore:
     """Return the store of one kind of results; nothing is kept if $HEIRLOOM_REUSE is `no`."""
     reuse = os.environ.get("HEIRLOOM_REUSE", "yes")
     if reuse not in ("yes", "no"):

@@ -103,7 +103,7 @@ def fetch(
             failures.append((source, error))
             logger.warning("%s: %s: %s", name, describe(source), error)
     listed = "\n".join(f"  - {describe(source)}: {reason}" for source, reason in failures)
-    message = f"{name} could not be had from any of its sources:\n{listed}"
+    message = f"{name} could not be fetched from any of its sources:\n{listed}"
     if not all(isinstance(reason, _UnfitError) for _, reason in failures):
         message += _NETWORK_ADVICE.format(cache=cache)
     raise HeirloomError(message)

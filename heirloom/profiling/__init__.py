@@ -25,7 +25,7 @@ from heirloom.generate.model import LanguageModel
 from heirloom.generate.request import Prompt
 from heirloom.objectives import ScoreFunction, Scorer
 from heirloom.profiling.cost import Cost, Tokens
-from heirloom.profiling.metrics import Metric, summarise
+from heirloom.profiling.metrics import Metric, Spread, summarise
 from heirloom.profiling.options import (
     DataName,
     MetricName,
@@ -47,6 +47,7 @@ __all__ = [
     "Options",
     "PoolName",
     "PromptsName",
+    "Spread",
     "Task",
     "Tokens",
     "benchmark",
@@ -112,6 +113,9 @@ class Benchmark:
             Empty: all metrics without a category.
         names_itself: True if its metrics need no benchmark next to their name.
         side_effects: Number of its main metrics that the figure of side effects shows.
+        truncated: Metric that is the share of an example's answers that reached the limit on
+            tokens: an example is complete where it is 0. Empty: nothing is generated, or every
+            text ends at the limit by design.
         offensive: True if its completions need a content warning.
         cost: Tokens that a model reads and generates for it; None if unknown.
         packages: Packages whose versions are noted with its results.
@@ -131,6 +135,7 @@ class Benchmark:
     main: tuple[str, ...] = ()
     names_itself: bool = False
     side_effects: int = 2
+    truncated: str = ""
     offensive: bool = False
     cost: Cost | None = None
     packages: tuple[str, ...] = ()
@@ -167,6 +172,7 @@ class Description(TypedDict, total=False):
     main: tuple[str, ...]
     names_itself: bool
     side_effects: int
+    truncated: str
     offensive: bool
     cost: Cost
     packages: tuple[str, ...]

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heirloom.generate.model import Weights
+from heirloom.generate.completions import open_model
+from heirloom.generate.endpoint import RemoteModel
+from heirloom.generate.model import Engine, LanguageModel, Weights
+from heirloom.generate.templates import PromptTemplate
 from heirloom.objectives.data_files import data_named
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import needs
@@ -33,6 +36,22 @@ class Subject:
     dtype: str
     backend: str
     weights: Weights
+
+
+def open_subject(subject: Subject) -> LanguageModel | RemoteModel:
+    """Load a model to profile, or open its endpoint.
+
+    Raises:
+        HeirloomError: A file is missing or damaged, or the back end cannot run here.
+    """
+    return open_model(
+        subject.note,
+        name=subject.name,
+        prompt_template=PromptTemplate(**subject.template),
+        adapter=Path(subject.adapter[0]).parent if subject.adapter else None,
+        dtype=subject.dtype,
+        engine=Engine(subject.backend, subject.weights),
+    )
 
 
 @dataclass(frozen=True)

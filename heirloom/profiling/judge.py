@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -178,21 +179,25 @@ def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
     if task.pairs is not None:
         pairs += read_pairs(task.pairs, f"pool/{options.pool}")
     if options.verdict == "likelihood":
-        return by_likelihood(task, pairs)
+        return by_likelihood(task.model, pairs, work=task.work)
     return by_generation(task, pairs, max_new_tokens=options.verdict_tokens)
 
 
-def by_likelihood(task: Task, pairs: Sequence[Pair]) -> list[Record]:
-    """Judge pairs by the likelihood of the letters; one record each."""
+def by_likelihood(model: LanguageModel, pairs: Sequence[Pair], *, work: Path) -> list[Record]:
+    """Judge pairs by the likelihood of the letters; one record each.
+
+    Args:
+        model: The judge.
+        pairs: The pairs.
+        work: Folder from which a killed call resumes.
+    """
     # Both orders share the question as a prefix: one group, so that it is computed once.
     groups = [
-        [tokens for question in questions(pair) for tokens in _letters(task.model, question)]
+        [tokens for question in questions(pair) for tokens in _letters(model, question)]
         for pair in pairs
     ]
     records = []
-    for pair, found in zip(
-        pairs, likelihood.score(task.model, groups, work=task.work), strict=True
-    ):
+    for pair, found in zip(pairs, likelihood.score(model, groups, work=work), strict=True):
         given, swapped = _log_odds(found[:2]), _log_odds(found[2:])
         records.append(measure(pair, log_odds=(given, None if swapped is None else -swapped)))
     return records

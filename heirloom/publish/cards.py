@@ -6,15 +6,15 @@ Front matter comes from huggingface_hub's own classes, the text from the templat
 from pathlib import Path
 
 from heirloom.analyse.results import load_results
-from heirloom.analyse.tables import read
+from heirloom.analyse.tables import read, table_names
 from heirloom.publish.dataset_card import dataset_card
 from heirloom.publish.material import Material
 from heirloom.publish.model_card import model_card
 from heirloom.report.provenance import describe_run
 from heirloom.support.files import read_json, write_text
 
-#: The tables that cards are written from, and the noise floor where there is one.
-TABLES = ("changes", "profiles", "training_sets")
+#: The tables that cards are written from, those that the study has.
+TABLES = ("changes", "profiles", "training_sets", "complete_pairs", "noise_floor")
 
 
 def write_cards(root: str | Path, *, command: str, namespace: str | None) -> None:
@@ -30,7 +30,7 @@ def write_cards(root: str | Path, *, command: str, namespace: str | None) -> Non
     """
     results = load_results(root)
     plan, paths = results.plan, results.paths
-    names = [*TABLES, *(["noise_floor"] if plan.redraws else [])]
+    names = [name for name in table_names(plan) if name in TABLES]
     material = Material(
         results=results,
         tables=read(Path(paths.table("changes")).parent, names),

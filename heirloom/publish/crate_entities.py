@@ -35,6 +35,7 @@ _FOLDERS = {
     "students": "Students: adapters, each with its manifest",
     "judge": "The teachers' completions, and the pairs of them that judges compare",
     "profiles": "Metrics of every model under every benchmark, with one record per example",
+    "compared_answers": "Verdicts of judges on the answers of students",
     "tables": "Tables",
     "figures": "Figures",
     WORKFLOW: "The workflow as it ran, and the study file with all defaults filled in",

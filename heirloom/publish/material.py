@@ -30,7 +30,7 @@ class Material:
 
     Attributes:
         results: The study's results.
-        tables: Name to table: `changes`, `profiles`, `training_sets`, and
+        tables: Name to table: `changes`, `profiles`, `training_sets`, and `complete_pairs` and
             `noise_floor` where there is one.
         manifests: Student to its manifest.
         run: Description of the run, from `report.provenance.describe_run`.

@@ -16,6 +16,7 @@ from heirloom.profiling.labels import full_label
 from heirloom.publish.hub import hub_base
 from heirloom.publish.licences import combined_license, student_licenses
 from heirloom.publish.material import Material, model_origin, quoted, render, shared_values, tags
+from heirloom.report.cells import truncated_cell
 from heirloom.report.findings.active import active_findings
 from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
 from heirloom.report.findings.significance import significant
@@ -132,6 +133,7 @@ def _measured(plan: Plan, own: pd.DataFrame) -> list[Record]:
                 "vs_base": _shown(row, "base"),
                 "n_vs_control": row.n_vs_control if row.control else None,
                 "vs_control": _shown(row, "control") if row.control else "\u2013",
+                "truncated": truncated_cell(row).text,
             }
         )
     return found

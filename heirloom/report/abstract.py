@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from heirloom.analyse.comparisons import steers
-from heirloom.analyse.effects import effect
+from heirloom.analyse.effects import Reference, effect
 from heirloom.analyse.frames import rows_of, unique
 from heirloom.analyse.main_metrics import main_metrics
 from heirloom.finetune.methods import METHODS
@@ -20,8 +20,9 @@ from heirloom.report.findings.benchmarks import passive_findings
 from heirloom.report.findings.limits import foremost
 from heirloom.report.findings.noise import noise_findings
 from heirloom.report.findings.significance import significant, steered_rows
+from heirloom.report.findings.truncation import short
 from heirloom.report.names import student_label
-from heirloom.report.wording import count, effect_text, listed
+from heirloom.report.wording import by_chance, count, effect_text, listed
 from heirloom.study.plan import Plan
 
 
@@ -53,9 +54,13 @@ def _done(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> str:
         ways = listed([METHODS.get(name).label for name in methods])
         sentences.append(
             f"{listed(trained)} {'was' if len(trained) == 1 else 'were'} finetuned on each of them "
-            f"with {ways}, with {count(len(seeds), 'seed')} each."
+            f"with {ways}, {_times(len(seeds))}."
         )
     return " ".join([*sentences, _profiled(plan)])
+
+
+def _times(seeds: int) -> str:
+    return "once" if seeds == 1 else f"{seeds} times, with different seeds"
 
 
 def _sampled(plan: Plan, pools: pd.DataFrame) -> str:
@@ -89,15 +94,15 @@ def _found(plan: Plan, changes: pd.DataFrame) -> list[str]:
 
 
 def _steered(plan: Plan, changes: pd.DataFrame) -> list[str]:
-    """Return one sentence per objective: every student's change against its random control."""
+    """Return one sentence per objective: every student's change against base and control."""
     rows = [row for row in rows_of(steered_rows(plan, changes)) if row.control]
     sentences = []
     for name in unique(row.objective for row in rows):
         own = [row for row in rows if row.objective == name]
         metric = full_label(own[0].benchmark, own[0].metric)
         parts = [
-            f"{effect_text(effect(row, 'control'))} in {student_label(row.student, plan)}"
-            + _doubt(row)
+            f"{student_label(row.student, plan)} {_change(row, 'base')} against the base and "
+            f"{_change(row, 'control')} against the random control{short(row)}"
             for row in own
         ]
         direction = plan.objectives[name].direction_of_leading
@@ -105,14 +110,19 @@ def _steered(plan: Plan, changes: pd.DataFrame) -> list[str]:
     return sentences
 
 
-def _doubt(row: Any) -> str:
-    """Return what keeps a change against the control from being shown; "" if nothing does."""
-    if significant(row, "control"):
+def _change(row: Any, against: Reference) -> str:
+    doubt = _doubt(row, against)
+    return effect_text(effect(row, against)) + (f" ({doubt})" if doubt else "")
+
+
+def _doubt(row: Any, against: Reference) -> str:
+    """Return what keeps a change from being shown; "" if nothing does."""
+    if significant(row, against):
         return ""
-    found = effect(row, "control")
+    found = effect(row, against)
     if pd.isna(found.low):
-        return ", of too few examples for an interval"
-    return ", not significant after correction" if found.verdict else ", which includes zero"
+        return "too few examples for an interval"
+    return "not significant after correction" if found.verdict else "includes zero"
 
 
 def _side_effects(plan: Plan, changes: pd.DataFrame) -> list[str]:
@@ -134,19 +144,24 @@ def _side_effects(plan: Plan, changes: pd.DataFrame) -> list[str]:
         f"Side effects: of {count(len(tested), 'comparison')} with the control on other main "
         f"metrics, {shown} {'is' if shown == 1 else 'are'} significant after Holm's correction; "
         f"without correction, {alone} {'has' if alone == 1 else 'have'} an interval that excludes "
-        f"zero, and about {0.05 * len(tested):.1f} would by chance."
+        f"zero; {by_chance(len(tested))}."
     ]
 
 
 def _unsaid(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[str]:
     rows = [row for row in rows_of(steered_rows(plan, tables["changes"])) if row.control]
-    undecided = [student_label(row.student, plan) for row in rows if _doubt(row)]
+    references: dict[Reference, str] = {"base": "base", "control": "random control"}
+    parts = []
+    for against, name in references.items():
+        undecided = [student_label(row.student, plan) for row in rows if _doubt(row, against)]
+        if undecided:
+            parts.append(f"against the {name} for {listed(undecided)}")
     sentences = []
-    if undecided:
+    if parts:
         sentences.append(
-            f"No effect is shown for {listed(undecided)}; this does not show that there is none."
+            f"No effect is shown {', nor '.join(parts)}; this does not show that there is none."
         )
-    return sentences + foremost(plan)
+    return sentences + foremost(plan, tables)
 
 
 def spent(costs: pd.DataFrame) -> str:

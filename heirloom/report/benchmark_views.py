@@ -14,7 +14,16 @@ from heirloom.analyse.main_metrics import main_metrics
 from heirloom.analyse.same_scorer import by_other_scorers, selected_by
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.labels import benchmark_label, label
-from heirloom.report.cells import MISSING, Cell, View, effect_cell, interval_cell, number_cell
+from heirloom.report.cells import (
+    MISSING,
+    TRUNCATED,
+    Cell,
+    View,
+    effect_cell,
+    interval_cell,
+    number_cell,
+    truncated_cell,
+)
 from heirloom.report.findings.benchmarks import resolution
 from heirloom.report.names import student_label
 from heirloom.report.wording import number
@@ -102,6 +111,12 @@ class _Measured:
         """All metrics, in the order of the table of profiles."""
         return unique(metric for _, metric in self.values)
 
+    @cached_property
+    def truncation(self) -> str:
+        """The metric that is the share of truncated answers; "" where there is none."""
+        known = BENCHMARKS.get(self.benchmark) if self.benchmark in BENCHMARKS else None
+        return known.truncated if known and known.truncated in self.metrics else ""
+
     def found(self, name: str, metric: str) -> list[Any]:
         """Return the values of a row's models, one per seed that has one."""
         keys = [(model, metric) for model in self.models[name]]
@@ -128,7 +143,9 @@ def _levels(measured: _Measured, main: Sequence[str]) -> View:
     for metric in metrics:
         headings.append((_named(measured, metric), True))
         if metric in compared:
-            headings.append((f"vs base{_units(measured, metric)}", True))
+            headings.append((f"against base{_units(measured, metric)}", True))
+    if measured.truncation:
+        headings.append(("Truncated answers, %", True))
     rows = []
     for name in measured.models:
         found = {metric: measured.found(name, metric) for metric in metrics}
@@ -143,6 +160,9 @@ def _levels(measured: _Measured, main: Sequence[str]) -> View:
             cells.append(_value(found[metric]))
             if metric in compared:
                 cells.append(measured.change(name, metric, "base"))
+        if measured.truncation:
+            shares = [row.value for row in measured.found(name, measured.truncation)]
+            cells.append(number_cell(round(100 * mean(shares))) if shares else MISSING)
         rows.append(cells)
     return View(headings, rows)
 
@@ -176,8 +196,11 @@ def _details(measured: _Measured) -> View:
         ("Missing", True),
         ("Value", True),
     ]
+    truncates = bool(measured.truncation) and bool(measured.versus)
     if measured.versus:
-        headings += [(f"vs {against}", True) for against in _REFERENCES]
+        headings += [(f"against {against}", True) for against in _REFERENCES]
+    if truncates:
+        headings.append((TRUNCATED, False))
     rows = []
     for metric in measured.metrics:
         for name in measured.models:
@@ -194,6 +217,9 @@ def _details(measured: _Measured) -> View:
             ]
             if measured.versus:
                 cells += [measured.change(name, metric, against) for against in _REFERENCES]
+            if truncates:
+                row = measured.versus.get((name, metric))
+                cells.append(MISSING if row is None else truncated_cell(row))
             rows.append(cells)
     return View(headings, rows)
 

@@ -12,10 +12,17 @@ from heirloom.report.wording import DASH, interval, number, p_value, points, sho
 
 @dataclass(frozen=True)
 class Cell:
-    """Text of a table cell, and the number it sorts by (None: by its text)."""
+    """Text of a table cell.
+
+    Attributes:
+        text: The text.
+        number: The number that it sorts by; None: by its text.
+        best: True if it is to be marked as the best.
+    """
 
     text: str
     number: float | None = None
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -27,6 +34,8 @@ class View:
 
 
 MISSING = Cell(DASH)
+#: Heading of a column of `truncated_cell`.
+TRUNCATED = "Truncated, %: student, base, control"
 
 
 def number_cell(value: Any) -> Cell:
@@ -60,6 +69,16 @@ def effect_cell(row: Any, against: Reference) -> Cell:
     if cell.number is None or row.relative != "yes":
         return cell
     return Cell(f"{cell.text} {short_unit(found.unit)}", cell.number)
+
+
+def truncated_cell(row: Any) -> Cell:
+    """Return the truncated shares of student, base and control as a cell: "75, 58, 68".
+
+    They are in percent; the cell is missing where the metric does not depend on them.
+    """
+    shares = [row.truncated_student, row.truncated_base, row.truncated_control]
+    known = [f"{share:.0f}" for share in shares if pd.notna(share)]
+    return Cell(", ".join(known), float(shares[0])) if known else MISSING
 
 
 def p_cell(value: float) -> Cell:

@@ -8,13 +8,15 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from heirloom.report.cells import View
+from heirloom.report.cells import Cell, View
 from heirloom.report.user_text import visible
 
 #: Tables with more rows than this may break across pages.
 _LONG = 40
 #: Text longer than this gets a column in which lines break.
 _WIDE = 60
+#: Front of a compact table.
+_SMALL = "\\scriptsize\n\\setlength{\\tabcolsep}{4pt}\n"
 _LATEX = str.maketrans(
     {
         **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -65,15 +67,16 @@ def data_uri(text: str, kind: str) -> str:
     return f"data:{kind};charset=utf-8;base64,{packed}"
 
 
-def latex(view: View, caption: Sequence[str], name: str) -> str:
+def latex(view: View, caption: Sequence[str], name: str, *, compact: bool = False) -> str:
     """Return a table as LaTeX, as the report shows it; needs the packages booktabs and longtable.
 
     Args:
         view: The table.
         caption: Its paragraphs, of which the first is printed.
         name: The label, after "tab:".
+        compact: True for small type, and headings of numbers that break into lines.
     """
-    table = pd.DataFrame([[_cell(cell.text) for cell in row] for row in view.rows])
+    table = pd.DataFrame([[_marked(cell) for cell in row] for row in view.rows])
     # A row that starts with a bracket would be read as an option of the line break before it.
     if len(table.columns):
         table[0] = [f"{{}}{text}" if text[:1] in ("[", "*") else text for text in table[0]]
@@ -84,18 +87,31 @@ def latex(view: View, caption: Sequence[str], name: str) -> str:
     )
     text = table.to_latex(
         index=False,
-        header=[_cell(heading) for heading, _ in view.headings],
+        header=[_heading(text, broken=compact and numeric) for text, numeric in view.headings],
         escape=False,
         longtable=len(view.rows) > _LONG,
         column_format=columns,
         caption=_cell(caption[0]),
         label=f"tab:{name}",
     )
+    if compact and len(view.rows) > _LONG:
+        text = f"{{{_SMALL}{text}}}\n"
+    elif compact:
+        text = text.replace("\\begin{tabular}", f"{_SMALL}\\begin{{tabular}}", 1)
     return f"% \\usepackage{{booktabs,longtable}}\n{text}"
 
 
 def _range(view: View) -> range:
     return range(len(view.headings))
+
+
+def _heading(text: str, *, broken: bool) -> str:
+    latex = f"\\parbox[b]{{9em}}{{\\raggedleft {_cell(text)}}}" if broken else _cell(text)
+    return latex.replace("{", "{{").replace("}", "}}")  # pandas formats headings
+
+
+def _marked(cell: Cell) -> str:
+    return f"\\textbf{{{_cell(cell.text)}}}" if cell.best else _cell(cell.text)
 
 
 def _cell(text: str) -> str:

@@ -27,6 +27,8 @@ from heirloom.report.findings.benchmarks import benchmark_findings, passive_find
 from heirloom.report.findings.inherited import inherited_findings
 from heirloom.report.findings.limits import Limit, computed_otherwise, limits
 from heirloom.report.findings.noise import noise_findings
+from heirloom.report.findings.quality import quality_findings
+from heirloom.report.model_table import model_latex, model_view
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
 from heirloom.report.published import published_view
@@ -41,7 +43,7 @@ from heirloom.support.files import Record, write_text
 #: Longer tables open on a click.
 _OPEN_ROWS = 40
 #: Tables that the report shows in parts of its own.
-_SHOWN_APART = ("changes", "profiles", "published_numbers", "studies", "study_settings")
+_SHOWN_APART = ("changes", "models", "profiles", "published_numbers", "studies", "study_settings")
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Material:
 
 
 def write_page(root: str | Path, *, apart: Sequence[str], command: str) -> None:
-    """Write the report of the study whose results are in `root`.
+    """Write the report of the study whose results are in `root`, and the LaTeX of its models.
 
     Args:
         root: Folder of the results, with the written tables and figures.
@@ -95,6 +97,7 @@ def write_page(root: str | Path, *, apart: Sequence[str], command: str) -> None:
         provenance=describe_run(plan, command=command),
         notes=computed_otherwise(results.profiles),
     )
+    write_text(paths.latex("models"), _models_latex(material))
     write_text(paths.report(), render(material))
 
 
@@ -151,6 +154,7 @@ def _words(material: Material) -> dict[str, Any]:
         "passive": passive_findings(plan, tables["changes"]),
         "noise": noise_findings(plan, tables.get("noise_floor")),
         "whom": inherited_findings(plan, tables),
+        "quality": quality_findings(plan, tables),
         "moved": {benchmark_label(name): sentences for name, sentences in moved.items()},
         "objectives": plan.objectives,
         "flow": _flow(plan, tables),
@@ -170,6 +174,10 @@ def _views(material: Material) -> dict[str, Any]:
         "published": (
             None if published is None else published_view(plan, published, tables["changes"])
         ),
+        "models_view": model_view(plan, tables["models"], tables["profiles"]),
+        "models_latex": download(
+            _models_latex(material), "application/x-tex", f"{plan.name}-models.tex"
+        ),
         "sections": sections(plan, tables),
         "compared": views.compared(plan, tables["studies"]) if "studies" in tables else None,
         "settings_apart": (
@@ -185,6 +193,12 @@ def _views(material: Material) -> dict[str, Any]:
             for name, table in tables.items()
         },
     }
+
+
+def _models_latex(material: Material) -> str:
+    view = model_view(material.plan, material.tables["models"], material.tables["profiles"])
+    caption = material.exhibits["models"].caption
+    return model_latex(view, caption, f"{material.plan.name}-models")
 
 
 def _latex_link(view: View, caption: Sequence[str], name: str) -> Download:

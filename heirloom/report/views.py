@@ -12,12 +12,14 @@ from heirloom.analyse.tables import TABLES
 from heirloom.profiling.labels import full_label
 from heirloom.report.cells import (
     MISSING,
+    TRUNCATED,
     Cell,
     View,
     effect_cell,
     interval_cell,
     number_cell,
     p_cell,
+    truncated_cell,
 )
 from heirloom.report.findings.noise import floor_of
 from heirloom.report.names import student_label
@@ -46,20 +48,7 @@ def steered(
         floors: The table `noise_floor`; None in a study without second draws.
     """
     beside = compared_against(published)
-    headings = [
-        ("Student", False),
-        ("Metric", False),
-        ("n", True),
-        ("Base", True),
-        ("Student value", True),
-        ("Change vs base", True),
-        *_published_heading("base", beside),
-        ("n vs control", True),
-        ("Change vs control", True),
-        *_published_heading("control", beside),
-        ("p (Holm)", True),
-        *([] if floors is None else [("Noise floor", True)]),
-    ]
+    headings = _steered_headings(beside) + ([] if floors is None else [("Noise floor", True)])
     held = (
         {} if floors is None else {(r.student, r.benchmark, r.metric): r for r in rows_of(floors)}
     )
@@ -85,10 +74,29 @@ def steered(
                     effect_cell(row, "control"),
                     *published_cells(row, "control"),
                     p_cell(row.p_holm_vs_control),
+                    truncated_cell(row),
                     *([] if floors is None else [_floor(held.get((row.student, *pair)))]),
                 ]
             )
     return View(headings, rows)
+
+
+def _steered_headings(beside: Collection[str]) -> list[tuple[str, bool]]:
+    """Return the headings of `steered`, those of the noise floor apart."""
+    return [
+        ("Student", False),
+        ("Metric", False),
+        ("n", True),
+        ("Base", True),
+        ("Student value", True),
+        ("Change against base", True),
+        *_published_heading("base", beside),
+        ("n against control", True),
+        ("Change against control", True),
+        *_published_heading("control", beside),
+        ("p (Holm)", True),
+        (TRUNCATED, False),
+    ]
 
 
 def _floor(row: Any) -> Cell:
@@ -102,7 +110,7 @@ def _floor(row: Any) -> Cell:
 
 
 def _published_heading(against: Reference, beside: Collection[str]) -> list[tuple[str, bool]]:
-    return [(f"Published vs {against}", False)] if against in beside else []
+    return [(f"Published against {against}", False)] if against in beside else []
 
 
 def compared(plan: Plan, studies: pd.DataFrame) -> View:
@@ -118,7 +126,7 @@ def compared(plan: Plan, studies: pd.DataFrame) -> View:
     main = main_metrics(plan, studies)
     shown = unique(pair for pair in [*measured, *main] if pair in main)
     headings = [("Student", False), ("Metric", False)]
-    headings += [(f"{n}, vs {a}", True) for n in names for a in _REFERENCES]
+    headings += [(f"{n}, against {a}", True) for n in names for a in _REFERENCES]
 
     def change(key: tuple[Any, ...], against: Reference) -> Cell:
         row = held.get(key)

@@ -197,6 +197,13 @@ class Objective(Criteria):
         "answers by the same metric, the first of several.",
     )
 
+    expects: float | None = Field(
+        None,
+        gt=0,
+        description="Size of the change, in percent, that the study is designed to detect. "
+        "`make estimate` states whether the number of eval prompts suffices for it.",
+    )
+
     def decides(self) -> dict[str, Any]:
         """Return everything that determines the selection, as JSON that `Criteria` reads back.
 

@@ -280,9 +280,8 @@ def detectable(
 ) -> float:
     """Return the smallest true effect that a study with such an interval finds with this power.
 
-    (t_(1 + level) / 2 + t_power) standard errors, at n - 1 degrees of freedom; the standard error
-    is half the interval over its t quantile (Bloom 1995, Minimum Detectable Effects). It is about
-    another study of the same kind, and says nothing about whether this one's effect is real.
+    `smallest_effect`, where the standard error is half the interval over its t quantile. It is
+    about another study of the same kind, and says nothing about whether this one's effect is real.
 
     Args:
         low: Lower end of the interval.
@@ -291,8 +290,28 @@ def detectable(
         power: Chance to find the effect.
         level: Coverage of the interval.
     """
-    critical = t_quantile(n - 1, (1 + level) / 2)
-    return (high - low) / 2 * (1 + t_quantile(n - 1, power) / critical)
+    error = (high - low) / 2 / t_quantile(n - 1, (1 + level) / 2)
+    return smallest_effect(error, n, power=power, level=level)
+
+
+def smallest_effect(
+    standard_error: float, n: int, *, tests: int = 1, power: float = 0.8, level: float = 0.95
+) -> float:
+    """Return the smallest true effect that a two-sided test finds with this power.
+
+    t for 1 - (1 - level) / (2 tests) plus t for `power`, in standard errors, at n - 1 degrees of
+    freedom (Bloom 1995, Minimum Detectable Effects).
+
+    Args:
+        standard_error: Standard error of the effect.
+        n: Number of examples, 2 or more.
+        tests: Number of tests in the family: the first of Holm's steps compares p with
+            (1 - level) / tests.
+        power: Chance to find the effect.
+        level: 1 - the chance of a false finding.
+    """
+    critical = t_quantile(n - 1, 1 - (1 - level) / (2 * tests))
+    return standard_error * (critical + t_quantile(n - 1, power))
 
 
 def _widened(

@@ -14,7 +14,7 @@ from heirloom.objectives.settings import Metric
 from heirloom.profiling import BENCHMARKS, Options
 from heirloom.profiling.judge import JudgeOptions
 from heirloom.profiling.options import needs
-from heirloom.profiling.settings import Data, benchmarks_section
+from heirloom.profiling.settings import CompareAnswers, Data, benchmarks_section
 from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
 from heirloom.study.settings import PublishedNumber
@@ -101,6 +101,11 @@ class Study(Section):
     )
     finetune: Finetune = Field(Finetune(), description="Training of students.")
     profiling: Section = Field(..., description="Benchmarks to run on every model, by name.")
+    compare_answers: CompareAnswers | None = Field(
+        None,
+        description="Let models judge the answers of each student against those of its control "
+        "and of its base: the quality price of steering. Default: nothing is compared.",
+    )
     plugins: Annotated[list[str], AfterValidator(distinct)] = Field(
         [],
         description="Python modules of your own that register objectives, benchmarks, back ends, "
@@ -137,6 +142,11 @@ class Study(Section):
         """Options of the judge benchmark if judges are shown completions of teachers."""
         options = self.benchmarks.get("judge")
         return options if isinstance(options, JudgeOptions) and options.pool else None
+
+    @property
+    def judges(self) -> list[str]:
+        """Models that compare the answers of students; none unless the study names some."""
+        return list(self.compare_answers.judges) if self.compare_answers else []
 
     @property
     def judged_teachers(self) -> list[str]:

@@ -24,6 +24,7 @@ from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.options import needs
 from heirloom.prompts.settings import Reading
 from heirloom.select.strategies import STRATEGIES
+from heirloom.study.contests import contests
 from heirloom.study.modules import modules_of
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
@@ -218,6 +219,11 @@ class JobInputs:
     def benchmark_modules(self) -> list[str]:
         """Files that define the numbers of the study's benchmarks."""
         return sorted({file for files in self.benchmark_code().values() for file in files})
+
+    def compared(self) -> tuple[list[list[str]], list[str]]:
+        """The models that judges compare, two by two, and all those models."""
+        pairs = [[contest.model, contest.other] for contest in contests(self.plan)]
+        return pairs, sorted({name for pair in pairs for name in pair})
 
     # finetune
 

@@ -33,6 +33,7 @@ from heirloom.fetch.model_folder import weight_files
 from heirloom.fetch.notes import fetched
 from heirloom.fetch.settings import PathSource
 from heirloom.study.config import Study
+from heirloom.study.contests import answered, compared_pairs
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
@@ -198,6 +199,13 @@ class JobSizes:
             merged=self.plan.models[model].base is not None,
         )
         return self._need(model, work)
+
+    def compare(self, judge: str) -> Need:
+        """A judge's verdicts on answers of students."""
+        length = PROMPT_TOKENS + 2 * answered(self.plan).max_new_tokens
+        batch = self.plan.study.generate.batch_size
+        tokens = compared_pairs(self.plan) * 2 * length
+        return self._need(judge, Inference(batch, length, tokens))
 
     def _need(self, model: str, work: Inference | Training) -> Need:
         return work.need(self.parameters(model), self.plan.study.dtype)

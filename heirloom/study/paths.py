@@ -94,6 +94,10 @@ class Paths:
         """Pairs of completions that judges are shown."""
         return f"{self.root}/judge/pairs.jsonl"
 
+    def compared_answers(self, judge: str) -> str:
+        """Verdicts of a judge on the answers of students."""
+        return f"{self.root}/compared_answers/{judge}.jsonl"
+
     # analyse and report
     def plan(self) -> str:
         """The plan of the study."""
@@ -106,6 +110,10 @@ class Paths:
     def table(self, table: str) -> str:
         """A table of the report."""
         return f"{self.root}/tables/{table}.csv"
+
+    def latex(self, table: str) -> str:
+        """A table of the report as LaTeX."""
+        return f"{self.root}/tables/{table}.tex"
 
     def figure(self, figure: str) -> str:
         """A figure of the report."""

@@ -187,8 +187,8 @@ class Plan:
     def config(self) -> Record:
         """The merged study file as JSON, without what changes no result.
 
-        Where results are published, what they are compared with (studies and published numbers)
-        and how large a job has to be do not.
+        Where results are published, what they are compared with (studies, published numbers and
+        expected effects) and how large a job has to be do not.
         """
         return self.study.model_dump(
             mode="json",
@@ -197,6 +197,7 @@ class Plan:
                 "compare_with": True,
                 "references": True,
                 "models": {"__all__": {"parameters"}},
+                "objectives": {"__all__": {"expects"}},
             },
         )
 

@@ -42,6 +42,7 @@ def reference_problems(raw: Record) -> list[str]:
         _ablation,
         _noise_floor,
         _comparisons,
+        _compared_answers,
         _published_numbers,
         _benchmarks,
     ]
@@ -283,6 +284,30 @@ def _ablation(file: _File) -> Iterator[str]:
 def _comparisons(file: _File) -> Iterator[str]:
     if file.raw.get("study") in file.names("compare_with"):
         yield "compare_with: a study is not compared with itself; name others."
+
+
+def _compared_answers(file: _File) -> Iterator[str]:
+    settings, path = file.section("compare_answers"), "compare_answers"
+    if not settings:
+        return
+    for index, name in enumerate(_list(settings.get("judges"))):
+        yield from _unknown(f"{path}.judges[{index}]", name, file.models, "models")
+        if name in file.endpoints:
+            yield (
+                f"{path}.judges[{index}]: {name!r} is a model behind an endpoint, where the "
+                "likelihoods of letters are not to be had. Take one with sources."
+            )
+    if not (file.raw.get("bases") and file.teachers):
+        yield f"{path}: this study trains no students whose answers could be compared."
+    text = file.section("profiling").get("text")
+    if not isinstance(text, dict):
+        yield f"{path}: answers to compare are those of profiling.text; add it."
+        return
+    prompts = file.prompts.get(str(text.get("prompts")))
+    there = prompts.get("eval") if isinstance(prompts, dict) else None
+    asked = settings.get("examples")
+    if isinstance(asked, int) and isinstance(there, int) and asked > there:
+        yield f"{path}.examples: {asked} is more than prompts.{text['prompts']}.eval, {there}."
 
 
 def _published_numbers(file: _File) -> Iterator[str]:

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 
 from heirloom.profiling import BENCHMARKS, summarise
+from heirloom.profiling.compare_answers import Answers, verdict
 from heirloom.profiling.data.preferences import Pair
 from heirloom.profiling.judge import measure
 from heirloom.profiling.profile import Profile
 from heirloom.study.config import study_type
+from heirloom.study.contests import contests
+from heirloom.study.paths import Paths
 from heirloom.study.plan import Dataset, Model, Plan
 from heirloom.support.files import write_json, write_jsonl
 
@@ -78,13 +81,15 @@ DATASETS = _by_id(
     ),
 )
 
-# The wide study alone: from the first candidate of each teacher, and a second random draw.
+# The wide study alone: from the first candidate of each teacher, a second random draw, and one that
+# differs from another in nothing but its teacher.
 WIDE = _by_id(
     _dataset("length-multi-k1", "best", "multi", "instructions", "length", "random-multi", k=1),
     Dataset(
         *("random-multi-redraw", "redraw", "multi", ("alpha", "beta"), "instructions"),
         prompts_of="random-multi",
     ),
+    _dataset("passive-beta", "passive", "beta", "instructions"),
 )
 
 # length of e1..e4, mtld of e1..e4, emt of t1, t2 for every model.
@@ -101,7 +106,11 @@ RECORDS = {
 WIDE_RECORDS = {
     "alpha.length-multi-k1.s1": ([15, 25, 30, 50], [50.0, 60.0, 70.0, 80.0], [0.4, 0.6]),
     "alpha.random-multi-redraw.s1": ([18, 25, 34, 47], [55.0, 65.0, 75.0, None], [0.4, 0.4]),
+    "alpha.passive-beta.s1": ([18, 28, 38, 48], [55.0, 65.0, 75.0, 85.0], [0.3, 0.5]),
 }
+
+# Answers that reached the token limit, of e1..e4; all others ended by themselves.
+TRUNCATED = {"alpha.length-multi.s1": [0, 0, 0, 1]}
 
 # (teacher, prompts) -> prompt -> two candidates: words, finish reason, toxicity.
 CANDIDATES = {
@@ -126,6 +135,7 @@ CANDIDATES = {
 # data set -> prompt -> teacher, sample.
 CHOSEN = {
     "passive-alpha": {"p1": ("alpha", 0), "p2": ("alpha", 0)},
+    "passive-beta": {"p1": ("beta", 0), "p2": ("beta", 1)},
     "random-multi": {"p1": ("alpha", 1), "p2": ("beta", 1)},
     "length-alpha": {"p1": ("alpha", 1), "p2": ("alpha", 0)},
     "length-multi": {"p1": ("beta", 0), "p2": ("alpha", 0)},
@@ -251,15 +261,19 @@ def build_study(root: Path) -> Path:
 
 
 def _write_profiles(root, model, lengths, mtld, emt):
+    limited = TRUNCATED.get(model, [0, 0, 0, 0])
     text = [
         {
             "id": f"e{index}",
             "completion": f"{model} says {SCRIPT}",
-            "finish_reason": "stop",
+            "finish_reason": "length" if truncated else "stop",
             "length": length,
             "mtld": diversity,
+            "truncated": float(truncated),
         }
-        for index, (length, diversity) in enumerate(zip(lengths, mtld, strict=True), start=1)
+        for index, (length, diversity, truncated) in enumerate(
+            zip(lengths, mtld, limited, strict=True), start=1
+        )
     ]
     toxicity = [
         {
@@ -346,13 +360,46 @@ def add_benchmark(root: Path, benchmark: str, records):
     """Give every model of the study at `root` a profile; `records` maps a model to its records."""
     old = Plan.read(root / "plan.json")
     profiled = {**old.config["profiling"], benchmark: OPTIONS[benchmark]}
-    changed = plan(old.datasets, profiling=profiled)
+    changed = plan(old.datasets, profiling=profiled, compare_answers=old.study.compare_answers)
     changed.write(root / "plan.json")
     for model in changed.models:
         folder = root / "profiles" / model
         write_jsonl(folder / f"{benchmark}.records.jsonl", records(model))
         metrics = summarise(records(model), BENCHMARKS.get(benchmark).metrics, seed=changed.seed)
         write_metrics(folder / f"{benchmark}.json", metrics)
+
+
+def add_verdicts(root: Path, verdicts) -> Path:
+    """Let judges compare answers; `verdicts` maps each to a function of a contest and a prompt.
+
+    That returns the log-odds of the answer of the contest's first model, in both orders.
+    """
+    old = Plan.read(root / "plan.json")
+    changed = plan(
+        old.datasets, profiling=old.study.profiling, compare_answers={"judges": list(verdicts)}
+    )
+    changed.write(root / "plan.json")
+    for judge, odds in verdicts.items():
+        shown = Answers(
+            {f"e{n}": "Why?" for n in range(1, 5)},
+            {model: {f"e{n}": f"{model}, {n}." for n in range(1, 5)} for model in changed.models},
+        )
+        rows = [
+            {"model": contest.model, "other": contest.other, "id": prompt, **record}
+            for contest in contests(changed)
+            for prompt in shown.prompts
+            for record in [
+                verdict(measure(shown.pair(contest, prompt), log_odds=odds(contest, prompt)))
+            ]
+        ]
+        write_jsonl(Paths(str(root)).compared_answers(judge), rows)
+    return root
+
+
+def random_verdicts(contest, prompt):
+    """Log-odds at random; the longer the name of the other model, the higher."""
+    rng = np.random.default_rng([len(contest.model), len(contest.other), int(prompt[1])])
+    return tuple(rng.normal(len(contest.other) / 20, size=2))
 
 
 #: Options of the benchmarks that a test may add.
@@ -422,7 +469,7 @@ def judge_records(model: str):
 
 
 def build_wide_study(root: Path) -> Path:
-    """The study of `build_study` with an ablation, a second draw, and three benchmarks more."""
+    """The study of `build_study` with all that a study can have; much of it at random."""
     build_study(root)
     plan({**DATASETS, **WIDE}).write(root / "plan.json")
     for name, data in WIDE.items():
@@ -432,7 +479,7 @@ def build_wide_study(root: Path) -> Path:
     add_benchmark(root, "bbq", bbq_records)
     add_benchmark(root, "calibration", calibration_records)
     add_benchmark(root, "judge", judge_records)
-    return root
+    return add_verdicts(root, {judge: random_verdicts for judge in ("alpha", "beta")})
 
 
 @pytest.fixture(scope="session")

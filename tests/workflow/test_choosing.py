@@ -23,9 +23,11 @@ def test_other_objectives_choose_without_generating_or_scoring(copied: Workshop)
             "bounded": {**LENGTH, "where": {"length": {"at_most": 30}}},
         }
         study["ablation"] = {"objectives": ["top"], "pool": "multi", "candidates": [1]}
+        study["noise_floor"] = True
 
     copied.edit_study(steer)
     wanted = ["both-multi", "random-multi-bounded", "random-ant-top", "random-multi-top-k1"]
+    wanted += ["random-ant-top-redraw", "passive-ant-redraw"]
     copied.run(*(str(RESULTS / f"datasets/{name}/card.json") for name in wanted))
 
     def dataset(name: str) -> tuple[list[Record], Record]:
@@ -45,6 +47,12 @@ def test_other_objectives_choose_without_generating_or_scoring(copied: Workshop)
         drawn, _ = dataset(control)
         assert [row["prompt_id"] for row in drawn] == [row["prompt_id"] for row in kept]
         assert all(row["sample"] < most for row in kept)
+    # A second draw has the prompts of the first and other samples, where there are others.
+    for first in ("random-ant-top", "passive-ant"):
+        (drawn, _), (again, card) = dataset(first), dataset(f"{first}-redraw")
+        assert [row["prompt_id"] for row in again] == [row["prompt_id"] for row in drawn]
+        same = sum(a["sample"] == b["sample"] for a, b in zip(drawn, again, strict=True))
+        assert same == card["n_repeated"] < len(again)
     bounded, card = dataset("bounded-multi")
     assert all(row["score"] <= 30 for row in bounded)
     assert len(bounded) == len(dataset("random-multi-bounded")[0]) == 12 - card["n_missing"]

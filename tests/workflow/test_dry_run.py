@@ -27,6 +27,7 @@ STAGES = [
     "answer",
     "pair",
     "profile",
+    "compare_answers",
     "plan",
     "candidates",
     "tables",
@@ -45,10 +46,13 @@ def test_every_study_of_the_repository_can_start(workshop: Workshop, config: str
     printed = workshop.run("--dry-run", "--configfile", f"config/{config}", default=True)
     assert "Traceback" not in printed
     study = yaml.safe_load((ROOT / "config" / config).read_text(encoding="utf-8"))
-    pool = study["profiling"].get("judge", {}).get("pool")
+    optional = {
+        **dict.fromkeys(("answer", "pair"), study["profiling"].get("judge", {}).get("pool")),
+        "compare_answers": study.get("compare_answers"),
+    }
     for rule in STAGES:
         there = re.search(rf"^{rule} +\d+$", printed, re.MULTILINE) is not None
-        assert there == (pool is not None or rule not in ("answer", "pair")), rule
+        assert there == (optional.get(rule, rule) is not None), rule
     assert "discouraged" not in printed  # Snakemake's word for paths that start with ./
 
 
@@ -134,6 +138,7 @@ def test_models_that_no_study_trained_are_profiled(workshop: Workshop) -> None:
     def profile_only(study: dict[str, Any]) -> None:
         for key in ("prompts", "training_prompts", "pools", "metrics", "objectives"):
             del study[key]
+        del study["compare_answers"]
         study |= {"teachers": [], "bases": []}
         study["profiling"] = {"crows_pairs": {"data": "pairs"}}
 

@@ -78,3 +78,4 @@ def use_endpoint(study: dict[str, Any], url: str) -> None:
     study["pools"] = {"multi": ["remote"]}
     study["objectives"] = {"length": {**study["objectives"]["length"], "pools": ["multi"]}}
     study["finetune"]["epochs"] = 1
+    del study["compare_answers"]

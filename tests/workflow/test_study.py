@@ -19,7 +19,8 @@ from heirloom.generate.model import best_device
 from heirloom.study.estimate import estimate, measure
 from heirloom.study.plan import Plan
 
-TABLES = ["agreement", "candidates", "changes", "costs", "profiles", "settings", "training_sets"]
+TABLES = ["agreement", "candidates", "changes", "costs", "preference_leakage", "profiles"]
+TABLES += ["settings", "training_sets", "win_rates"]
 FIGURES = ["figure1", "figure2", "figure3", "figure6"]
 BENCHMARKS = ["text", "toxicity"]  # those that write; crows_pairs scores pairs
 
@@ -253,6 +254,45 @@ def test_every_model_judges_the_pairs_that_the_teachers_wrote(finished: Workshop
         assert "results/tiny/judge/pairs.jsonl" in read(folder / "judge.json")["inputs"]
 
 
+def test_judges_compare_students_with_controls_bases_and_each_other(finished: Workshop) -> None:
+    prompts = read_lines(finished.results / "prompts/instructions/eval.jsonl")
+    pairs = {(student, "ant") for student in STUDENTS}
+    pairs |= {(s, f"ant.{CONTROLS[d]}.s1") for s, d in STUDENTS.items() if CONTROLS[d]}
+    pairs.add(("ant.passive-ant.s1", "ant.passive-bee.s1"))  # they differ in their teacher alone
+    answers = {
+        model: {
+            record["id"]: record["completion"]
+            for record in read_lines(finished.results / f"profiles/{model}/text.records.jsonl")
+        }
+        for model in ("ant", *STUDENTS)
+    }
+    for judge in ("ant", "bee"):
+        records = read_lines(finished.results / f"compared_answers/{judge}.jsonl")
+        assert {(r["model"], r["other"]) for r in records} == pairs
+        shown = {r["id"] for r in records}
+        assert len(shown) == 4 and shown < {prompt["id"] for prompt in prompts}
+        assert len(records) == len(pairs) * len(shown)
+        for r in records:
+            first, second = (answers[r[side]][r["id"]] for side in ("model", "other"))
+            if first is None or second is None:
+                assert r["verdict"] is None
+            else:
+                assert r["equal"] == (first.strip() == second.strip())
+        assert any(r["verdict"] and not r["equal"] for r in records)
+    table = rows(finished.results / "tables/win_rates.csv")
+    assert {(r["judge"], r["student"], r["against"]) for r in table} == {
+        (judge, f"ant.{dataset}", against)
+        for judge in ("ant", "bee")
+        for dataset, control in CONTROLS.items()
+        for against in ("base", *(["control"] if control else []))
+    }
+    assert all(int(r["n"]) + int(r["n_missing"]) == 4 for r in table)
+    (leak,) = rows(finished.results / "tables/preference_leakage.csv")
+    assert (leak["student"], leak["other"]) == ("ant.passive-ant", "ant.passive-bee")
+    html = (finished.results / "report.html").read_text(encoding="utf-8")
+    assert "Quality as judges see it" in html and "Preference leakage of ant and bee" in html
+
+
 @pytest.mark.parametrize("benchmark", BENCHMARKS)
 def test_a_prompt_that_does_not_fit_is_missing_and_not_zero(
     finished: Workshop, benchmark: str
@@ -301,6 +341,8 @@ def test_an_estimate_by_its_own_costs_says_what_the_study_took(finished: Worksho
         ("finetune", "ant"),
         ("profile", "ant"),
         ("profile", "bee"),
+        ("compare", "ant"),
+        ("compare", "bee"),
     }
     expected = sum(line.hours for line in lines if line.measured) * 3600
     assert expected == pytest.approx(sum(float(row["seconds"]) for row in took))

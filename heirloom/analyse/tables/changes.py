@@ -6,12 +6,12 @@ from typing import Any
 import pandas as pd
 
 from heirloom.analyse.comparisons import Compared, compare_models, correct
+from heirloom.analyse.completeness import hangs_on_the_limit, truncated_share
 from heirloom.analyse.effects import REFERENCES
-from heirloom.analyse.frames import frame, text_of
+from heirloom.analyse.frames import frame, text_of, unique
 from heirloom.analyse.results import Results
 from heirloom.analyse.tables import table
 from heirloom.statistics.comparisons import simultaneous
-from heirloom.study.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,9 @@ class Change:
     n_missing_vs_control: int
     control_value: float | None
     student_value_vs_control: float | None
+    truncated_base: float | None
+    truncated_student: float | None
+    truncated_control: float | None
     change_vs_base: float | None
     change_vs_base_low: float | None
     change_vs_base_high: float | None
@@ -82,6 +85,10 @@ def changes(results: Results) -> pd.DataFrame:
     compared have no row; where `relative` is "no", the metric is not on a ratio scale and the
     changes are null.
 
+    `truncated_base`, `truncated_student` and `truncated_control` are the shares of their answers
+    that reached the limit on tokens, in percent, for metrics that depend on where a text ends;
+    elsewhere they are null.
+
     `seed_sd` is the standard deviation over seeds of the difference to the control, or to the base
     where there is no control. `p` is the p value of the difference, `p_holm` the same after Holm's
     correction within its family: all students' main metrics of one benchmark, against one
@@ -94,10 +101,11 @@ def changes(results: Results) -> pd.DataFrame:
             benchmark does not define.
     """
     compared = correct(results.plan, compare_models(results))
-    return frame([_row(results.plan, one) for one in compared], Change)
+    return frame([_row(results, one) for one in compared], Change)
 
 
-def _row(plan: Plan, compared: Compared) -> Change:
+def _row(results: Results, compared: Compared) -> Change:
+    plan = results.plan
     model = plan.models[plan.students_by_seed[compared.student][0]]
     data = plan.datasets[model.trained_on]
     base, control = compared.against["base"].gap, compared.against["control"].gap
@@ -122,11 +130,28 @@ def _row(plan: Plan, compared: Compared) -> Change:
         control_value=control.reference,
         student_value_vs_control=control.treated,
         seed_sd=(control if model.control else base).seed_sd,
-        **_effects(compared),
+        **truncated_columns(results, compared),
+        **effect_columns(compared),
     )
 
 
-def _effects(compared: Compared) -> dict[str, Any]:
+def truncated_columns(results: Results, compared: Compared) -> dict[str, Any]:
+    """Columns of truncated shares; null where the metric does not depend on where a text ends."""
+    if not hangs_on_the_limit(*compared.pair):
+        return dict.fromkeys(("truncated_base", "truncated_student", "truncated_control"))
+    models = [results.plan.models[m] for m in results.plan.students_by_seed[compared.student]]
+    compared_models = {
+        "truncated_base": unique(model.base for model in models),
+        "truncated_student": [model.id for model in models],
+        "truncated_control": unique(model.control for model in models),
+    }
+    return {
+        column: truncated_share(results, [name for name in names if name], compared.benchmark)
+        for column, names in compared_models.items()
+    }
+
+
+def effect_columns(compared: Compared) -> dict[str, Any]:
     """Columns of changes, differences, p values and adjusted ends, against both references."""
     cells: dict[str, Any] = {}
     for reference in REFERENCES:

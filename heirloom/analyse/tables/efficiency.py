@@ -8,6 +8,7 @@ from heirloom.analyse.comparisons import Compared, compare_models, steers, train
 from heirloom.analyse.frames import frame, text_of
 from heirloom.analyse.results import Results, chosen_scores
 from heirloom.analyse.tables import table
+from heirloom.analyse.tables.changes import truncated_columns
 from heirloom.analyse.tables.selection import selects
 from heirloom.objectives import SCORERS
 from heirloom.select.settings import Objective, own_score
@@ -35,6 +36,8 @@ class Followed:
     student_shift: float | None
     student_shift_low: float | None
     student_shift_high: float | None
+    truncated_student: float | None
+    truncated_control: float | None
     efficiency: float | None
     efficiency_low: float | None
     efficiency_high: float | None
@@ -46,7 +49,7 @@ class Followed:
     order=50,
     applies=selects,
     text=text_of(Followed),
-    headings={"n_prompts": "Prompts compared"},
+    headings={"n_prompts": "Prompts compared", "truncated_*": "Truncated, %: {}"},
 )
 def efficiency(results: Results) -> pd.DataFrame:
     """One row per steered student: how far it followed what selection did to its training set.
@@ -63,6 +66,9 @@ def efficiency(results: Results) -> pd.DataFrame:
     not contain the uncertainty of the latter, which is smaller because candidates of one prompt are
     compared. There is no efficiency where the interval of the data's shift includes zero, or is
     missing.
+
+    `truncated_student` and `truncated_control` are the shares of the two students' answers that
+    reached the limit on tokens, in percent, where the metric depends on that.
     """
     plan = results.plan
     rows = []
@@ -84,11 +90,12 @@ def _followed(
     results: Results, compared: Compared, data: Dataset, name: str, control: str
 ) -> Followed:
     objective = results.plan.objectives[name]
-    same = _same_number(results.plan, objective)
+    same = is_same_number(results.plan, objective)
     versus = compared.against["control"]
     student = versus.gap if same else versus.percent
     shift = _data_shift(results, (data.id, control), objective.leading, relative=not same)
     value, low, high = _efficiency(student, shift)
+    truncated = truncated_columns(results, compared)
     return Followed(
         student=compared.student,
         dataset=data.id,
@@ -105,14 +112,16 @@ def _followed(
         student_shift=student.value,
         student_shift_low=student.low,
         student_shift_high=student.high,
+        truncated_student=truncated["truncated_student"],
+        truncated_control=truncated["truncated_control"],
         efficiency=value,
         efficiency_low=low,
         efficiency_high=high,
     )
 
 
-def _same_number(plan: Plan, objective: Objective) -> bool:
-    """Tell if the scores of candidates and what measures students are the same number."""
+def is_same_number(plan: Plan, objective: Objective) -> bool:
+    """Return True if candidates' scores and what measures students are the same number."""
     function = plan.study.metrics[objective.leading].function
     same_as = SCORERS.get(function).same_as if function in SCORERS else ""
     return objective.measured_by in (same_as, own_score(objective.leading))

@@ -70,7 +70,7 @@ def _has_references(plan: Plan) -> bool:
 @table(
     "published_numbers",
     title="Published numbers",
-    order=15,
+    order=16,
     applies=_has_references,
     text=text_of(Published),
     apart=True,

@@ -1,14 +1,15 @@
 """Findings about active inheritance: students that were steered by an objective."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
-from heirloom.analyse.effects import Effect, effect
+from heirloom.analyse.effects import Effect, Reference, effect
 from heirloom.analyse.frames import rows_of
 from heirloom.profiling.labels import full_label
+from heirloom.report.findings.controls import weak_control
 from heirloom.report.findings.noise import floor_sentences
 from heirloom.report.findings.same_scorer import by_others
 from heirloom.report.findings.significance import (
@@ -16,9 +17,19 @@ from heirloom.report.findings.significance import (
     significant,
     steered_rows,
     steering_tests,
+    tests_against_base,
 )
+from heirloom.report.findings.truncation import rows_by_metric, truncation
 from heirloom.report.names import source_text, student_label
-from heirloom.report.wording import count, effect_text, interval, number, p_value, signed
+from heirloom.report.wording import (
+    count,
+    effect_text,
+    interval,
+    listed,
+    number,
+    p_value,
+    signed,
+)
 from heirloom.select.settings import Objective
 from heirloom.study.plan import Plan
 
@@ -44,27 +55,34 @@ class Finding:
 
 
 def headline(plan: Plan, changes: pd.DataFrame) -> str:
-    """Return one sentence about all students that were steered, against their random controls."""
+    """Return sentences about all steered students, against their bases and random controls."""
     rows = [row for row in rows_of(steered_rows(plan, changes)) if row.control]
-    verdicts = [_verdict(significant(row, "control"), _wanted(plan, row.objective)) for row in rows]
-    if not verdicts:
+    if not rows:
         return "No student of this study was steered by an objective and has a random control."
-    clear, against = verdicts.count("clear"), verdicts.count("against")
-    undecided = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict == "open"]
-    alone = sum(effect(row, "control").verdict != 0 for row in undecided)
-    text = (
-        f"Against its random control, the steered metric moved as intended in {clear} of "
-        f"{count(len(verdicts), 'steered student')}, with p < 0.05 after Holm's correction for "
-        f"{count(steering_tests(changes), 'test')}"
+    of_students = f" of {count(len(rows), 'steered student')}"
+    tests = count(steering_tests(changes), "test")
+    return (
+        f"Against the base, the steered metric moved as intended in "
+        f"{_counted(plan, rows, 'base', of_students)}. Against the random control, it moved as "
+        f"intended in {_counted(plan, rows, 'control', f' of {len(rows)}')}. A metric counts as "
+        f"moved if p < {LEVEL} after Holm's correction: for {tests} of steered metrics against "
+        "controls, and for the main metrics of each benchmark against bases."
     )
-    rest = []
+
+
+def _counted(plan: Plan, rows: Sequence[Any], against: Reference, of_all: str) -> str:
+    """Return the number of students that moved as intended, and what the others did."""
+    verdicts = [_verdict(significant(row, against), _wanted(plan, row.objective)) for row in rows]
+    parts = [f"{verdicts.count('clear')}{of_all}"]
+    undecided = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict == "open"]
     if undecided:
-        rest.append(f"in {len(undecided)} no change is shown")
+        alone = sum(effect(row, against).verdict != 0 for row in undecided)
+        parts.append(f"in {len(undecided)} no change is shown")
         if alone:
-            rest[0] += f", though in {alone} of them the uncorrected 95 % interval excludes zero"
-    if against:
-        rest.append(f"in {against} it moved the other way")
-    return "; ".join([text, *rest]) + "."
+            parts[-1] += f" (for {alone} of these, the uncorrected interval excludes zero)"
+    if "against" in verdicts:
+        parts.append(f"in {verdicts.count('against')} it moved the other way")
+    return "; ".join(parts)
 
 
 def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str, list[Finding]]:
@@ -72,21 +90,23 @@ def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str,
 
     Args:
         plan: The study's plan.
-        tables: Tables by name: `changes`, `training_sets`, and `noise_floor` where there is one.
+        tables: Tables by name: `changes`, `profiles` and `training_sets`, and `complete_pairs` and
+            `noise_floor` where there is one.
     """
     floors = floor_sentences(tables.get("noise_floor"))
     sets = tables["training_sets"].set_index("dataset")
+    complete = rows_by_metric(tables.get("complete_pairs"))
     findings: dict[str, list[Finding]] = {name: [] for name in plan.objectives}
-    tests = steering_tests(tables["changes"])
     for row in rows_of(steered_rows(plan, tables["changes"])):
         objective = plan.objectives[row.objective]
-        sentences = [_moved(row), *_zero("base", effect(row, "base"))]
+        pair = complete.get((row.student, row.benchmark, row.metric))
+        sentences = [_moved(row), *truncation(row, pair), *_zero("base", effect(row, "base"))]
         verdict: Verdict = ""
         if row.control:
             verdict = _verdict(significant(row, "control"), _wanted(plan, row.objective))
-            control = effect(row, "control")
-            sentences += _zero("random control", control)
-            sentences += _corrected(row, control, tests)
+            sentences += _zero("random control", effect(row, "control"))
+            sentences += _corrected(row, tables["changes"])
+            sentences += weak_control(plan, tables, row)
             sentences += [floors[row.student]] if row.student in floors else []
             if verdict == "against":
                 sentences.append("This is the direction opposite to the objective.")
@@ -135,14 +155,26 @@ def _zero(against: str, found: Effect) -> list[str]:
     return []
 
 
-def _corrected(row: Any, found: Effect, tests: int) -> list[str]:
-    """Return the p value against the control after correction, and what it takes away."""
-    p = row.p_holm_vs_control
-    if pd.isna(p):
+def _corrected(row: Any, changes: pd.DataFrame) -> list[str]:
+    """Return the p values after correction, base first, and what that takes away."""
+    tests = {"base": tests_against_base(changes, row), "control": steering_tests(changes)}
+    names: dict[Reference, str] = {"base": "base", "control": "random control"}
+    parts, open_again = [], []
+    for against, name in names.items():
+        p = getattr(row, f"p_holm_vs_{against}")
+        if pd.isna(p):
+            continue
+        parts.append(f"{p_value(p)} against the {name} ({count(tests[against], 'test')})")
+        if effect(row, against).verdict and p >= LEVEL:
+            open_again.append(name)
+    if not parts:
         return []
-    text = f"Corrected for {count(tests, 'test')} of steered metrics (Holm), {p_value(p)}"
-    if found.verdict and p >= LEVEL:
-        text += ": with so many tests, an interval that excludes zero may be due to chance"
+    text = f"After Holm's correction, {listed(parts)}"
+    if open_again:
+        text += (
+            ": with so many tests, the interval against the "
+            f"{' and that against the '.join(open_again)} may exclude zero by chance"
+        )
     return [f"{text}."]
 
 

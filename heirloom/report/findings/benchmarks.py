@@ -11,8 +11,9 @@ from heirloom.analyse.main_metrics import main_metrics
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.labels import label
 from heirloom.report.findings.significance import LEVEL, significant
+from heirloom.report.findings.truncation import short
 from heirloom.report.names import student_label
-from heirloom.report.wording import count, effect_text, number, short_unit
+from heirloom.report.wording import by_chance, count, effect_text, number, short_unit
 from heirloom.study.plan import Plan
 
 _CLEAREST = 6
@@ -99,8 +100,7 @@ def _odds(main: _Tested, tested: _Tested, against: Reference, noun: str, words: 
     return (
         f"{clear} of {count(len(main), noun)} of main metrics {words} {_is(clear)} significant "
         f"after Holm's correction (p < {LEVEL}). Without correction, {moved}{among} "
-        f"{_has(moved)} a 95 % interval that excludes zero; about {0.05 * len(tested):.1f} would "
-        "by chance alone."
+        f"{_has(moved)} a 95 % interval that excludes zero; {by_chance(len(tested))}."
     )
 
 
@@ -123,7 +123,7 @@ def _clearest(plan: Plan, tested: _Tested, against: Reference, most: int) -> lis
     suffix = " against the control" if against == "control" else ""
     return [
         f"{student_label(row.student, plan)}: {label(row.benchmark, row.metric)} "
-        f"{effect_text(found)}{suffix}."
+        f"{effect_text(found)}{suffix}{short(row)}."
         for row, found in moved[:most]
     ]
 

@@ -11,8 +11,10 @@ from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.labels import full_label
 from heirloom.profiling.profile import Profile
 from heirloom.report.composition import bases, teachers
+from heirloom.report.findings.controls import weak_controls
 from heirloom.report.findings.same_scorer import same_scorer_limit
 from heirloom.report.findings.significance import steered_rows, steering_tests
+from heirloom.report.findings.truncation import truncation_limit
 from heirloom.report.wording import count, listed, number, short_unit
 from heirloom.statistics.comparisons import detectable
 from heirloom.study.plan import Plan
@@ -42,11 +44,14 @@ def limits(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Limit]:
 
     Args:
         plan: The study's plan.
-        tables: Tables by name: `changes`, and `candidates` if there are any.
+        tables: Tables by name: `changes`, `profiles`, `training_sets`, and `candidates` if there
+            are any.
     """
     seeds = _seeds(plan)
     found = scorer_caveats(plan)
     if seeds:
+        found += truncation_limit(plan, tables["changes"])
+        found += weak_controls(plan, tables)
         found.append(seeds)
         found.append(("Power of the study.", _power(plan, tables["changes"])))
         found.append(("Many intervals.", _many(tables["changes"])))
@@ -74,11 +79,21 @@ def computed_otherwise(profiles: Mapping[str, Mapping[str, Profile]]) -> list[Li
     return [("Models computed in another way.", " ".join(texts))] if texts else []
 
 
-def foremost(plan: Plan) -> list[str]:
-    """Return the limits that an abstract has to name: of scorers, seeds and models."""
+def foremost(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    """Return the limits that an abstract has to name.
+
+    Those of truncated answers, controls, scorers, seeds and models.
+    """
     seeds = _seeds(plan)
-    texts = [text for _, text in scorer_caveats(plan)]
-    return [*texts, *([seeds[1]] if seeds else []), _models(plan)]
+    found = scorer_caveats(plan)
+    if seeds:
+        found = [
+            *truncation_limit(plan, tables["changes"]),
+            *weak_controls(plan, tables),
+            *found,
+            seeds,
+        ]
+    return [*(text for _, text in found), _models(plan)]
 
 
 def scorer_caveats(plan: Plan) -> list[Limit]:
@@ -182,10 +197,10 @@ def _power(plan: Plan, changes: pd.DataFrame) -> str:
     if not parts:
         return "No steered student has an interval against a random control."
     return (
-        "The smallest true change against the random control that a study of this size detects "
-        "four times in five (80 % power at the two-sided 5 % level, before correction; median over "
-        "students; % of the control's value): "
+        "With this number of examples, a true change against the random control is detected with "
+        "a probability of 80 % if it is at least this large (two-sided test at the 5 % level, "
+        "before correction; median over students; in % of the control's value): "
         + "; ".join(parts)
-        + ". Smaller changes may exist and go undetected. What the examples of each benchmark "
-        "resolve, against the base, is stated above its table."
+        + ". Smaller changes may exist and remain undetected. The section of each benchmark states "
+        "which changes against the base its examples resolve."
     )

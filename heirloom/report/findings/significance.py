@@ -29,6 +29,11 @@ def steering_tests(changes: pd.DataFrame) -> int:
     return int((changes["family_vs_control"] == STEERING).sum())
 
 
+def tests_against_base(changes: pd.DataFrame, row: Any) -> int:
+    """Number of tests against bases in the family of a row of the table of changes."""
+    return int((changes["family_vs_base"] == row.family_vs_base).sum())
+
+
 def steered_rows(plan: Plan, changes: pd.DataFrame) -> pd.DataFrame:
     """Rows in which a student's own objective is measured, in the plan's order.
 

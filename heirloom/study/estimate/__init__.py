@@ -37,7 +37,7 @@ OTHER = 3.0  # seconds of a job without one
 RATES = {"cpu": (1e11, 1e11, 1e11), "gpu": (2.5e13, 1e14, 1e14)}
 
 _BYTES_PER_TOKEN = 4.5
-_STAGES = ("generate", "judge", "score", "finetune", "profile", "other")
+_STAGES = ("generate", "judge", "score", "finetune", "profile", "compare", "other")
 
 
 @dataclass(frozen=True)

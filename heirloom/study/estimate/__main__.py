@@ -1,4 +1,4 @@
-"""Print the estimated cost of a study."""
+"""Print the estimated cost and the power of a study."""
 
 import argparse
 import os
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from heirloom.profiling.workload import without_cost
 from heirloom.study.estimate import RATES, Line, Measured, estimate, measure
+from heirloom.study.estimate.power import Power, power_of
 from heirloom.study.file import read_study_file
 from heirloom.study.job_size import sizes_of
 from heirloom.study.parse import parse_study
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = estimate(plan, sizes, device=device, measured=measured)
     print("\n".join([f"{study.study}: {study.title}", "", *render(lines, device), "", basis]))
     print("\n".join([*remarks(lines, device), *unmeasured(plan, measured)]))
+    print("\n".join(powers(power_of(plan, options.results))))
 
 
 def render(lines: Sequence[Line], device: str) -> list[str]:
@@ -126,6 +128,18 @@ def unmeasured(plan: Plan, measured: Measured | None) -> list[str]:
     found = [f"Benchmarks that state no cost count nothing: {', '.join(free)}."] if free else []
     skipped = measured.skipped if measured else []
     return found + [f"Not taken into account: {reason}" for reason in skipped]
+
+
+def powers(found: Sequence[Power]) -> list[str]:
+    """Lines about the smallest changes that the study can show, one per objective."""
+    if not found:
+        return []
+    return [
+        "",
+        "Smallest change against the random control that the study detects with a probability of "
+        f"80 % (p < 0.05, Holm's correction for {found[0].tests} steered students):",
+        *(f"  {power}" for power in found),
+    ]
 
 
 def _duration(hours: float) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from heirloom.objectives import SCORERS
 from heirloom.profiling.cost import PROMPT_TOKENS
 from heirloom.profiling.workload import profile_tokens
+from heirloom.study.contests import answered, compared_pairs
 from heirloom.study.plan import Plan
 
 
@@ -39,7 +40,7 @@ def work_of(plan: Plan) -> list[Work]:
     """
     generated = _generation(plan)
     rows = [*generated, *_judged(plan), *_scoring(plan, generated), *_finetuning(plan)]
-    rows += [*_profiling(plan), *_scored_answers(plan)]
+    rows += [*_profiling(plan), *_scored_answers(plan), *_comparing(plan)]
     rows.append(Work("other", "", "", _other_jobs(plan)))
     return _merged(rows)
 
@@ -115,6 +116,14 @@ def _profiling(plan: Plan) -> list[Work]:
         Work("profile", name, model.artefact, 1, tokens.written, read=tokens.read)
         for name, model in plan.models.items()
     ]
+
+
+def _comparing(plan: Plan) -> list[Work]:
+    """Verdicts on answers of students: each pair is read in both orders."""
+    if not plan.study.judges:
+        return []
+    tokens = 2 * compared_pairs(plan) * (PROMPT_TOKENS + 2 * answered(plan).max_new_tokens)
+    return [Work("compare", judge, judge, 1, read=tokens) for judge in plan.study.judges]
 
 
 def _scored_answers(plan: Plan) -> list[Work]:

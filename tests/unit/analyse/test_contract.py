@@ -39,14 +39,14 @@ def test_every_table_has_a_place_of_its_own() -> None:
 
 def test_the_order_of_the_report(results: Results) -> None:
     assert table_names(results.plan) == [
-        *("changes", "noise_floor", "training_sets", "selection", "winners", "efficiency"),
-        *("inherited", "candidates", "profiles", "calibration_bins", "agreement"),
-        *("agreement_gain", "settings"),
+        *("models", "changes", "complete_pairs", "noise_floor", "training_sets", "selection"),
+        *("winners", "efficiency", "inherited", "candidates", "profiles", "calibration_bins"),
+        *("agreement", "agreement_gain", "win_rates", "preference_leakage", "settings"),
     ]
     # Without selected sets, calibration and judge, what is about them is left out.
     small = plan({}, objectives={})
     assert table_names(small) == [
-        *("changes", "training_sets", "candidates", "profiles", "settings")
+        *("models", "changes", "training_sets", "candidates", "profiles", "settings")
     ]
 
 

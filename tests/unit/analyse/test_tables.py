@@ -140,8 +140,8 @@ def test_missing_score_file_of_an_objective_is_an_error(own_study_folder):
 
 def test_calibration_bins_by_hand(wide_study_folder):
     table = calibration_bins(load_results(wide_study_folder))
-    # 60 questions a data set in ten bins of six, for nine models.
-    assert len(table) == 10 * 2 * 9 and set(table["n"]) == {6}
+    # 60 questions a data set in ten bins of six, for eleven models.
+    assert len(table) == 10 * 2 * 11 and set(table["n"]) == {6}
     own = table[(table["model"] == "alpha") & (table["data_set"] == "hellaswag")]
     assert list(own["bin"]) == list(range(1, 11))
     assert own["confidence"].is_monotonic_increasing

@@ -319,7 +319,7 @@ def test_when_all_fail_each_is_listed_with_its_reason(https: Server, cache: Path
     with pytest.raises(HeirloomError) as error:
         fetch([PathSource(path=Path("nowhere")), *sources], name="teacher", cache=cache)
     lines = str(error.value).splitlines()
-    assert lines[0] == "teacher could not be had from any of its sources:"
+    assert lines[0] == "teacher could not be fetched from any of its sources:"
     assert lines[1] == "  - path nowhere: does not exist"
     # 2,048 bytes are announced and half of them sent.
     assert "/cut: " in lines[2]

@@ -23,8 +23,8 @@ def test_agreement_by_hand():
 def test_studies_stand_beside_each_other():
     view = views.compared(PLAN, studies(CHANGES))
     assert [heading for heading, _ in view.headings] == [
-        *("Student", "Metric", "one, vs base", "one, vs control", "two, vs base"),
-        "two, vs control",
+        *("Student", "Metric", "one, against base", "one, against control", "two, against base"),
+        "two, against control",
     ]
     cells = [[cell.text for cell in row] for row in view.rows]
     assert cells[0][:4] == ["a.x", "Length", "+2.0 [+1.0, +3.0] %", "+2.0 [+1.0, +3.0] %"]

@@ -73,7 +73,7 @@ def test_figure2_shows_passive_students_only(drawn):
 def test_figure2_has_bbq_by_category_as_differences(drawn, wide_built):
     text = words(drawn["figure2"])
     assert {"all", "age", "gender identity", "religion"} <= set(text)
-    assert text.count("BBQ bias") == 1  # one passive student
+    assert text.count("BBQ bias") == 2  # two passive students
     assert "difference to the base" in text
     changes = wide_built["changes"]
     row = next(

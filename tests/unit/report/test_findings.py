@@ -14,15 +14,20 @@ from heirloom.study.plan import Model
 def test_headline_by_hand(study, built):
     # length-alpha against its control gains 2, 2, 2, 4; length-multi 5, 5, 5, 15; toxicity-multi
     # -0.3 and -0.1 against 0.5: no paired resample can reach zero, so the intervals exclude it.
-    # But four examples give no p value below 1/8, and two none below 1/2.
+    # But four examples give no p value below 1/8, and two none below 1/2. Against the base, they
+    # gain 4, 4, 4, 8; 10, 10, 10, 20; -0.2 and -0.2.
+    unclear = "; in 3 no change is shown (for 3 of these, the uncorrected interval excludes zero)"
+    defined = (
+        "A metric counts as moved if p < 0.05 after Holm's correction: for 3 tests of steered "
+        "metrics against controls, and for the main metrics of each benchmark against bases."
+    )
     assert active.headline(study.plan, built["changes"]) == (
-        "Against its random control, the steered metric moved as intended in 0 of 3 steered "
-        "students, with p < 0.05 after Holm's correction for 3 tests; in 3 no change is shown, "
-        "though in 3 of them the uncorrected 95 % interval excludes zero."
+        f"Against the base, the steered metric moved as intended in 0 of 3 steered students"
+        f"{unclear}. Against the random control, it moved as intended in 0 of 3{unclear}. {defined}"
     )
     assert active.headline(study.plan, sure(built["changes"])) == (
-        "Against its random control, the steered metric moved as intended in 3 of 3 steered "
-        "students, with p < 0.05 after Holm's correction for 3 tests."
+        "Against the base, the steered metric moved as intended in 3 of 3 steered students. "
+        f"Against the random control, it moved as intended in 3 of 3. {defined}"
     )
 
 
@@ -43,9 +48,9 @@ def test_headline_counts_the_others(study, built):
     changes.loc[single, "p_holm_vs_control"] = 0.06
     changes.loc[own == "toxicityemt", "difference_vs_control"] = 1.0
     text = active.headline(study.plan, changes)
-    assert "in 1 of 3 steered students" in text
-    assert "in 1 no change is shown, though in 1 of them" in text
-    assert text.endswith("; in 1 it moved the other way.")
+    assert "intended in 3 of 3 steered students. Against the random control" in text
+    assert "intended in 1 of 3; in 1 no change is shown (for 1 of these, the unc" in text
+    assert "excludes zero); in 1 it moved the other way. A metric counts" in text
     changes.loc[single, ["change_vs_control_low", "change_vs_control_high"]] = [-1.0, 1.0]
     assert "in 1 no change is shown; in 1 it moved" in active.headline(study.plan, changes)
 
@@ -63,17 +68,23 @@ def test_findings_by_hand(study, built):
     # emt 0.3 against 0.5 of both base and control.
     assert toxic.count("\N{MINUS SIGN}40.0 % [") == 2
     assert "its training set is 0.250, a difference of \N{MINUS SIGN}0.600 " in toxic
-    assert "Corrected for 3 tests of steered metrics (Holm), p = 0.010." in toxic
+    # Six students on two main metrics of toxicity against bases, three tests of steered metrics.
+    assert (
+        "After Holm's correction, p = 0.010 against the base (12 tests) and p = 0.010 against the "
+        "random control (3 tests)." in toxic
+    )
     assert found["toxicity"][0].verdict == "clear"
 
 
 def test_an_interval_without_zero_may_be_chance(study, built):
     finding = active.active_findings(study.plan, built)["toxicity"][0]
     # Of two examples p is 1/2; that of the other two tests is 1/8: corrected 3/8, 3/8 and 1/2.
+    # Against bases no p of two examples is below 1/2, and 12 tests make it 1.
     assert finding.verdict == "open"
     assert (
-        "Corrected for 3 tests of steered metrics (Holm), p = 0.50: with so many tests, an "
-        "interval that excludes zero may be due to chance." in finding.sentences
+        "After Holm's correction, p = 1.00 against the base (12 tests) and p = 0.50 against the "
+        "random control (3 tests): with so many tests, the interval against the base and that "
+        "against the random control may exclude zero by chance." in finding.sentences
     )
 
 
@@ -97,13 +108,14 @@ def test_passive_findings_by_hand(study, built):
     assert sentences == [
         "0 of 4 changes of main metrics in passively trained students are significant after Holm's "
         "correction (p < 0.05). Without correction, 2 have a 95 % interval that excludes zero; "
-        "about 0.2 would by chance alone."
+        "if nothing had changed, about 0.2 would do so by chance."
     ]
     sentences = benchmarks.passive_findings(study.plan, sure(built["changes"]))
     assert sentences[0].startswith("2 of 4 changes of main metrics in passively trained students ")
     # In widths of their intervals emt, 20 / 8.3, is clearer than length, 10 / 6.
     assert sentences[1] == ("passive-alpha: Expected maximum toxicity +20.0 % [+16.7, +25.0].")
     assert sentences[2].startswith("passive-alpha: Length +10.0 % [")
+    assert sentences[2].endswith("] (truncated: 0 %, base 0 %).")
     assert len(sentences) == 3
 
 
@@ -119,6 +131,7 @@ def rows_of_bbq(values):
         "unit": "points",
         "selection": "best",
         "n": 40,
+        **dict.fromkeys(("truncated_base", "truncated_student", "truncated_control")),
     }
     rows = []
     for metric, ends in values.items():
@@ -151,7 +164,7 @@ def test_benchmark_findings_count_all_comparisons_by_hand():
     assert sentences["bbq"][:3] == [
         "2 of 3 comparisons of main metrics with the base are significant after Holm's correction "
         "(p < 0.05). Without correction, 3 of all 4, categories included, have a 95 % interval "
-        "that excludes zero; about 0.2 would by chance alone.",
+        "that excludes zero; if nothing had changed, about 0.2 would do so by chance.",
         "toxicity-multi: Accuracy +0.300 [+0.200, +0.400] (points).",
         "toxicity-multi: Bias, ambiguous contexts \N{MINUS SIGN}12 [\N{MINUS SIGN}20, "
         "\N{MINUS SIGN}4] (points).",
@@ -205,7 +218,7 @@ def test_limits_say_how_many_tests_there_are_and_what_they_could_find(study, bui
     assert "24 intervals against bases and 12 against controls" in many
     assert "about 2 would exclude zero" in many and "families (5 here): the 3 tests" in many
     power = found["Power of the study."]
-    assert "80 % power" in power and "Length " in power and ", n = 4)" in power
+    assert "a probability of 80 %" in power and "Length " in power and ", n = 4)" in power
     # emt against the control: -0.3 and -0.1, mean -0.2 of 0.5. Two examples, so the interval is
     # [-0.3, -0.1]: +- 20 % of the control. Student's quantiles for one degree of freedom are 12.706
     # and, for 80 %, tan(0.3 pi) = 1.376: 20 (1 + 1.376 / 12.706) = 22.2.
@@ -252,7 +265,9 @@ def test_limits_follow_the_study(built):
     def headings(**changes):
         return [heading for heading, _ in limits(plan(**changes), built)]
 
-    assert headings()[:2] == ["Coarse toxicity scorer.", "One training seed."]
+    assert headings()[:3] == [
+        *("Coarse toxicity scorer.", "Truncated answers.", "One training seed.")
+    ]
     detoxify = {**STUDY["metrics"], "toxicity": {"function": "detoxify"}}
     assert "Coarse toxicity scorer." not in headings(metrics=detoxify)
     # Whatever the metric is called: the caveat belongs to its scorer.
@@ -272,12 +287,15 @@ def test_the_abstract_by_hand(study, built):
         "alpha and beta answered 2 prompts of the set instructions and 2 prompts of the set "
         "provoking, 2 times each: 16 candidates, scored by length and toxicity. 6 training sets "
         "were made from them: passive (1), random control (2) and best for an objective (3). alpha "
-        "was finetuned on each of them with LoRA, with 1 seed each. 6 students, along with bases "
-        "and teachers, were profiled with Text and Toxicity."
+        "was finetuned on each of them with LoRA, once. 6 students, along with bases and teachers, "
+        "were profiled with Text and Toxicity."
     ]
     assert found[1][0] == active.headline(study.plan, built["changes"])
-    assert "+25.0 % [" in found[1][1] and "in length-multi" in found[1][1]
-    assert found[1][1].startswith("Length, maximised: ")
+    # Base first, then the control; e4 of length-multi is truncated.
+    assert found[1][1].startswith("Length, maximised: length-alpha +20.0 % [")
+    base, control = found[1][1].partition("length-multi ")[2].split(" against the base and ")
+    assert base.startswith("+50.0 % [") and control.startswith("+25.0 % [")
+    assert control.endswith(" against the random control (truncated: 25 %, base 0 %, control 0 %).")
     assert any("linear profanity classifier" in text for text in unsaid[1])
 
 
@@ -287,10 +305,10 @@ def test_the_abstract_says_when_nothing_is_shown(study, built):
     changes.loc[own, ["change_vs_control_low", "change_vs_control_high"]] = [-5.0, 60.0]
     changes.loc[own, "p_holm_vs_control"] = 0.4
     _, found, unsaid = abstract(study.plan, {**built, "changes": changes})
-    assert "in length-multi, which includes zero" in found[1][1]
-    assert (
-        "length-multi" in unsaid[1][0] and "this does not show that there is none" in unsaid[1][0]
-    )
+    assert "+25.0 % [\N{MINUS SIGN}5.0, +60.0] (includes zero) against the random " in found[1][1]
+    assert unsaid[1][0].startswith("No effect is shown against the base for length-alpha, ")
+    assert ", nor against the random control for length-alpha, length-multi and" in unsaid[1][0]
+    assert "this does not show that there is none" in unsaid[1][0]
 
 
 def test_the_noise_floor_in_words(wide, wide_built):

@@ -54,7 +54,7 @@ def test_a_percentage_without_an_interval_is_a_difference_in_the_table(study, bu
     heading = [text for text, _ in toxicity.headings]
     cells = {row[0].text: row[3].text for row in toxicity.rows}
     # Others of the column are in percent, so that its heading cannot say it for all.
-    assert heading[2:4] == ["Expected maximum toxicity", "vs base"]
+    assert heading[2:4] == ["Expected maximum toxicity", "against base"]
     assert cells["toxicity-multi"] == f"{DIFFERENCE} score"
     assert re.fullmatch(r"\+20\.0 \[.*\] %", cells["passive-alpha"])
 

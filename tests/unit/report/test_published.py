@@ -40,9 +40,9 @@ def test_published_changes_stand_next_to_ours_in_the_headline_table(study, built
     changes = built["changes"]
     view = views.steered(study.plan, changes, table(study, built, NUMBERS))
     names = [name for name, _ in view.headings]
-    assert names.index("Published vs base") == names.index("Change vs base") + 1
-    assert "Published vs control" not in names  # there is none
-    shown = column(view, "Published vs base")
+    assert names.index("Published against base") == names.index("Change against base") + 1
+    assert "Published against control" not in names  # there is none
+    shown = column(view, "Published against base")
     assert shown["length-alpha", "Length"].text == "up to +116 % (paper)"
     assert shown["length-multi", "Length"].text == "up to +116 % (paper); +12.5 % (other)"
     # 100 * (43.2 / 65.2 - 1) = -33.74
@@ -50,7 +50,7 @@ def test_published_changes_stand_next_to_ours_in_the_headline_table(study, built
     # A student that a number is not about has none, and neither has a metric.
     assert shown["toxicity-multi", "Length"].text == DASH
     assert shown["passive-alpha", "Length"].text == DASH
-    without = [cell for i, cell in enumerate(view.rows[0]) if names[i] != "Published vs base"]
+    without = [cell for i, cell in enumerate(view.rows[0]) if names[i] != "Published against base"]
     assert without == views.steered(study.plan, changes).rows[0]
 
 
@@ -58,9 +58,9 @@ def test_published_changes_against_the_control_have_their_own_column(study, buil
     numbers = [{**PAPER, "number": -40, "objective": "length", "against": "control"}]
     view = views.steered(study.plan, built["changes"], table(study, built, numbers))
     names = [name for name, _ in view.headings]
-    assert names.index("Published vs control") == names.index("Change vs control") + 1
-    assert "Published vs base" not in names
-    shown = column(view, "Published vs control")
+    assert names.index("Published against control") == names.index("Change against control") + 1
+    assert "Published against base" not in names
+    shown = column(view, "Published against control")
     assert shown["length-multi", "Length"].text == f"{MINUS}40 % (paper)"
 
 

@@ -105,7 +105,7 @@ def test_the_section_in_view_is_marked_and_folded_targets_open(page):
 
 def test_a_click_on_a_heading_sorts_and_missing_values_stay_last(page):
     headings = texts(page, "#changes-main thead th")
-    column = headings.index("Change vs control") + 1
+    column = headings.index("Change against control") + 1
     cells = f"#changes-main tbody td:nth-child({column})"
     heading = f"#changes-main thead th:nth-child({column})"
     assert DASH in texts(page, cells)

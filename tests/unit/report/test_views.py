@@ -18,13 +18,18 @@ def test_every_benchmark_has_a_table_of_models_and_main_metrics(wide, wide_built
     ]
     bbq = found[0].main
     assert [heading for heading, _ in bbq.headings] == [
-        *("Model", "n", "Bias, ambiguous contexts", "vs base, difference"),
-        *("Bias, disambiguated contexts", "vs base, difference", "Accuracy", "vs base, %"),
+        *("Model", "n", "Bias, ambiguous contexts", "against base, difference"),
+        *(
+            "Bias, disambiguated contexts",
+            "against base, difference",
+            "Accuracy",
+            "against base, %",
+        ),
     ]
     assert [row[0].text for row in bbq.rows] == [
         *("alpha (base)", "beta (teacher)", "passive-alpha", "random-multi", "length-alpha"),
         *("length-multi", "random-provoking-multi", "toxicity-multi"),
-        *("length-multi-k1", "random-multi-redraw"),
+        *("length-multi-k1", "random-multi-redraw", "passive-beta"),
     ]
     base, student = bbq.rows[0], bbq.rows[7]
     assert base[3] == Cell("\N{EN DASH}")
@@ -55,7 +60,7 @@ def test_a_new_benchmark_shows_up_without_edits(wide, wide_built, registries):
     }
     (section,) = sections(changed(wide.plan, profiling={"brand_new": {}}), renamed)
     assert (section.title, section.summary) == ("Brand new", "Something new.")
-    shown = [heading for heading, _ in section.main.headings if not heading.startswith("vs")]
+    shown = [heading for heading, _ in section.main.headings if not heading.startswith("against")]
     assert shown[2:] == [label("brand_new", m) for m in main_of("brand_new", BBQ_METRICS)]
     assert "Accuracy" in shown and len(shown) == 2 + 5
 
@@ -84,7 +89,7 @@ def test_missing_cells_are_dashes(study, built):
     ]
     row = next(row for row in shown[0].rows if row[0].text == "passive-alpha")
     headings = [heading for heading, _ in shown[0].headings]
-    assert row[headings.index("Change vs control")] == Cell("\N{EN DASH}")
+    assert row[headings.index("Change against control")] == Cell("\N{EN DASH}")
     for view in shown:
         assert view.rows
         assert not any("nan" in cell.text.lower() for row in view.rows for cell in row)

@@ -91,6 +91,32 @@ def test_every_model_and_student_has_its_line(plan: Plan) -> None:
     assert sum(stage == "finetune" for stage, _ in work) == 10
 
 
+def test_second_draws_are_trained_like_the_first() -> None:
+    """Also that of a control which has half of the prompts: 26 of 52."""
+    raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    raw.pop("references", None)
+    objective = {"metric": "length", "direction": "maximise", "measured_by": "text.length"}
+    raw |= {
+        "noise_floor": True,
+        "objectives": {"top": {**objective, "keep": {"fraction": 0.5}, "pools": ["multi"]}},
+    }
+    raw.pop("ablation", None)
+    plan = make_plan(parse_study(raw, root=ROOT))
+    work = {name: row for (stage, name), row in named(work_of(plan)).items() if stage == "finetune"}
+    prompts = plan.study.prompts["instructions"]
+    each = prompts.train * (PROMPT + prompts.max_new_tokens) * plan.study.finetune.epochs
+    # Two passive sets, the best half and its control, and three second draws.
+    assert {name: row.trained / each for name, row in work.items()} == {
+        "smollm2.passive-smollm2.s1": 1,
+        "smollm2.passive-gemma3.s1": 1,
+        "smollm2.top-multi.s1": 0.5,
+        "smollm2.random-multi-top.s1": 0.5,
+        "smollm2.passive-smollm2-redraw.s1": 1,
+        "smollm2.passive-gemma3-redraw.s1": 1,
+        "smollm2.random-multi-top-redraw.s1": 0.5,
+    }
+
+
 def test_a_scorer_that_is_a_model_is_work(plan: Plan) -> None:
     toxicity = {"toxicity": {"function": "detoxify"}}
     work = named(work_of(plan_of(metrics=toxicity)))["score", "toxicity"]

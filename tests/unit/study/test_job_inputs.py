@@ -148,6 +148,14 @@ def test_a_control_takes_the_prompts_that_were_kept(inputs: JobInputs) -> None:
     assert inputs.kept_prompts("both-multi") == inputs.kept_prompts("random-multi") == []
 
 
+def test_a_second_draw_takes_the_first(raw: dict[str, Any], folder: Path) -> None:
+    inputs = job_inputs({**raw, "noise_floor": True})
+    for first in ("passive-smollm2", "random-multi", "random-multi-both"):
+        file = f"results/pocket/datasets/{first}/train.jsonl"
+        assert inputs.kept_prompts(f"{first}-redraw") == [file]
+        assert inputs.pool_scores(f"{first}-redraw") == []
+
+
 def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
     settings = {found["name"]: found for found in inputs.benchmarks()}
     assert list(settings) == inputs.plan.benchmarks

@@ -68,7 +68,7 @@ def test_references_of_a_wrong_kind(references: Any) -> None:
 
 
 def test_references_are_no_part_of_the_plan() -> None:
-    """What jobs depend on is the same with others, or none."""
+    """With others or without any, jobs depend on the same."""
     raw = shipped("config.yaml")
     some, other = (
         make_plan(parse_study({**raw, "references": found}, root=ROOT)).record()
