@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from heirloom.profiling import BENCHMARKS, Spread
+from heirloom.profiling import Spread
 from heirloom.profiling.options import needs
 from heirloom.statistics.comparisons import smallest_effect
 from heirloom.statistics.resampling import t_quantile
@@ -109,7 +109,7 @@ def power_of(plan: Plan, results: str | Path) -> list[Power]:
     for name, objective in plan.objectives.items():
         benchmark, metric = objective.measured_by.split(".", 1)
         prompts = needs(plan.study.benchmarks[benchmark]).prompts
-        definition = BENCHMARKS.get(benchmark).metrics.get(metric)
+        definition = plan.measures[benchmark].get(metric)
         if name not in steered or prompts is None or definition is None or not definition.relative:
             continue
         spread, studies = measured_spread(results, benchmark, metric)

@@ -167,7 +167,8 @@ def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
     assert toxicity["scorers"] == {"toxicity": toxicity["scorer"]}
     # Every metric of the study but those that text has of its own.
     assert settings["text"]["scorer"] is None
-    assert list(settings["text"]["scorers"]) == ["toxicity", "toxicity-lstm"]
+    others = [name for name in inputs.plan.study.metrics if name not in ("length", "mtld")]
+    assert list(settings["text"]["scorers"]) == others
     assert settings["text"]["scorers"]["toxicity"] == toxicity["scorer"]
     assert "profanity.py" in {Path(file).name for file in inputs.benchmark_code()["text"]}
     assert judge["pairs"] == "results/pocket/judge/pairs.jsonl"
@@ -176,6 +177,7 @@ def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
         f"results/pocket/prompts/{name}/eval.jsonl" for name in ("instructions", "provoking")
     ]
     assert inputs.benchmark_files("pairs") == ["results/pocket/judge/pairs.jsonl"]
+    # Scorers' data, too: text scores with every metric.
     assert inputs.benchmark_data() == [
         f"results/pocket/data/{name}.json" for name in sorted(inputs.plan.study.data)
     ]
@@ -183,17 +185,12 @@ def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
 
 
 def test_jobs_get_the_data_that_their_scorers_name(raw: dict[str, Any], folder: Path) -> None:
-    """The jobs that score candidates, and the profiles that score with the metric."""
-    for name in ("weights", "vocabulary", "unused"):
-        raw["data"][f"my-{name}"] = raw["data"]["tox-block-weights"]
-    options = {"weights": "my-weights", "vocabulary": "my-vocabulary"}
-    raw["metrics"]["mine"] = {"function": "tox_block", "options": options}
+    raw["profiling"]["toxicity"]["metric"] = "toxicity-lstm"
     inputs = job_inputs(raw)
-    notes = [f"results/pocket/data/my-{name}.json" for name in ("weights", "vocabulary")]
-    assert inputs.scorer_data("mine") == notes
-    assert inputs.scorer_data("length") == []
-    found = [note for note in inputs.benchmark_data() if "/my-" in note]
-    assert found == sorted(notes)  # profiling.text scores with every metric
+    notes = [f"results/pocket/data/tox-block-{name}.json" for name in ("weights", "vocabulary")]
+    assert inputs.scorer_data("toxicity-lstm") == notes
+    assert inputs.scorer_data("toxicity") == []
+    assert set(notes) < set(inputs.benchmark_data())
 
 
 def test_what_judges_are_shown(raw: dict[str, Any], inputs: JobInputs) -> None:
