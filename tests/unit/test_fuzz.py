@@ -188,7 +188,7 @@ def check_records(made: list[Completion]) -> None:
 @example(text="\x00\x1b[31m\N{RIGHT-TO-LEFT OVERRIDE}\ud83d")
 def test_any_text(text: str) -> None:
     for name in SCORERS.names():
-        if name == "detoxify":  # its weights are not on every machine
+        if name in ("detoxify", "tox_block"):  # their weights are not on every machine
             continue
         (value,) = score(name, [text])
         assert value is None or math.isfinite(value), name

@@ -57,7 +57,7 @@ def _applies(plan: Plan) -> bool:
 @table(
     "complete_pairs",
     title="Complete pairs",
-    order=12,
+    order=11,
     applies=_applies,
     text=text_of(CompletePairs),
     headings={

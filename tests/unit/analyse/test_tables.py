@@ -121,7 +121,7 @@ def test_main_metrics_hold_what_the_objectives_measure():
 
 
 def test_missing_table_is_named(results, tmp_path):
-    with pytest.raises(HeirloomError, match=r"changes\.csv does not exist"):
+    with pytest.raises(HeirloomError, match=r"models\.csv does not exist"):
         read_all(tmp_path, results.plan)
 
 

@@ -30,11 +30,11 @@ def words(svg):
 
 def test_a_study_has_the_figures_that_it_has_something_for(wide):
     numbered = [f"figure{number}" for number in range(1, 7)]
-    assert figure_names(wide.plan) == [*numbered, "reliability"] and set(FIGURES.names()) == {
-        *figure_names(wide.plan)
-    }
+    assert figure_names(wide.plan) == [*numbered, "inherited", "reliability"] and set(
+        FIGURES.names()
+    ) == {*figure_names(wide.plan)}
     text_only = changed(wide.plan, profiling={"text": {"prompts": "instructions"}})
-    assert figure_names(text_only) == ["figure1", "figure2", "figure4", "figure5", "figure6"]
+    assert figure_names(text_only) == [*numbered[:2], *numbered[3:], "inherited"]
     assert "calibration_bins" not in table_names(text_only)
     assert figure_names(plan({}, profiling={"text": {"prompts": "instructions"}})) == []
     passive = plan({"passive-alpha": DATASETS["passive-alpha"]})
@@ -140,7 +140,8 @@ def test_reliability_of_a_study_without_students(wide_built):
 
 
 def test_a_study_without_students_still_draws(wide_built):
-    empty = {**wide_built, "changes": wide_built["changes"].iloc[:0]}
+    none = {name: wide_built[name].iloc[:0] for name in ("changes", "inherited")}
+    empty = {**wide_built, **none}
     own = changed(plan({}), models={})
     for figure in FIGURES:
         assert figure.draw(empty, own).startswith("<svg ")
@@ -166,7 +167,7 @@ def test_only_figures_that_apply_are_written(own_study_folder):
     write_figures(own_study_folder)
     drawn = {path.stem for path in (own_study_folder / "figures").glob("*.svg")}
     # No calibration, no reliability diagram.
-    assert drawn == {"figure1", "figure2", "figure4", "figure6"}
+    assert drawn == {"figure1", "figure2", "figure4", "figure6", "inherited"}
 
 
 def test_a_second_draw_stands_below_the_first(wide, wide_built):

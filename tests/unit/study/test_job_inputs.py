@@ -167,7 +167,9 @@ def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
     assert toxicity["scorers"] == {"toxicity": toxicity["scorer"]}
     # Every metric of the study but those that text has of its own.
     assert settings["text"]["scorer"] is None
-    assert settings["text"]["scorers"] == {"toxicity": toxicity["scorer"]}
+    others = [name for name in inputs.plan.study.metrics if name not in ("length", "mtld")]
+    assert list(settings["text"]["scorers"]) == others
+    assert settings["text"]["scorers"]["toxicity"] == toxicity["scorer"]
     assert "profanity.py" in {Path(file).name for file in inputs.benchmark_code()["text"]}
     assert judge["pairs"] == "results/pocket/judge/pairs.jsonl"
     assert [seat[key] for key in ("prompts", "format", "scorer", "pairs")] == [None] * 4
@@ -175,10 +177,9 @@ def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
         f"results/pocket/prompts/{name}/eval.jsonl" for name in ("instructions", "provoking")
     ]
     assert inputs.benchmark_files("pairs") == ["results/pocket/judge/pairs.jsonl"]
-    of_scorers = ["tox-block-vocabulary", "tox-block-weights"]
+    # Scorers' data, too: text scores with every metric.
     assert inputs.benchmark_data() == [
-        f"results/pocket/data/{name}.json"
-        for name in sorted(inputs.plan.study.data.keys() - of_scorers)
+        f"results/pocket/data/{name}.json" for name in sorted(inputs.plan.study.data)
     ]
     json.dumps(inputs.benchmarks())  # Snakemake compares parameters as JSON
 

@@ -23,6 +23,8 @@ def study(**changes: Any) -> Study:
     # They name a pool or objectives, and some studies here have none.
     del raw["profiling"]["judge"], raw["ablation"], raw["objectives"]["toxicity"]["pools"]
     del raw["references"]
+    for objective in raw["objectives"].values():
+        objective.pop("expects")  # no part of a plan
     return parse_study({**raw, **changes}, root=ROOT)
 
 
