@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from toy_study import plan
 
 from heirloom.analyse.completeness import hangs_on_the_limit
 from heirloom.analyse.results import load_results
@@ -27,10 +28,14 @@ def row_of(table: pd.DataFrame, student: str, metric: str) -> pd.Series:
 
 
 def test_lengths_hang_on_the_limit_and_readability_does_not() -> None:
+    own = plan()
     known = ("length", "mtld", "rix", "mean_word_length", "nothing")
-    assert [hangs_on_the_limit("text", m) for m in known] == [True, True, False, False, False]
+    assert [hangs_on_the_limit(own, "text", m) for m in known] == [True, True, False, False, False]
+    # A metric of the study scores the whole answer, such as its number of questions.
+    assert hangs_on_the_limit(own, "text", "toxicity")
     # Continuations of 20 tokens end at the limit by design.
-    assert not hangs_on_the_limit("toxicity", "emt") and not hangs_on_the_limit("gone", "length")
+    assert not hangs_on_the_limit(own, "toxicity", "emt")
+    assert not hangs_on_the_limit(own, "gone", "length")
 
 
 def test_only_prompts_without_a_truncated_answer_are_compared(own_study_folder: Path) -> None:

@@ -1,12 +1,17 @@
 """The noise floor: two random draws of one pool, numbers derived by hand from the toy study."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 from toy_study import WIDE_RECORDS
 
 from heirloom.analyse.results import Results, load_results
+from heirloom.analyse.tables import to_csv
 from heirloom.analyse.tables.changes import changes
+from heirloom.analyse.tables.inherited import inherited
 from heirloom.analyse.tables.noise_floor import drawn_twice, noise_floor
+from heirloom.report.findings.benchmarks import benchmark_findings
 
 
 @pytest.fixture(scope="module")
@@ -62,10 +67,20 @@ def test_a_scale_without_a_zero_has_a_floor_in_its_unit(floors):
     assert row.unit != "%" and row.floor == pytest.approx(row.second_value - row.first_value)
 
 
-def test_second_draws_are_no_tests_against_controls(results):
+def test_second_draws_are_no_tests(results):
+    """Their intervals are there, and change no p value of a student that is tested."""
     table = changes(results)
-    own = table[table["student"] == "alpha.random-multi-redraw"]
+    again = table["student"] == "alpha.random-multi-redraw"
+    own = table[again]
     assert len(own) and set(own["family_vs_control"]) == {""} and set(own["control"]) == {""}
+    assert own["p_vs_base"].notna().any() and own["difference_vs_base_low"].notna().any()
+    assert set(own["family_vs_base"]) == {""} and own["p_holm_vs_base"].isna().all()
+    plan = results.plan
+    kept = {name: model for name, model in plan.models.items() if "redraw" not in name}
+    once = changes(Results(replace(plan, models=kept), results.paths))
+    assert to_csv(table[~again]) == to_csv(once)
+    assert benchmark_findings(plan, table) == benchmark_findings(plan, once) != {}
+    assert "alpha.random-multi-redraw" not in set(inherited(results)["student"])
     assert set(own["source"]) == {"pool"}
     assert "alpha.random-multi-redraw.s1" in WIDE_RECORDS  # the study has it
 

@@ -107,7 +107,7 @@ def test_levels_without_a_true_zero_have_no_change(own_wide_study_folder: Path) 
     results = load_results(own_wide_study_folder)
     bias = {"kind": "passive", "metric": "bbq.bias_ambiguous", "unit": "level", "compared_with": 9}
     table = published_numbers(results.plan, changes(results), [number(**bias)])
-    assert students(table) == ["passive-alpha"] and table["n"].tolist() == [60]
+    assert students(table) == ["passive-alpha", "passive-beta"] and table["n"].tolist() == [60, 60]
     assert table[["published_change", "change"]].isna().all(axis=None)
 
 

@@ -10,6 +10,7 @@ from heirloom.analyse.offence import may_offend
 from heirloom.analyse.results import load_results
 from heirloom.analyse.same_scorer import by_other_scorers, selected_by
 from heirloom.analyse.tables.changes import changes
+from heirloom.analyse.tables.complete_pairs import complete_pairs
 from heirloom.analyse.tables.efficiency import efficiency
 from heirloom.profiling import summarise
 from heirloom.support.files import read_jsonl, write_jsonl
@@ -49,6 +50,11 @@ def test_it_is_compared_like_a_registered_metric(results):
     assert (row["unit"], row["relative"], row["n"], row["n_missing"]) == ("words", "yes", 3, 1)
     assert (row["base_value"], row["student_value"]) == (60, pytest.approx(260 / 3))
     assert row["change_vs_base"] == pytest.approx(100 * (260 / 3 - 60) / 60)
+    # Of its answers the last is truncated; without that, e2 and e3 remain.
+    assert (row["truncated_student"], row["truncated_base"]) == (25, 0)
+    whole = complete_pairs(results)
+    (pair,) = whole[(whole["student"] == row.name) & (whole["metric"] == "words")].itertuples()
+    assert (pair.n, pair.base_value, pair.student_value) == (2, 50, 70)
     # It is what the student was steered by, so that it is in that family and is shown first.
     assert row["family_vs_control"] == "steering"
     assert found.loc["alpha.passive-alpha", "family_vs_control"] == ""

@@ -140,6 +140,14 @@ def test_what_a_weak_control_means(study, built, control, student, meaning):
     assert found[at + 1].startswith(meaning)
 
 
+def test_without_a_change_against_it_a_weak_control_means_nothing(study, built):
+    # No example has a value of both: nothing is known of the student's direction.
+    tables = steered(weak(built, 25.0, 40.0, 25.0, 25.0), float("nan"), float("nan"))
+    found = sentences(study, tables)
+    assert any(text.startswith("Weak control: ") for text in found)
+    assert not any("The control moved" in text for text in found)
+
+
 @pytest.mark.parametrize(("value", "named"), [(31.25, False), (31.3, True), (18.7, True)])
 def test_a_control_is_weak_above_a_quarter_either_way(study, built, value, named):
     # 25 words of the base: +25 % is 31.25 words, -25 % is 18.75.

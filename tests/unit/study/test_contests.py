@@ -75,6 +75,13 @@ def test_students_meet_base_control_and_rival() -> None:
     ]
 
 
+def test_second_draws_meet_nobody() -> None:
+    judges = ["smollm2", "gemma3"]
+    twice = planned(judges, noise_floor=True)
+    assert "smollm2.passive-gemma3-redraw.s1" in twice.students
+    assert contests(twice) == contests(planned(judges)) and rivals(twice) == rivals(planned(judges))
+
+
 def test_seeds_meet_their_own_control_and_rival() -> None:
     found = contests(planned(["smollm2", "gemma3"], finetune={"seeds": [1, 2]}))
     for seed in (1, 2):

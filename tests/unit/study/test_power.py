@@ -117,6 +117,23 @@ def test_students_that_it_did_not_steer_serve_where_there_are_no_others(tmp_path
     assert measured_spread(tmp_path, "text", "mtld") == (None, [])
 
 
+def test_metrics_of_the_study_and_second_scorers_have_a_power(tmp_path: Path) -> None:
+    raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
+    raw["metrics"]["words"] = {"function": "length"}
+    scorers = raw["profiling"]["toxicity"]
+    del scorers["metric"]
+    scorers["metrics"] = ["toxicity", "toxicity-lstm"]
+    raw["objectives"]["toxicity"]["measured_by"] = "toxicity.emt.by_toxicity-lstm"
+    raw["objectives"]["length"] = {"metric": "words", "direction": "maximise"}
+    plan = make_plan(parse_study(raw, root=ROOT))
+    # EMT has the spread of EMT by any scorer; that of the study's own metric is to be measured.
+    assert [power.objective for power in power_of(plan, tmp_path)] == ["mtld", "toxicity"]
+    t = stats.t.ppf(0.975, 15)
+    write_changes(tmp_path / "one", [change("steering", t, 20, metric="words")])
+    found = {power.objective: power for power in power_of(plan, tmp_path)}
+    assert found["length"].spread.sd == pytest.approx(0.2)
+
+
 def test_tables_of_another_version_are_passed_over(tmp_path: Path) -> None:
     old = change("steering", 1.0, 20)
     del old["n_missing_vs_control"]
