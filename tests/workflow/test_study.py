@@ -333,6 +333,7 @@ def test_an_estimate_by_its_own_costs_says_what_the_study_took(finished: Worksho
     assert measured.studies == ["tiny"]
     lines = estimate(plan, sizes, measured=measured)
     took = [row for row in rows(finished.results / "tables/costs.csv") if row["seconds"]]
+    # Judges took some verdicts from the cache, so that their jobs say nothing about time.
     assert {(line.work.stage, line.work.model) for line in lines if line.measured} == {
         ("generate", "ant"),
         ("generate", "bee"),
@@ -341,8 +342,6 @@ def test_an_estimate_by_its_own_costs_says_what_the_study_took(finished: Worksho
         ("finetune", "ant"),
         ("profile", "ant"),
         ("profile", "bee"),
-        ("compare", "ant"),
-        ("compare", "bee"),
     }
     expected = sum(line.hours for line in lines if line.measured) * 3600
     assert expected == pytest.approx(sum(float(row["seconds"]) for row in took))
