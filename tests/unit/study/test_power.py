@@ -67,11 +67,11 @@ def test_the_default_study_without_earlier_ones(tmp_path: Path) -> None:
     assert list(found) == ["length", "mtld", "toxicity"]
     # Length and MTLD single- and multi-source, toxicity multi-source; the ablation is no test.
     assert {power.tests for power in found.values()} == {5}
-    assert (found["length"].prompts, found["toxicity"].prompts) == (60, 8)
+    assert (found["length"].prompts, found["toxicity"].prompts) == (48, 24)
     assert found["length"].studies == [] and found["mtld"].expects is None
-    # 45 / sqrt(60) = 5.81 %; t(0.995) + t(0.8) = 2.66 + 0.85 with 59 degrees of freedom.
-    assert found["length"].detects == pytest.approx(5.8095 * 3.5097, rel=1e-3)
-    assert str(found["length"]).endswith("20 %, expected 50 %: enough (spread 0.45, assumed)")
+    # 45 / sqrt(48) = 6.50 %; t(0.995) + t(0.8) = 2.68 + 0.85 with 47 degrees of freedom.
+    assert found["length"].detects == pytest.approx(6.4952 * 3.5339, rel=1e-3)
+    assert str(found["length"]).endswith("23 %, expected 50 %: enough (spread 0.45, assumed)")
     lines = powers(list(found.values()))
     assert "80 %" in lines[1] and "for 5 steered students" in lines[1]
     assert len(lines) == 2 + 3 and powers([]) == []
@@ -120,10 +120,8 @@ def test_students_that_it_did_not_steer_serve_where_there_are_no_others(tmp_path
 def test_metrics_of_the_study_and_second_scorers_have_a_power(tmp_path: Path) -> None:
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     raw["metrics"]["words"] = {"function": "length"}
-    scorers = raw["profiling"]["toxicity"]
-    del scorers["metric"]
-    scorers["metrics"] = ["toxicity", "toxicity-lstm"]
-    raw["objectives"]["toxicity"]["measured_by"] = "toxicity.emt.by_toxicity-lstm"
+    assert raw["profiling"]["toxicity"]["metrics"] == ["toxicity", "profanity"]
+    raw["objectives"]["toxicity"]["measured_by"] = "toxicity.emt.by_profanity"
     raw["objectives"]["length"] = {"metric": "words", "direction": "maximise"}
     plan = make_plan(parse_study(raw, root=ROOT))
     # EMT has the spread of EMT by any scorer; that of the study's own metric is to be measured.
