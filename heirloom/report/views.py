@@ -152,22 +152,25 @@ def shown_rows(name: str, table: pd.DataFrame) -> pd.DataFrame:
     return kept if len(kept) else table
 
 
-def _in_percent(table: pd.DataFrame) -> bool:
-    """Tell if percentages say all that a table's differences do."""
-    return "relative" in table.columns and bool((table["relative"] == "yes").all())
+def _in_percent_too(column: str, table: pd.DataFrame) -> bool:
+    """Tell if a column holds differences of which the table has every one in percent."""
+    percent = column.replace("difference_vs_", "change_vs_")
+    if percent == column or percent not in table.columns:
+        return False
+    return bool((table[percent].notna() | table[column].isna()).all())
 
 
 def any_table(name: str, table: pd.DataFrame) -> View:
     """Return any table, cell by cell; the columns X, X_low and X_high become one.
 
-    Differences are left out where all changes are in percent as well.
+    Differences are left out where all of them are there in percent as well.
     """
     names = [str(column) for column in table.columns]
     columns = [
         name
         for name in names
         if not (name.endswith(("_low", "_high")) and name.rpartition("_")[0] in names)
-        and not (name.startswith("difference_vs_") and _in_percent(table))
+        and not _in_percent_too(name, table)
     ]
     registered = TABLES.get(name)
     headings = [(registered.heading(c), not registered.is_text(c)) for c in columns]
