@@ -18,10 +18,10 @@ class Dataset:
     """A training set.
 
     Attributes:
-        selection: Name of the strategy that chose its completions: `passive` (sample 0 of one
-            teacher), `random` (one candidate of the pool at random), `redraw` (another one, at
-            random), `best` (the pool's best candidate for the objective) or another that is
-            registered.
+        selection: Name of the strategy that chose its completions: `passive` (one teacher's first
+            that may be chosen), `random` (one candidate of the pool at random), `redraw` (another
+            one, at random), `best` (the pool's best candidate for the objective) or another that
+            is registered.
         pool: Name of the pool; a single teacher's name for single-source.
         teachers: The models whose candidates the pool holds.
         prompts: The prompt set.

@@ -34,8 +34,8 @@ _ASSUMPTIONS = (
     "The paper samples 10 candidates for each of Alpaca's 52,000 prompts; those of this study are "
     "under Settings. The paper's finetuning settings, its pool of several teachers, and its "
     "judges' question and pairs are not known to us: ours are our choice. The control of a "
-    "single-source set is the passive set: the teacher's first completion of each prompt that may "
-    "be selected.",
+    "single-source set is the passive set: for each prompt, the same teacher's first completion "
+    "that may be selected.",
 )
 
 

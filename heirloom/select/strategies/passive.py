@@ -8,13 +8,13 @@ from heirloom.support.errors import HeirloomError
 
 
 def _reason(pool: str, criteria: Any) -> str:
-    return f"the first of {pool} that is not empty"
+    return f"the first of {pool} that may be selected"
 
 
 @strategy(
     "passive",
     label="passive",
-    summary="The first completion of one teacher that is not empty.",
+    summary="The first completion of one teacher that may be selected.",
     tag="passive-inheritance",
     reason=_reason,
 )

@@ -160,7 +160,7 @@ def test_every_candidate_can_be_found_with_who_chose_it_and_why(page):
     entries = found(page)
     assert len(entries) == 8  # two prompts, two teachers, two samples
     assert entries[0][:2] == ("alpha", "sample 0")
-    assert entries[0][2][0] == "passive-alpha: the first of 2 candidates that is not empty"
+    assert entries[0][2][0] == "passive-alpha: the first of 2 candidates that may be selected"
     assert entries[2][:2] == ("beta", "sample 0") and LENGTH_MULTI in entries[2][2]
     put(page, "#pool-instructions-set", "3")  # length-multi
     put(page, "#pool-instructions-prompt", "p1")

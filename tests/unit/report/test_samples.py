@@ -68,7 +68,7 @@ def test_reasons_by_hand():
         own = plan(objectives=objectives)
         return pools.reason(own, own.datasets[name], {**row, **changes})
 
-    assert why("passive-alpha") == "the first of 4 candidates that is not empty"
+    assert why("passive-alpha") == "the first of 4 candidates that may be selected"
     assert why("random-multi") == "drawn at random from 4 candidates"
     assert why("toxicity-multi", score=0.25) == "lowest toxicity of 4 candidates, 0.250"
     assert why("length-multi", score=40.0, n_tied=2, n_unscored=1) == (
