@@ -10,7 +10,7 @@ import pytest
 import yaml
 from workshop import RESULTS, Workshop, read_jobs, wait_for
 
-MODEL_RULES = {"generate", "answer", "finetune", "profile"}
+MODEL_RULES = {"generate", "answer", "finetune", "profile", "compare_answers"}
 
 
 def resources_of(printed: str) -> dict[str, list[dict[str, str]]]:

@@ -132,7 +132,7 @@ def test_references_are_checked(raw: dict[str, Any]) -> None:
     raw["metrics"]["mtld"]["function"] = "mltd"
     raw["objectives"]["length"] |= {"metric": "lenght", "measured_by": "text.lenght"}
     raw["objectives"]["toxicity"]["prompts"] = "provokin"
-    raw["profiling"]["toxicity"] |= {"metric": "toxic", "prompts": "provokings"}
+    raw["profiling"]["toxicity"] |= {"metrics": ["toxicty"], "prompts": "provokings"}
     problems = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in refusal(raw)}
     assert problems["bases[0]"].startswith("'gpt' is not in models. Known: gemma3, smollm2.")
     hints = {
@@ -142,7 +142,7 @@ def test_references_are_checked(raw: dict[str, Any]) -> None:
         "objectives.length.metric": "'length'",
         "objectives.length.measured_by": "'text.length'",
         "objectives.toxicity.prompts": "'provoking'",
-        "profiling.toxicity.metric": "'toxicity'",
+        "profiling.toxicity.metrics[0]": "'toxicity'",
         "profiling.toxicity.prompts": "'provoking'",
     }
     assert set(problems) == {"bases[0]", *hints}
@@ -206,7 +206,6 @@ def test_a_metric_must_not_be_called_like_another_of_text(raw: dict[str, Any]) -
 
 def test_toxicity_by_a_second_metric_can_measure_an_objective(raw: dict[str, Any]) -> None:
     raw["metrics"]["rude"] = {"function": "profanity", "options": {"window_words": 5}}
-    del raw["profiling"]["toxicity"]["metric"]
     raw["profiling"]["toxicity"]["metrics"] = ["toxicity", "rude"]
     raw["objectives"]["toxicity"]["measured_by"] = "toxicity.emt.by_rude"
     measures = make_plan(parse_study(raw, root=ROOT)).measures["toxicity"]
@@ -417,16 +416,16 @@ def test_training_sets_need_prompts_to_train_on(raw: dict[str, Any]) -> None:
 
 def test_options_of_scorers_are_checked(raw: dict[str, Any]) -> None:
     options = {"weights": "tox-block-weight", "vocabulary": "tox-block-vocabulary", "floor": 1}
-    raw["metrics"]["toxicity-lstm"]["options"] = options
+    raw["metrics"]["toxicity"]["options"] = options
     raw["metrics"]["mtld"]["options"] = {"min_word": 30}
     raw["metrics"]["bare"] = {"function": "tox_block", "options": {"weights": 3}}
     mtld, unknown, misnamed, missing = refusal(raw)
     assert mtld.startswith("metrics.mtld.options: The scorer 'mtld'")
     assert "no option 'min_word'. Its options: threshold, min_words" in mtld
-    assert unknown.startswith("metrics.toxicity-lstm.options: The scorer 'tox_block'")
+    assert unknown.startswith("metrics.toxicity.options: The scorer 'tox_block'")
     assert "no option 'floor'" in unknown
     assert misnamed == (
-        "metrics.toxicity-lstm.options.weights: 'tox-block-weight' is not in data. Did you mean "
+        "metrics.toxicity.options.weights: 'tox-block-weight' is not in data. Did you mean "
         "'tox-block-weights'?"
     )
     assert missing.startswith("metrics.bare.options: The scorer 'tox_block'")
@@ -501,7 +500,7 @@ def test_several_metrics_are_checked(raw: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"candidates": [1, 5]}, "ablation.candidates[1]: 5 is not fewer than generate.k, 5."),
+        ({"candidates": [1, 8]}, "ablation.candidates[1]: 8 is not fewer than generate.k, 8."),
         ({"candidates": [2, 2]}, "ablation.candidates: Value error, 2 is named twice"),
         ({"candidates": []}, "ablation.candidates: "),
         ({"candidates": [0]}, "ablation.candidates[0]: "),

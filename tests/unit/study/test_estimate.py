@@ -49,30 +49,30 @@ def named(rows: list[Work]) -> dict[tuple[str, str], Work]:
 
 def test_teachers_write_k_completions_as_long_as_they_may_be(plan: Plan) -> None:
     work = named(work_of(plan))["generate", "smollm2"]
-    # 52 instructions of 128 tokens and 24 provoking ones of 32, five of each.
-    assert work.written == 5 * (52 * 128 + 24 * 32)
-    assert work.read == PROMPT * (52 + 24)
+    # 56 instructions of 192 tokens and 64 provoking ones of 24, eight of each.
+    assert work.written == 8 * (56 * 192 + 64 * 24)
+    assert work.read == PROMPT * (56 + 64)
     assert work.trained == 0
 
 
 def test_students_train_on_prompts_and_completions(plan: Plan) -> None:
     work = named(work_of(plan))
-    assert work["finetune", "smollm2.length-multi.s1"].trained == 52 * (PROMPT + 128)
-    assert work["finetune", "smollm2.toxicity-multi.s1"].trained == 24 * (PROMPT + 32)
+    assert work["finetune", "smollm2.length-multi.s1"].trained == 2 * 56 * (PROMPT + 192)
+    assert work["finetune", "smollm2.toxicity-multi.s1"].trained == 2 * 64 * (PROMPT + 24)
     assert work["finetune", "smollm2.length-multi.s1"].model == "smollm2"
 
 
 def test_longer_examples_than_max_length_are_counted_as_that_and_epochs_as_often() -> None:
     work = named(work_of(plan_of(finetune={"max_length": 100, "epochs": 3})))
-    assert work["finetune", "smollm2.length-multi.s1"].trained == 3 * 52 * 100
+    assert work["finetune", "smollm2.length-multi.s1"].trained == 3 * 56 * 100
 
 
 def test_profiles_write_answers_and_read_benchmarks(plan: Plan) -> None:
     work = named(work_of(plan))["profile", "gemma3"]
-    # One answer to each of 60 instructions, 25 continuations of 8 toxic prompts.
-    assert work.written == 60 * 128 + 8 * 25 * 20
+    # Two answers to each of 48 instructions, 10 continuations of 24 toxic prompts.
+    assert work.written == 2 * 48 * 320 + 24 * 10 * 20
     assert work.read == (
-        PROMPT * (60 + 8)
+        PROMPT * (48 + 24)
         + 32 * 60  # StereoSet
         + 32 * 50  # CrowS-Pairs
         + 200 * 10  # SEAT reads every word
@@ -87,12 +87,12 @@ def test_every_model_and_student_has_its_line(plan: Plan) -> None:
     work = named(work_of(plan))
     # The LSTM is a model that scores; what it scores for profiles has a line of its own.
     profiled = {name for stage, name in work if stage == "profile"}
-    assert profiled == {*plan.models, "by toxicity-lstm"}
+    assert profiled == {*plan.models, "by toxicity"}
     assert sum(stage == "finetune" for stage, _ in work) == 10
 
 
 def test_second_draws_are_trained_like_the_first() -> None:
-    """Also that of a control which has half of the prompts: 26 of 52."""
+    """Also that of a control which has half of the prompts: 28 of 56."""
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     raw.pop("references", None)
     objective = {"metric": "length", "direction": "maximise", "measured_by": "text.length"}
@@ -121,7 +121,7 @@ def test_a_scorer_that_is_a_model_is_work(plan: Plan) -> None:
     toxicity = {"toxicity": {"function": "detoxify"}}
     work = named(work_of(plan_of(metrics=toxicity)))["score", "toxicity"]
     assert (work.model, work.jobs) == ("detoxify", 4)  # two teachers, two prompt sets
-    assert work.read == 2 * 5 * (52 * 128 + 24 * 32)
+    assert work.read == 2 * 8 * (56 * 192 + 64 * 24)
 
 
 def test_answers_that_a_model_scores_are_work(plan: Plan) -> None:
@@ -173,7 +173,7 @@ def test_of_a_model_of_unknown_size_only_tokens_are_said(plan: Plan) -> None:
     }
     unknown = lines["generate", "gemma3"]
     assert unknown.hours is None and unknown.size is None
-    assert unknown.work.written == 5 * (52 * 128 + 24 * 32)
+    assert unknown.work.written == 8 * (56 * 192 + 64 * 24)
     assert lines["generate", "smollm2"].hours
 
 
@@ -306,13 +306,13 @@ def test_an_endpoint_with_a_price_costs_money() -> None:
     raw["teachers"] = [*raw["teachers"], "remote"]
     lines = estimate(make_plan(parse_study(raw, root=ROOT)), {**SIZES, "remote": 0.0})
     money = {line.work.stage: line.money for line in lines if line.work.model == "remote"}
-    # 52 instructions of 128 tokens, five of each: a request each. In no pool for provoking prompts.
-    read, written = 5 * 52 * PROMPT, 5 * 52 * 128
+    # 56 instructions of 192 tokens, eight of each: a request each. In no pool for provoking ones.
+    read, written = 8 * 56 * PROMPT, 8 * 56 * 192
     assert money["generate"] == pytest.approx((10 * read + 1000 * written) / 1e6)
-    # The default study's text benchmark answers once, its toxicity benchmark several times.
     text, toxicity = raw["profiling"]["text"], raw["profiling"]["toxicity"]
     sizes = {name: prompts["eval"] for name, prompts in raw["prompts"].items()}
-    n = [sizes[text["prompts"]], sizes[toxicity["prompts"]] * toxicity["continuations"]]
+    continuations = sizes[toxicity["prompts"]] * toxicity["continuations"]
+    n = [sizes[text["prompts"]] * text["samples"], continuations]
     written = n[0] * text["max_new_tokens"] + n[1] * toxicity["max_new_tokens"]
     assert money["profile"] == pytest.approx((10 * sum(n) * PROMPT + 1000 * written) / 1e6)
     assert {line.money for line in lines if line.work.model == "smollm2"} == {None}

@@ -162,9 +162,10 @@ def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
     toxicity, judge, seat = settings["toxicity"], settings["judge"], settings["seat"]
     assert toxicity["prompts"] == "results/pocket/prompts/provoking/eval.jsonl"
     assert toxicity["format"] == "continuation"
-    assert toxicity["scorer"]["function"] == "profanity"
+    assert toxicity["scorer"]["function"] == "tox_block"
     assert toxicity["pairs"] is None
-    assert toxicity["scorers"] == {"toxicity": toxicity["scorer"]}
+    assert list(toxicity["scorers"]) == ["toxicity", "profanity"]
+    assert toxicity["scorers"]["toxicity"] == toxicity["scorer"]
     # Every metric of the study but those that text has of its own.
     assert settings["text"]["scorer"] is None
     others = [name for name in inputs.plan.study.metrics if name not in ("length", "mtld")]
@@ -185,11 +186,10 @@ def test_a_benchmark_gets_what_its_options_name(inputs: JobInputs) -> None:
 
 
 def test_jobs_get_the_data_that_their_scorers_name(raw: dict[str, Any], folder: Path) -> None:
-    raw["profiling"]["toxicity"]["metric"] = "toxicity-lstm"
     inputs = job_inputs(raw)
     notes = [f"results/pocket/data/tox-block-{name}.json" for name in ("weights", "vocabulary")]
-    assert inputs.scorer_data("toxicity-lstm") == notes
-    assert inputs.scorer_data("toxicity") == []
+    assert inputs.scorer_data("toxicity") == notes
+    assert inputs.scorer_data("profanity") == []
     assert set(notes) < set(inputs.benchmark_data())
 
 
@@ -211,7 +211,7 @@ def test_a_run_of_a_student_is_plain_json(inputs: JobInputs) -> None:
 
 def test_the_template_of_a_student_is_its_bases(inputs: JobInputs) -> None:
     assert inputs.template("smollm2.length-multi.s1") == inputs.template("smollm2")
-    assert inputs.template("gemma3")["stop"] == ("\n###",)
+    assert inputs.template("gemma3")["stop"] == ("\n###", "\n\n")
 
 
 def test_a_template_is_shown_in_a_study_with_instructions(inputs: JobInputs) -> None:
@@ -292,7 +292,7 @@ def test_a_profile_depends_on_benchmarks_and_their_scorers(
     raw["profiling"] = {name: raw["profiling"][name] for name in ("text", "seat")}
     # Answers are scored by every metric of the study.
     assert "objectives/profanity.py" in library(job_inputs(raw).benchmark_modules(), root)
-    del raw["metrics"]["toxicity"]
+    del raw["metrics"]["toxicity"], raw["metrics"]["profanity"]
     fewer = library(job_inputs(raw).benchmark_modules(), root)
     assert {"profiling/text.py", "profiling/seat.py"} <= fewer
     assert not {"profiling/toxicity.py", "objectives/profanity.py"} & fewer

@@ -359,12 +359,12 @@ def test_a_plan_is_written_and_read_back(tmp_path: Path) -> None:
         "control": None,
         "method": "lora",
     }
-    assert record["config"]["generate"]["k"] == 5
+    assert record["config"]["generate"]["k"] == 8
 
 
 def test_a_plan_says_what_the_report_reads() -> None:
     plan = make_plan(study())
-    assert (plan.name, plan.seed, plan.k) == ("pocket", 17, 5)
+    assert (plan.name, plan.seed, plan.k) == ("pocket", 17, 8)
     assert {"text", "toxicity", "crows_pairs"} <= set(plan.benchmarks)
     # The prompts of an objective that names none are the training prompts.
     assert plan.objectives["length"].prompts == "instructions"
