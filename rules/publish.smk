@@ -58,6 +58,7 @@ rule crate:
             rules.figures.output,
             rules.cards.output,
             rules.tables.input.profiles,
+            rules.tables.input.compared,
             rules.tables.input.datasets,
             rules.tables.input.scores,
             rules.costs.input.candidates,
