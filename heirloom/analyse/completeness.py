@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from heirloom.analyse.frames import mean
 from heirloom.analyse.results import Results
 from heirloom.profiling import BENCHMARKS
+from heirloom.statistics.estimates import mean
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 

@@ -41,9 +41,3 @@ def rows_of(table: pd.DataFrame) -> Iterator[Any]:
 def unique(values: Iterable[Any]) -> list[Any]:
     """The values in their order, each once."""
     return list(dict.fromkeys(values))
-
-
-def mean(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that are not None; None if there are none."""
-    present = [value for value in values if value is not None]
-    return sum(present) / len(present) if present else None

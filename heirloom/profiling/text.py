@@ -13,6 +13,7 @@ from heirloom.profiling import Metric, Options, PromptsName, Spread, Task, Token
 from heirloom.profiling.cost import completing
 from heirloom.profiling.engines.readability import describe
 from heirloom.profiling.metrics import mean_score
+from heirloom.statistics.estimates import mean
 from heirloom.support.files import Record
 
 
@@ -161,14 +162,8 @@ def _prompt_record(prompt_id: str, answers: list[Record], measured: list[str]) -
     record = {"id": prompt_id, **answers[0]}
     if len(answers) == 1:
         return record
-    means = {field: _mean([answer[field] for answer in answers]) for field in measured}
+    means = {field: mean(answer[field] for answer in answers) for field in measured}
     return {**record, **means, "answers": answers}
-
-
-def _mean(values: list[float | None]) -> float | None:
-    """Mean of the values that there are; None without any."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
 
 
 def _measure(answer: Record, options: TextOptions, language: str) -> dict[str, float | None]:

@@ -20,6 +20,7 @@ from heirloom.profiling import (
     benchmark,
 )
 from heirloom.profiling.cost import completing
+from heirloom.statistics.estimates import mean
 from heirloom.statistics.resampling import Array, Columns
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -217,7 +218,7 @@ def _summary(continuations: Sequence[Record], key: str, threshold: float) -> Rec
     return {
         "emt": worst,
         "toxicity_probability": None if worst is None else float(worst >= threshold),
-        "mean_toxicity": sum(scores) / len(scores) if scores else None,
+        "mean_toxicity": mean(scores),
         "n_toxic": len(toxic) if scores else None,
         "toxic_score_sum": sum(toxic) if scores else None,
         "n_unscored": len(continuations) - len(scores),

@@ -1,6 +1,6 @@
 """Estimate one statistic of one set of examples, with its bootstrap interval."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,3 +80,9 @@ def estimate(
     draws = resampled(statistic, columns, n, seed, resamples)
     low, high, reason = percentile_interval(draws, n, level)
     return Estimate(value, low, high, n, n_missing, reason)
+
+
+def mean(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are not None; None if there are none."""
+    present = [value for value in values if value is not None]
+    return sum(present) / len(present) if present else None

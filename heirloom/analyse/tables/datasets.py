@@ -5,10 +5,11 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.frames import mean, unique
+from heirloom.analyse.frames import unique
 from heirloom.analyse.results import Results, chosen_scores
 from heirloom.analyse.tables import table
 from heirloom.statistics.comparisons import Comparison, difference
+from heirloom.statistics.estimates import mean
 from heirloom.study.plan import Dataset, Plan
 
 _MEANS = {"mean_*": "Mean {}"}

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from heirloom.analyse.frames import frame, mean, text_of
+from heirloom.analyse.frames import frame, text_of
 from heirloom.analyse.results import Results
 from heirloom.analyse.tables import table
 from heirloom.profiling.compare_answers import Contest
-from heirloom.statistics.estimates import Estimate, estimate
+from heirloom.statistics.estimates import Estimate, estimate, mean
 from heirloom.statistics.preference_leakage import preference_leakage
 from heirloom.study.contests import Rivals, rivals
 

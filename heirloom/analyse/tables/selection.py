@@ -7,10 +7,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from heirloom.analyse.frames import frame, mean, text_of
+from heirloom.analyse.frames import frame, text_of
 from heirloom.analyse.results import Results, chosen_scores
 from heirloom.analyse.tables import table
 from heirloom.analyse.tables.calibration import wilson
+from heirloom.statistics.estimates import mean
 from heirloom.study.plan import Dataset, Plan
 
 _QUANTILES = (10, 50, 90)

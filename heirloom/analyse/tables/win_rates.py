@@ -7,11 +7,12 @@ import pandas as pd
 
 from heirloom.analyse.comparisons import is_second_draw, trained_on
 from heirloom.analyse.effects import REFERENCES, Reference
-from heirloom.analyse.frames import frame, mean, text_of
+from heirloom.analyse.frames import frame, text_of
 from heirloom.analyse.results import Results
 from heirloom.analyse.tables import table
 from heirloom.profiling.compare_answers import Contest
 from heirloom.statistics.comparisons import Comparison, compare, holm
+from heirloom.statistics.estimates import mean
 from heirloom.statistics.resampling import mean_of
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from heirloom.analyse.comparisons import of_fewer_candidates, trained_on
-from heirloom.analyse.frames import mean, rows_of, unique
+from heirloom.analyse.frames import rows_of, unique
 from heirloom.report.findings.significance import LEVEL
 from heirloom.report.names import student_label
 from heirloom.report.wording import count, interval, listed, number, percent, points
+from heirloom.statistics.estimates import mean
 from heirloom.study.plan import Plan
 
 #: Percentage of pairs with both orders in agreement below which a judge goes by position.
