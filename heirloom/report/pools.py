@@ -115,9 +115,9 @@ def reason(plan: Plan, data: Dataset, row: Record) -> str:
 
 
 def embed(pools: Sequence[Record], *, most: int = MOST_BYTES) -> dict[str, Record]:
-    """Return the pools as text for the page, made to fit: {"json", "shown", "total"} by prompt set.
+    """Return the pools as text for the page, made to fit: {"json", "shown", "total"} by name.
 
-    Pools larger than `most` bytes together keep evenly spaced prompts, the same share of each set.
+    The answers of `heirloom.report.answers`, which have the same form, likewise. Those larger than `most` bytes together keep evenly spaced prompts, the same share of each set.
     """
     packed = {pool["name"]: [_json(prompt) for prompt in pool["prompts"]] for pool in pools}
     sizes = {name: [len(text.encode()) + 1 for text in texts] for name, texts in packed.items()}
