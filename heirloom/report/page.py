@@ -91,14 +91,15 @@ def write_page(root: str | Path, *, apart: Sequence[str], command: str) -> None:
     plan, paths = results.plan, results.paths
     tables = read(Path(paths.table("changes")).parent, [*table_names(plan), *apart])
     figures = {name: _figure(paths, name) for name in figure_names(plan)}
-    samples = collect_samples(results)
+    pools = [collect_pool(results, prompts) for prompts in prompt_sets(plan)]
+    samples = collect_samples(results, pools)
     material = Material(
         plan=plan,
         tables=tables,
         figures=figures,
         exhibits=exhibits(tables, figures),
         samples=samples,
-        pools=[collect_pool(results, prompts) for prompts in prompt_sets(plan)],
+        pools=pools,
         answers=[
             answers.collect_answers(results, group["name"]) for group in samples["evaluation"]
         ],

@@ -3,7 +3,7 @@
 Nothing is picked by hand: prompts are evenly spaced in their files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from heirloom.analyse.frames import unique
 from heirloom.analyse.offence import may_offend
@@ -21,13 +21,19 @@ _SHOWN_POOLS = 2
 _LONGEST = 700
 
 
-def collect_samples(results: Results) -> Record:
+def collect_samples(results: Results, pools: Sequence[Record] | None = None) -> Record:
     """Return completions that stand in the page.
+
+    Args:
+        results: The results of a study.
+        pools: Return values of `collect_pool`, one per prompt set; collected if not given.
 
     Returns:
         {"evaluation": groups by benchmark, "training": groups by prompt set}; a group has a
         "name", whether it is "sensitive" (needs a content warning) and its "prompts".
     """
+    if pools is None:
+        pools = [collect_pool(results, prompts) for prompts in prompt_sets(results.plan)]
     several = len(results.plan.models) > 1  # there is something to compare
     return {
         "evaluation": [
@@ -36,7 +42,7 @@ def collect_samples(results: Results) -> Record:
             if _has_completions(results, benchmark)
             and ((group := _evaluation_samples(results, benchmark))["prompts"] or several)
         ],
-        "training": [_training_samples(results, prompts) for prompts in prompt_sets(results.plan)],
+        "training": [_training_samples(results.plan, pool) for pool in pools],
     }
 
 
@@ -130,12 +136,11 @@ def answer_of(record: Record, metrics: Mapping[str, str]) -> Record:
     }
 
 
-def _training_samples(results: Results, prompts: str) -> Record:
+def _training_samples(plan: Plan, pool: Record) -> Record:
     """Return the first pools of a prompt set, for readers without scripts."""
-    pool = collect_pool(results, prompts)
     return {
-        "name": prompts,
-        "sensitive": may_offend(results.plan, prompts=prompts),
+        "name": pool["name"],
+        "sensitive": may_offend(plan, prompts=pool["name"]),
         "metrics": pool["metrics"],
         "prompts": [
             {

@@ -222,9 +222,7 @@ def svg(figure: Any, name: str, title: str, description: str) -> str:
         lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]),
         svg,
     )
-    svg = re.sub(
-        rf'<g id="{_HOVER}([^"]*)">', r'<g pointer-events="all"><title>\1</title>', svg
-    )
+    svg = re.sub(rf'<g id="{_HOVER}([^"]*)">', r'<g pointer-events="all"><title>\1</title>', svg)
     # Ids are only unique within a figure, and a page holds several. Matplotlib makes some of them
     # of coordinates, whose last bits are not the same in every process: here they are numbered.
     numbers: dict[str, int] = {}

@@ -58,7 +58,8 @@ def reliability(bins: pd.DataFrame, plan: Plan) -> str:
             )
             sentences.append(f"{data_set}, {curve.title}, confidence and accuracy: {points}.")
     drawing.foot(
-        canvas, "dashed: confidence is accuracy   thin grey: the base of the student   95 % intervals"
+        canvas,
+        "dashed: confidence is accuracy   thin line: base of the student   95 % intervals",
     )
     return drawing.svg(
         canvas,

@@ -50,7 +50,8 @@ def draw_win_rates(rates: pd.DataFrame, plan: Plan) -> str:
 
 
 def _style(axis: Any, judge: str, names: list[str]) -> None:
-    axis.set_title(f"Judge: {judge}", loc="left", fontsize=9.5, fontweight="bold", color=drawing.INK)
+    look = {"loc": "left", "fontsize": 9.5, "fontweight": "bold", "color": drawing.INK}
+    axis.set_title(f"Judge: {judge}", **look)
     axis.set_ylim(len(names) - 0.4, -0.6)
     axis.set_xlim(-3, 103)
     axis.set_yticks(range(len(names)), names)
