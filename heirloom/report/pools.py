@@ -29,7 +29,8 @@ def collect_pool(results: Results, prompts: str) -> Record:
     Returns:
         {"name", "total": number of prompts, "metrics", "teachers": names, "sets": [{"name",
         "text"}], "prompts": [{"id", "text", "candidates": [{"teacher": position, "sample",
-        "finish", "text", "scores"}], "chosen": [{"set": position, "candidate": position, "why"}]}]}.
+        "finish", "text", "scores"}], "chosen": [{"set": position,
+        "candidate": position, "why"}]}]}.
     """
     plan = results.plan
     names = [name for name, data in plan.datasets.items() if data.prompts == prompts]
