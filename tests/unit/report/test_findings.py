@@ -175,8 +175,8 @@ def test_benchmark_findings_and_families_by_hand():
         changes[f"family_vs_{against}"] = main.map({True: f"bbq vs {against}", False: ""})
     rows = families(plan(profiling=both), changes).rows
     assert [[cell.text for cell in row] for row in rows] == [
-        ["BBQ, main metrics", "base", "3", "2", "2", "0.1"],
-        ["BBQ, main metrics", "random control", "3", "2", "2", "0.1"],
+        ["BBQ, main metrics", "base", "3", "2", "2", "0.2"],
+        ["BBQ, main metrics", "random control", "3", "2", "2", "0.2"],
         ["Categories and other metrics, not corrected", "base", "1", DASH, "1", "0.1"],
         ["Categories and other metrics, not corrected", "random control", "1", DASH, "1", "0.1"],
     ]
