@@ -93,5 +93,5 @@ def test_the_report_shows_them(own_study_folder: Path, tmp_path: Path):
     write_page(plain.parent, apart=["published_numbers"], command="make")
     html = plain.read_text(encoding="utf-8")
     assert '<h2 id="published-numbers">Published beside ours</h2>' in html
-    assert '<td>up to +116 % (paper)</td>' in html
+    assert "<td>up to +116 % (paper)</td>" in html
     assert 'download="toy-published_numbers.csv"' in html and "never levels" in html
