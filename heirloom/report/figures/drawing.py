@@ -216,7 +216,9 @@ def svg(figure: Any, name: str, title: str, description: str) -> str:
         )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg ") :].replace(INK, "currentColor")
-    # A hundredth of a point is less than a screen shows; a page holds many figures.
+    # A page holds many figures: comments and indents go, and no more than a hundredth of a point,
+    # which no screen shows, is kept.
+    svg = re.sub(r"\s*<!--.*?-->|(?<=\n) +", "", svg, flags=re.DOTALL)
     svg = re.sub(
         r' (?:d|x|y|transform)="[^"]*"',
         lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]),
