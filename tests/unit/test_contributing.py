@@ -86,7 +86,7 @@ def test_the_objective_of_the_page_is_one_that_a_study_accepts(tmp_path: Path) -
     (lines,) = re.findall(r"```yaml.*?\n(.*?)```", text, re.DOTALL)
     study = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     for key, value in yaml.safe_load(lines).items():
-        study[key] = {**study[key], **value} if key in study else value
+        study[key] = {**study[key], **value} if isinstance(value, dict) else value
     (tmp_path / "study.json").write_text(json.dumps(study), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, str(tmp_path / "study.json")],
