@@ -24,7 +24,7 @@ from heirloom.support.settings import Section
 from heirloom.support.subset import draw
 
 #: The harness's own results, a file next to the profile.
-RESULTS = "lm_eval.json"
+OWN_FORM = "lm_eval.json"
 
 
 class TaskChoice(Section):
@@ -214,7 +214,7 @@ def _items(sources: ItemSources, options: GeneralOptions) -> dict[str, Sequence[
     metrics=METRICS,
     main=("acc", "acc.*"),
     chosen=_chosen_metrics,
-    files=(RESULTS,),
+    files=(OWN_FORM,),
     items=_items,
     cost=_cost,
     packages=("lm_eval", "datasets"),
@@ -247,8 +247,8 @@ def profile_general(task: Task, options: GeneralOptions) -> list[Record]:
         for name, one in asked.items()
         for id, gold, sample in zip(one.ids, one.golds, samples[name], strict=True)
     ]
-    if RESULTS in task.files:
-        write_json(task.files[RESULTS], _own_form(results, samples, task, options))
+    if OWN_FORM in task.files:
+        write_json(task.files[OWN_FORM], _own_form(results, samples, task, options))
     return records
 
 

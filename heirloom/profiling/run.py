@@ -123,7 +123,7 @@ def run(
         notes: Data set to the fetch stage's note on it.
         seed: Seed of the study.
         work: Folder in which an interrupted run resumes.
-        files: Where its further files go (`Benchmark.files`); none: they are not written.
+        files: Places of its further files (`Benchmark.files`); none: they are not written.
 
     Returns:
         The profile, and the records that it follows from. A model that cannot do what the benchmark
@@ -143,10 +143,8 @@ def run(
     if reason is None:
         task = replace(_task(assignment, model, notes, seed, Path(work)), files=further)
         records = benchmark.run(task, options)
-    else:
-        for file in further.values():
-            write_json(file, {"not_applicable": reason})
-    generation = identity(model) if options.generates else None
+    for file in further.values() if reason else ():
+        write_json(file, {"not_applicable": reason})
     packages = ("torch", "transformers", "peft", *benchmark.packages)
     return Profile(
         benchmark=benchmark.name,
@@ -158,7 +156,7 @@ def run(
             "model": checksum,
             "adapter": model.adapter_sha256,
             "dtype": _dtype(model),
-            "generation": generation,
+            "generation": identity(model) if options.generates else None,
             "data": {name: read_json(notes[name])["sha256"] for name in assignment.data},
         },
         versions={package: version(package) for package in packages},

@@ -36,7 +36,7 @@ class TaskMetric:
 
     Attributes:
         name: Its name in the harness.
-        aggregation: How the harness makes one number of the examples' values.
+        aggregation: The harness's name for the function that makes one number of all examples'.
         higher_is_better: True if more is better.
     """
 
@@ -138,7 +138,7 @@ def _members(config: Mapping[str, Any]) -> list[str]:
 
 
 def _described(config: Mapping[str, Any], file: Path) -> Record:
-    """What is kept of a task's configuration."""
+    """The part of a task's configuration that is kept."""
     few_shot = config.get("fewshot_config")
     kind = config.get("output_type", "generate_until")  # the harness's default
     return {

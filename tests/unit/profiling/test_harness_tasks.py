@@ -11,7 +11,7 @@ from heirloom import profiling
 from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
-from heirloom.profiling.general import RESULTS, GeneralOptions
+from heirloom.profiling.general import OWN_FORM, GeneralOptions
 from heirloom.profiling.labels import label
 from heirloom.profiling.options import needs
 from heirloom.support.errors import HeirloomError
@@ -116,8 +116,8 @@ def test_the_harness_by_itself_finds_the_same(
 ) -> None:
     """Without examples, with five, and where a metric asks if the answer is the greedy one."""
     options = GeneralOptions.model_validate({"tasks": TASKS})
-    file = tmp_path / RESULTS
-    task = Task(tiny, [], "instruction", None, data, 17, tmp_path / "work", files={RESULTS: file})
+    file = tmp_path / OWN_FORM
+    task = Task(tiny, [], "instruction", None, data, 17, tmp_path / "work", files={OWN_FORM: file})
     records = GENERAL.run(task, options)
     expected = by_itself(tiny, data, tmp_path)
     summary = summarise(records, GENERAL.measures({}, options), seed=1)
@@ -157,8 +157,8 @@ def test_an_unscored_example_is_in_no_number(
     path = tmp_path / "long.jsonl"
     write_text(path, "".join(json.dumps(row) + "\n" for row in [ROWS["piqa"][0], long]))
     options = GeneralOptions.model_validate({"tasks": {"piqa": "p"}})
-    file = tmp_path / RESULTS
-    files = {RESULTS: file}
+    file = tmp_path / OWN_FORM
+    files = {OWN_FORM: file}
     task = Task(tiny, [], "instruction", None, {"p": path}, 17, tmp_path / "work", files=files)
     first, second = GENERAL.run(task, options)
     assert (second["acc"], second["acc_norm"]) == (None, None)
