@@ -18,18 +18,14 @@ repository's folder:
 
 import argparse
 import json
-import multiprocessing
 import os
-import signal
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
-from benchmarks.gpu_sections import SECTIONS, SHAPES, Section, UnavailableError
+from benchmarks.gpu_process import apart
+from benchmarks.gpu_sections import SECTIONS, SHAPES, Section, agrees, made, present
 from heirloom.support.files import Record
 
 LIMIT = 460  # seconds for all sections
@@ -77,15 +73,15 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Record]:
     model: Path | None = options.model
     results: dict[str, Record] = {}
     folder = model or work / "model"
-    making: Callable[[Section], None] = _made if model is None else _present
-    steps = {"agreement": (_agrees, MAKING), "making the model": (making, MAKING), **SECTIONS}
+    making = made if model is None else present
+    steps = {"agreement": (agrees, MAKING), "making the model": (making, MAKING), **SECTIONS}
     print("| section | tokens | seconds | tokens/s | MFU | peak memory, MB |")
     print("|---|---|---|---|---|---|", flush=True)
     for number, (name, (function, longest)) in enumerate(steps.items()):
         own = work / str(number)
         own.mkdir()
         section = Section(folder, own, SHAPES[options.size], options.device)
-        found = _apart(
+        found = apart(
             function, section, min(longest * options.limit / LIMIT, end - time.monotonic())
         )
         results[name] = found
@@ -94,25 +90,6 @@ def measure(options: argparse.Namespace, work: Path) -> dict[str, Record]:
             break
     _compare_totals(results)
     return results
-
-
-def _agrees(section: Section) -> None:
-    from benchmarks.gpu_agreement import check, random_model
-
-    with section.timed():
-        check(random_model(section.work / "model"), section.work)
-
-
-def _made(section: Section) -> None:
-    from benchmarks.gpu_agreement import random_model
-
-    with section.timed():
-        random_model(section.folder, device=section.device, **section.shape.config)
-
-
-def _present(section: Section) -> None:
-    if not section.folder.is_dir():
-        raise FileNotFoundError(section.folder)
 
 
 def _compare_totals(results: dict[str, Record]) -> None:
@@ -126,45 +103,6 @@ def _compare_totals(results: dict[str, Record]) -> None:
             (a, b) for x, y in zip(ours, plain, strict=True) for a, b in zip(x, y, strict=True)
         ]
         results["scoring, heirloom"]["largest_difference"] = max(abs(a - b) for a, b in pairs)
-
-
-def _apart(function: Callable[[Section], None], section: Section, seconds: float) -> Record:
-    """Run a section in a process of its own, which is ended with its children in time."""
-    if seconds < 5:
-        return {"skipped": "no time was left"}
-    process = multiprocessing.get_context("spawn").Process(target=_run, args=(function, section))
-    process.start()
-    process.join(seconds)
-    found = section.work / "found.json"
-    late = process.is_alive()
-    with suppress(ProcessLookupError, PermissionError):  # whatever it started, too
-        os.killpg(process.pid or 0, signal.SIGKILL)
-    process.join()
-    if found.exists():
-        record: Record = json.loads(found.read_text(encoding="utf-8"))
-        return record
-    if late:
-        return {"skipped": f"not finished within {seconds:.0f} s"}
-    return {"failed": f"its process ended with status {process.exitcode}"}
-
-
-def _run(function: Callable[[Section], None], section: Section) -> None:
-    """Run a section; what libraries print goes into a file."""
-    os.setsid()
-    log = os.open(section.work / "log", os.O_WRONLY | os.O_CREAT)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    try:
-        function(section)
-        found = section.found
-    except UnavailableError as error:
-        found = {"skipped": f"needs {error}"}
-    except Exception as error:
-        traceback.print_exc()
-        found = {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"}
-    whole = section.work / "found.part"
-    whole.write_text(json.dumps(found), encoding="utf-8")
-    whole.rename(section.work / "found.json")
 
 
 def _line(name: str, found: Record, rate: Record) -> str:

@@ -161,6 +161,28 @@ def _resident_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+def agrees(section: Section) -> None:
+    """A tiny study agrees with itself."""
+    from benchmarks.gpu_agreement import check, random_model
+
+    with section.timed():
+        check(random_model(section.work / "model"), section.work)
+
+
+def made(section: Section) -> None:
+    """Make the model."""
+    from benchmarks.gpu_agreement import random_model
+
+    with section.timed():
+        random_model(section.folder, device=section.device, **section.shape.config)
+
+
+def present(section: Section) -> None:
+    """Use the model that is there."""
+    if not section.folder.is_dir():
+        raise FileNotFoundError(section.folder)
+
+
 def product(section: Section) -> None:
     """The rate of products of large matrices in bfloat16, which MFU is a share of."""
     import torch
