@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
+from toy_sections import fails, sleeps
 
 from benchmarks.gpu_process import apart
 from benchmarks.gpu_sections import SECTIONS, SHAPES, Section
@@ -92,16 +93,10 @@ def test_it_needs_four_packages(root: Path, bare: Path) -> None:
 
 def test_a_section_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     section = Section(tmp_path, tmp_path, SHAPES["tiny"], "cpu")
-    assert apart(_sleeps, section, 40.0) == {"skipped": "not finished within 40 s"}
+    assert apart(sleeps, section, 40.0) == {"skipped": "not finished within 40 s"}
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
     assert _is_dead(child)  # what it started is ended, too
-    assert apart(_sleeps, section, 2.0) == {"skipped": "no time was left"}
-
-
-def _sleeps(section: Section) -> None:
-    child = subprocess.Popen(["sleep", "600"])
-    (section.work / "child").write_text(str(child.pid), encoding="utf-8")
-    child.wait()
+    assert apart(sleeps, section, 2.0) == {"skipped": "no time was left"}
 
 
 def _is_dead(process: int) -> bool:
@@ -119,11 +114,7 @@ def _is_dead(process: int) -> bool:
 
 def test_a_section_that_fails_is_named(tmp_path: Path) -> None:
     section = Section(tmp_path, tmp_path, SHAPES["tiny"], "cpu")
-    assert apart(_fails, section, 300.0) == {"failed": "ValueError: no such thing"}
-
-
-def _fails(section: Section) -> None:
-    raise ValueError("no such\nthing")
+    assert apart(fails, section, 300.0) == {"failed": "ValueError: no such thing"}
 
 
 def test_without_a_gpu_it_says_so_in_one_line(root: Path, bare: Path) -> None:
