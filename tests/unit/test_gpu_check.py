@@ -93,7 +93,10 @@ def test_it_needs_four_packages(root: Path, bare: Path) -> None:
 
 def test_a_section_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     section = Section(tmp_path, tmp_path, SHAPES["tiny"], "cpu")
-    assert apart(sleeps, section, 40.0) == {"skipped": "not finished within 40 s"}
+    for seconds in (20, 90, 400):  # of which Python takes some to start
+        assert apart(sleeps, section, seconds) == {"skipped": f"not finished within {seconds} s"}
+        if (tmp_path / "child").exists():
+            break
     child = int((tmp_path / "child").read_text(encoding="utf-8"))
     assert _is_dead(child)  # what it started is ended, too
     assert apart(sleeps, section, 2.0) == {"skipped": "no time was left"}
