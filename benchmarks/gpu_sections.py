@@ -79,7 +79,7 @@ class Section:
         work: Folder for files.
         shape: Of the model and the work.
         device: "cuda" or "cpu".
-        found: What was measured: "tokens", "seconds", "flops" (operations that the work needs at
+        found: Measurements: "tokens", "seconds", "flops" (operations that the work needs at
             least), "peak_mb", and more.
     """
 
