@@ -8,6 +8,7 @@ between runs and passes them to jobs on other machines.
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -316,20 +317,29 @@ class JobInputs:
 
 def modules(*names: str) -> list[str]:
     """Files of these modules of heirloom and of all that they import, as inputs of a rule."""
-    return [os.path.relpath(file) for file in modules_of(*(f"heirloom.{name}" for name in names))]
+    return [*_modules(names, Path.cwd())]
+
+
+@cache
+def _modules(names: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """`modules` relative to a folder. Thousands of jobs ask for the same ones."""
+    found = modules_of(*(f"heirloom.{name}" for name in names))
+    return tuple(os.path.relpath(file, folder) for file in found)
 
 
 def component_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
     """Files that define registered components; for heirloom's own, with their imports."""
+    return sorted({file for name in names for file in _files_of(registry.source(name), Path.cwd())})
+
+
+@cache
+def _files_of(source: Path, folder: Path) -> tuple[str, ...]:
     home = Path(heirloom.__file__).resolve().parent
-    files: set[str] = set()
-    for source in map(registry.source, names):
-        if source.is_relative_to(home):
-            dotted = source.relative_to(home).with_suffix("").as_posix().replace("/", ".")
-            files.update(modules(dotted))
-        else:
-            files.add(os.path.relpath(source))
-    return sorted(files)
+    if not source.is_relative_to(home):
+        return (os.path.relpath(source, folder),)
+    return _modules(
+        (source.relative_to(home).with_suffix("").as_posix().replace("/", "."),), folder
+    )
 
 
 def run_command(study_files: Sequence[str | Path], shown: Callable[[str | Path], str]) -> str:
