@@ -319,7 +319,7 @@ def component_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
 
 def run_command(study_files: Sequence[str | Path], shown: Callable[[str | Path], str]) -> str:
     """Command that runs the study again; `shown` says how the path of a study file is written."""
-    files = [f"--configfile {shown(file)}" for file in study_files]
+    files = ["--configfile", *map(shown, study_files)] if study_files else []
     return " ".join(["snakemake --cores all", *files])
 
 
