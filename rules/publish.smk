@@ -25,7 +25,9 @@ rule cards:
     """One job for all, because the results are read as a whole."""
     input:
         plan=PATHS.plan(),
-        tables=rules.tables.output,
+        # As text: where an input is an output object of a rule, Snakemake hashes every named list
+        # of inputs once per file in it, which is minutes for a thousand students.
+        tables=flatten(rules.tables.output),
         manifests=expand(rules.finetune.output.manifest, student=PLAN.students),
         templates=sorted(map(str, HOME.glob("report/cards/*.j2"))),
         modules=modules("publish.cards"),
@@ -48,26 +50,36 @@ rule cards:
 
 rule crate:
     input:
-        outputs=[
-            rules.report.output,
-            rules.report.input.plan,
-            rules.tables.output,
-            rules.costs.output,
-            rules.report.input.comparisons,
-            rules.report.input.published,
-            rules.figures.output,
-            rules.cards.output,
-            rules.tables.input.profiles,
-            rules.tables.input.compared,
-            rules.tables.input.datasets,
-            rules.tables.input.scores,
-            rules.costs.input.candidates,
-            rules.candidates.output if PLAN.pools else [],
-            expand(rules.finetune.output, student=PLAN.students),
-            expand(rules.train_prompts.output, prompts=STUDY.prompts),
-            expand(rules.eval_prompts.output, prompts=STUDY.prompts),
-            JOBS.judged_files(),
-        ],
+        # As text, as above.
+        outputs=flatten(
+            [
+                rules.report.output,
+                rules.report.input.plan,
+                rules.tables.output,
+                rules.costs.output,
+                rules.report.input.comparisons,
+                rules.report.input.published,
+                rules.report.input.overlap,
+                JOBS.near_duplicates(),
+                [
+                    PATHS.profile_file(model, *named)
+                    for model in PLAN.models
+                    for named in JOBS.benchmark_outputs()
+                ],
+                rules.figures.output,
+                rules.cards.output,
+                rules.tables.input.profiles,
+                rules.tables.input.compared,
+                rules.tables.input.datasets,
+                rules.tables.input.scores,
+                rules.costs.input.candidates,
+                rules.candidates.output if PLAN.pools else [],
+                expand(rules.finetune.output, student=PLAN.students),
+                expand(rules.train_prompts.output, prompts=STUDY.prompts),
+                expand(rules.eval_prompts.output, prompts=STUDY.prompts),
+                JOBS.judged_files(),
+            ]
+        ),
         models=expand(rules.fetch_model.output, artefact=STUDY.models),
         prompts=expand(rules.fetch_prompts.output, prompts=STUDY.prompts),
         data=[PATHS.data_note(name) for name in STUDY.data],

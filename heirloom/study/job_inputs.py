@@ -8,6 +8,7 @@ between runs and passes them to jobs on other machines.
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,7 @@ from heirloom.select.strategies import STRATEGIES
 from heirloom.study.contests import contests
 from heirloom.study.modules import modules_of
 from heirloom.study.paths import Paths
-from heirloom.study.plan import Plan
+from heirloom.study.plan import Plan, profiled_on, thinned
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 from heirloom.support.registry import Registry
@@ -91,6 +92,10 @@ class JobInputs:
     def reading(self, prompts: str) -> Record:
         """Columns, rows and template of a prompt set, as JSON: `Reading`."""
         return self.plan.study.prompts[prompts].model_dump(include=set(Reading.model_fields))
+
+    def near_duplicates(self) -> list[str]:
+        """Lists of near-duplicates, of the prompt sets that leave them out."""
+        return [self.paths.near_duplicates(name) for name in thinned(self.plan)]
 
     # generate
 
@@ -206,6 +211,17 @@ class JobInputs:
         metrics = {metric for name in study.benchmarks for metric in study.scored_with(name)}
         return sorted(own.union(*map(self.scorer_data, metrics)))
 
+    def item_records(self) -> list[str]:
+        """Records of one model, whose ids name the items that were drawn."""
+        model = profiled_on(self.plan)
+        return [self.paths.records(model, name) for name in self.plan.benchmarks]
+
+    def benchmark_outputs(self) -> list[tuple[str, str]]:
+        """Benchmark and name of every further file that one of the study writes, in order."""
+        return [
+            (name, file) for name in self.plan.benchmarks for file in BENCHMARKS.get(name).files
+        ]
+
     def benchmark_code(self) -> dict[str, list[str]]:
         """Benchmark to the files that define its numbers, its scorers included."""
         return {name: self._code(name) for name in self.plan.benchmarks}
@@ -301,20 +317,29 @@ class JobInputs:
 
 def modules(*names: str) -> list[str]:
     """Files of these modules of heirloom and of all that they import, as inputs of a rule."""
-    return [os.path.relpath(file) for file in modules_of(*(f"heirloom.{name}" for name in names))]
+    return [*_modules(names, Path.cwd())]
+
+
+@cache
+def _modules(names: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """`modules` relative to a folder. Thousands of jobs ask for the same ones."""
+    found = modules_of(*(f"heirloom.{name}" for name in names))
+    return tuple(os.path.relpath(file, folder) for file in found)
 
 
 def component_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
     """Files that define registered components; for heirloom's own, with their imports."""
+    return sorted({file for name in names for file in _files_of(registry.source(name), Path.cwd())})
+
+
+@cache
+def _files_of(source: Path, folder: Path) -> tuple[str, ...]:
     home = Path(heirloom.__file__).resolve().parent
-    files: set[str] = set()
-    for source in map(registry.source, names):
-        if source.is_relative_to(home):
-            dotted = source.relative_to(home).with_suffix("").as_posix().replace("/", ".")
-            files.update(modules(dotted))
-        else:
-            files.add(os.path.relpath(source))
-    return sorted(files)
+    if not source.is_relative_to(home):
+        return (os.path.relpath(source, folder),)
+    return _modules(
+        (source.relative_to(home).with_suffix("").as_posix().replace("/", "."),), folder
+    )
 
 
 def run_command(study_files: Sequence[str | Path], shown: Callable[[str | Path], str]) -> str:
