@@ -32,7 +32,8 @@ def model_card(material: Material, student: str) -> str:
 
     plan, model = material.plan, material.plan.models[student]
     dataset, method = model.trained_on, METHODS.get(model.trained_by)
-    on_hub = hub_base(material.study.models[model.artefact].sources)
+    base = material.study.models[model.artefact]
+    on_hub = None if base.base else hub_base(base.sources)
     licenses = student_licenses(material.study, model, material.results.cards[dataset])
     results = _eval_results(material, student)
     of_dataset = material.repository(dataset)

@@ -67,6 +67,11 @@ class JobInputs:
         found = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
         return sorted(str(file) for file in found if file.is_file())
 
+    def base_note(self, artefact: str) -> list[str]:
+        """Note on the base that an adapter is merged into; none for a whole model."""
+        base = self.plan.study.models[artefact].base
+        return [self.paths.model_note(base)] if base else []
+
     def endpoint(self, model: str) -> Record | None:
         """The endpoint that a model is behind, as JSON; None if it has sources."""
         endpoint = self.plan.study.models[model].endpoint
@@ -276,9 +281,13 @@ class JobInputs:
                     )
 
     def base_on_hub(self, student: str) -> Record:
-        """Base of a student: its name and, if it is on the hub, repository and revision."""
+        """Base of a student: its name and, if it is on the hub, repository and revision.
+
+        A base that is itself an adapter is on no hub as the whole that the student needs.
+        """
         name = self.plan.models[student].artefact
-        sources = self.plan.study.models[name].sources
+        model = self.plan.study.models[name]
+        sources = [] if model.base else model.sources
         found = [s.model_dump(mode="json") for s in sources if isinstance(s, HubSource)]
         return {"name": name, **(found[0] if found else {})}
 

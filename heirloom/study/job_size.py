@@ -248,6 +248,8 @@ def sizes_of(study: Study) -> dict[str, float | None]:
         folders += cache_root().glob(f"artefacts/{name}-*/content")
         counts = (count_parameters(folder) for folder in folders)
         found[name] = model.parameters or next((count for count in counts if count), None)
+    for name, model in study.models.items():  # an adapter hardly adds to its base
+        found[name] = found[name] or (found.get(model.base) if model.base else None)
     return found
 
 
