@@ -58,3 +58,4 @@ rule all:
         rules.report.output,
         rules.cards.output,
         rules.crate.output,
+        JOBS.exports(),

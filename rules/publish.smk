@@ -7,6 +7,9 @@ Required inputs:
 Outputs:
     datasets/{dataset}/README.md            a data card in the hub's format
     students/{student}/README.md            a model card
+    exports/{student}/manifest.json         with `export`: checksums, and a comparison with the adapter
+    exports/{student}/merged/               safetensors with the adapter merged in, and a model card
+    exports/{student}/gguf/                 likewise, one GGUF file
     ro-crate-metadata.json                  RO-Crate 1.1, profile Workflow Run Crate 0.5
     workflow/                               the workflow that ran, and the study file with its defaults
     published/datasets/{dataset}.json       after a push: repository, commit, checksums
@@ -32,6 +35,7 @@ rule cards:
     output:
         datasets=expand(PATHS.dataset("{dataset}", "README.md"), dataset=PLAN.datasets),
         students=expand(PATHS.student("{student}", "README.md"), student=PLAN.students),
+        exports=JOBS.export_cards(),
     log:
         PATHS.log("report", "cards"),
     conda:
@@ -42,8 +46,34 @@ rule cards:
     params:
         command=rules.report.params.command,
         namespace=STUDY.publish.namespace if STUDY.publish else None,
+        exports=JOBS.exported(),
     script:
         "../scripts/publish_cards.py"
+
+
+rule export:
+    """Of one student; which forms is up to the study."""
+    input:
+        base=lambda w: PATHS.model_note(PLAN.models[w.student].base),
+        weights=PATHS.student("{student}", "adapter_model.safetensors"),
+        settings=PATHS.student("{student}", "adapter_config.json"),
+        prompts=lambda w: JOBS.student_prompts(w.student),
+        modules=modules("publish.export"),
+    output:
+        manifest=PATHS.export("{student}", "manifest.json"),
+        **JOBS.export_files("{student}"),
+    log:
+        PATHS.log("export", "{student}"),
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        **model_resources(lambda w: SIZES.export(w.student)),
+    params:
+        template=lambda w: JOBS.template(w.student),
+        format=lambda w: JOBS.student_format(w.student),
+        outtype=STUDY.export.gguf if STUDY.export else None,
+    script:
+        "../scripts/publish_export.py"
 
 
 rule crate:
@@ -67,6 +97,7 @@ rule crate:
             expand(rules.train_prompts.output, prompts=STUDY.prompts),
             expand(rules.eval_prompts.output, prompts=STUDY.prompts),
             JOBS.judged_files(),
+            JOBS.exports(),
         ],
         models=expand(rules.fetch_model.output, artefact=STUDY.models),
         prompts=expand(rules.fetch_prompts.output, prompts=STUDY.prompts),

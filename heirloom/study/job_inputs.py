@@ -280,6 +280,40 @@ class JobInputs:
                         "folder: snakemake --cores all --configfile ITS-STUDY-FILE"
                     )
 
+    def exported(self) -> dict[str, list[str]]:
+        """Students to export, each with its forms: "merged" and "gguf"."""
+        export = self.plan.study.export
+        if export is None:
+            return {}
+        names = self.plan.students if export.students is None else export.students
+        return {name: list(export.forms) for name in names}
+
+    def export_files(self, student: str) -> dict[str, str]:
+        """Files that an export of a student surely has, by form: both change with the settings."""
+        export = self.plan.study.export
+        if export is None:
+            return {}
+        files = {"merged": "merged/config.json", "gguf": f"gguf/{student}-{export.gguf}.gguf"}
+        return {form: self.paths.export(student, files[form]) for form in export.forms}
+
+    def export_cards(self) -> list[str]:
+        """Cards of the exports, one per student and form."""
+        return [
+            self.paths.export(student, f"{form}/README.md")
+            for student, forms in self.exported().items()
+            for form in forms
+        ]
+
+    def exports(self) -> list[str]:
+        """Manifests and cards of all exports; none unless the study asks for them."""
+        manifests = [self.paths.export(student, "manifest.json") for student in self.exported()]
+        return [*manifests, *self.export_cards()]
+
+    def student_prompts(self, student: str) -> str:
+        """Eval prompts of the set that a student is trained on."""
+        dataset = self.plan.datasets[self.plan.models[student].trained_on]
+        return self.paths.prompts(dataset.prompts, "eval")
+
     def base_on_hub(self, student: str) -> Record:
         """Base of a student: its name and, if it is on the hub, repository and revision.
 

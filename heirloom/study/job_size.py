@@ -200,6 +200,10 @@ class JobSizes:
         )
         return self._need(model, work)
 
+    def export(self, student: str) -> Need:
+        """Merging of a student in float32, and a few completions of it."""
+        return self._need(student, Inference(32, PROMPT_TOKENS, 1e4, merged=True))
+
     def compare(self, judge: str) -> Need:
         """A judge's verdicts on answers of students."""
         length = PROMPT_TOKENS + 2 * answered(self.plan).max_new_tokens

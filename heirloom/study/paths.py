@@ -132,6 +132,10 @@ class Paths:
         """Folder of the workflow that ran, within the crate."""
         return f"{self.root}/workflow"
 
+    def export(self, student: str, file: str) -> str:
+        """A file of an exported student: "manifest.json", "merged/README.md" ..."""
+        return f"{self.root}/exports/{student}/{file}"
+
     def published(self, kind: str, name: str) -> str:
         """Record of a push; `kind` is "datasets" or "students"."""
         return f"{self.root}/published/{kind}/{name}.json"
@@ -152,6 +156,10 @@ class Paths:
     def work(self, stage: str, *parts: str) -> str:
         """Folder in which a job that is killed leaves what it has, for the next one to resume."""
         return str(PurePosixPath(self.root, "work", stage, *parts))
+
+    def tracking(self) -> str:
+        """Folder of a tracker that writes files; others have a place of their own."""
+        return f"{self.root}/tracking"
 
     def lock(self) -> str:
         """Lock that a run holds."""
