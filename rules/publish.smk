@@ -60,8 +60,8 @@ rule export:
         prompts=lambda w: JOBS.student_prompts(w.student),
         modules=modules("publish.export"),
     output:
-        manifest=PATHS.export("{student}", "manifest.json"),
         **JOBS.export_files("{student}"),
+        manifest=PATHS.export("{student}", "manifest.json"),
     log:
         PATHS.log("export", "{student}"),
     conda:

@@ -4,8 +4,15 @@ import fcntl
 
 from heirloom.study.failures import FailedJob, failure_lines
 from heirloom.study.readiness import Pending, require_ready
+from heirloom.support.tracking import use_tracker
 
 LOST = JOBS.lost_notes() if workflow.is_main_process else []
+
+tracking = (workflow.resource_settings.default_resources or {}).get("tracking")
+try:
+    use_tracker(tracking.value if tracking else None, STUDY.study)
+except HeirloomError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def refetched(wildcards):

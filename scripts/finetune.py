@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-from heirloom.study.paths import Paths
 from heirloom.support.job import start_job
-from heirloom.support.tracking import use_tracker
 
 given, params, machine = snakemake.input, snakemake.params, snakemake.resources
 start_job(snakemake.log[0], f"finetune {snakemake.wildcards.student}", gpus=machine.get("gpu", 0))
-study = snakemake.config["study"]
-use_tracker(machine.get("tracking"), study, Paths.of_study(study).tracking())
 
 from heirloom.fetch.cache import result_store
 from heirloom.finetune.settings import Run

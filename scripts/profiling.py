@@ -1,18 +1,13 @@
 """Run every benchmark of the study on one model, loaded once."""
 
-from heirloom.study.paths import Paths
 from heirloom.support.job import start_job
-from heirloom.support.tracking import track_values, use_tracker
 
 name, given, params = snakemake.wildcards.model, snakemake.input, snakemake.params
 start_job(snakemake.log[0], f"profile {name}", gpus=snakemake.resources.get("gpu", 0))
-study = snakemake.config["study"]
-use_tracker(snakemake.resources.get("tracking"), study, Paths.of_study(study).tracking())
 
 from heirloom.fetch.cache import result_store
 from heirloom.profiling.assignment import Assignment, Subject
 from heirloom.profiling.known import Known
-from heirloom.profiling.profile import values_of
 from heirloom.profiling.run import profile_model
 from heirloom.support.result_store import note_reuse
 
@@ -23,4 +18,3 @@ files = list(zip(snakemake.output.summaries, snakemake.output.records, strict=Tr
 known = Known(result_store("profiles"), params.code)
 options = {"data_notes": given.data, "seed": params.seed, "work": params.work, "known": known}
 note_reuse(params.reused, profile_model(subject, benchmarks, files, **options))
-track_values(f"{name} profile", values_of(snakemake.output.summaries))

@@ -47,7 +47,7 @@ def check_adapter(folder: Path, key: str) -> None:
     """Refuse what is not a LoRA adapter in PEFT's format, with its weights as safetensors.
 
     Args:
-        folder: What was fetched.
+        folder: The folder that was fetched.
         key: Key of the model in the study file, for messages.
 
     Raises:

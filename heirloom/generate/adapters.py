@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from heirloom.fetch.adapter_folder import adapter_sha256, check_adapter
-from heirloom.fetch.artefacts import Check
+from heirloom.fetch.artefacts import Check, fetch_model
 from heirloom.fetch.cache import build_once, cache_path, cache_root
 from heirloom.fetch.downloads import fetch
 from heirloom.fetch.notes import Note, locate, trusts_code, write_note
@@ -22,6 +22,20 @@ from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json
 
 logger = logging.getLogger(__name__)
+
+
+def fetch_whole(
+    name: str,
+    sources: Sequence[Source],
+    note: str | Path,
+    base_note: Sequence[str | Path],
+    check: Check,
+) -> None:
+    """Fetch a model, or an adapter if there is a note on its base; see `fetch_adapter`."""
+    if base_note:
+        fetch_adapter(name, sources, note, base_note[0], check)
+    else:
+        fetch_model(name, sources, note, check)
 
 
 def fetch_adapter(

@@ -157,10 +157,6 @@ class Paths:
         """Folder in which a job that is killed leaves what it has, for the next one to resume."""
         return str(PurePosixPath(self.root, "work", stage, *parts))
 
-    def tracking(self) -> str:
-        """Folder of a tracker that writes files; others have a place of their own."""
-        return f"{self.root}/tracking"
-
     def lock(self) -> str:
         """Lock that a run holds."""
         return f"{self.root}/.lock"

@@ -14,6 +14,8 @@ from typing import Any
 from heirloom.support.errors import HeirloomError
 
 _CHOICE = "HEIRLOOM_TRACKING"
+# Below the working directory, as other trackers write there.
+_TENSORBOARD = "tensorboard"
 #: Tracker to the packages of which one is needed.
 TRACKERS = {
     "trackio": ("trackio",),
@@ -30,18 +32,14 @@ class Tracking:
     Attributes:
         tracker: One of `TRACKERS`.
         project: The study: a project or an experiment of the tracker.
-        folder: Folder for trackers that write files, which only TensorBoard does.
     """
 
     tracker: str
     project: str
-    folder: str
 
 
-def use_tracker(tracker: str | None, project: str, folder: str) -> None:
+def use_tracker(tracker: str | None, project: str) -> None:
     """Track what this process and its children do, if the machine names a tracker.
-
-    To be called before anything is loaded.
 
     Raises:
         HeirloomError: There is no such tracker, or its package is not installed.
@@ -60,7 +58,7 @@ def use_tracker(tracker: str | None, project: str, folder: str) -> None:
             f"tracking: {tracker} in the machine's profile needs a package that is not installed: "
             f"pip install {packages[0]}, or remove the line."
         )
-    os.environ[_CHOICE] = json.dumps(asdict(Tracking(tracker, project, folder)))
+    os.environ[_CHOICE] = json.dumps(asdict(Tracking(tracker, project)))
     # The trackers' own variables, unless the user has set them.
     os.environ.setdefault("WANDB_PROJECT", project)
     os.environ.setdefault("MLFLOW_EXPERIMENT_NAME", project)
@@ -87,7 +85,7 @@ def track_training(trainer: Any, run: str) -> None:
     from transformers.integrations import get_reporting_integration_callbacks
 
     trainer.args.project, trainer.args.run_name = found.project, run
-    os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(found.folder, run))
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(Path(_TENSORBOARD, found.project, run))
     for callback in get_reporting_integration_callbacks([found.tracker]):
         trainer.add_callback(callback)
 
@@ -107,7 +105,7 @@ def track_values(run: str, values: Mapping[str, float]) -> None:
     kind = LOGGER_TYPE_TO_CLASS[found.tracker]
     match found.tracker:
         case "tensorboard":
-            tracker = kind(run, found.folder)
+            tracker = kind(run, str(Path(_TENSORBOARD, found.project)))
         case "mlflow":
             tracker = kind(found.project, run_name=run)
         case _:
