@@ -10,7 +10,7 @@ LOST = JOBS.lost_notes() if workflow.is_main_process else []
 
 tracking = (workflow.resource_settings.default_resources or {}).get("tracking")
 try:
-    use_tracker(tracking.value if tracking else None, STUDY.study)
+    use_tracker(tracking.raw if tracking else None, STUDY.study)
 except HeirloomError as error:
     raise WorkflowError(str(error)) from None
 

@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from heirloom.finetune.fused_lora import fuse_adapters
 from heirloom.finetune.launch import Base, Folders, Hardware, finetune
 from heirloom.finetune.loss import completion_loss, cross_entropy
 from heirloom.finetune.methods import METHODS
-from heirloom.finetune.packing import IGNORED, pack, use_packing
+from heirloom.finetune.packing import IGNORED, attend, pack, use_packing
 from heirloom.finetune.settings import Finetune, Run
 from heirloom.generate.model import load_tokenizer
 from heirloom.generate.templates import PromptTemplate
@@ -327,6 +328,31 @@ def test_a_sliding_window_ends_in_each_example(tiny_model: Path, shared: bool) -
     wide, _ = packed_gradients(adapted(gemma(attn_logit_softcapping=None)), rows[:1])
     narrow, _ = packed_gradients(adapted(gemma(**options)), rows[:1])
     assert wide != pytest.approx(narrow, abs=1e-4)
+
+
+@pytest.mark.parametrize("lengths", [(5, 20, 1, 13), (0, 26, 13), None])
+@pytest.mark.parametrize("window", [None, 8])
+@pytest.mark.parametrize("scaling", [None, 0.3])
+def test_attention_in_16_bits_is_that_of_float32(
+    lengths: tuple[int, ...] | None, window: int | None, scaling: float | None
+) -> None:
+    """Output and gradients of 6 heads that share 2 keys; float32 takes torch's own attention."""
+    torch.manual_seed(0)
+    module = SimpleNamespace(num_key_value_groups=3, is_causal=True)
+    inputs = [torch.randn(1, heads, 39, 16) for heads in (6, 2, 2)]
+    upstream = torch.randn(1, 39, 6, 16)
+
+    def compute(dtype: torch.dtype) -> list[torch.Tensor]:
+        given = [tensor.to(dtype).requires_grad_() for tensor in inputs]
+        output, _ = attend(
+            module, *given, None, lengths=lengths, sliding_window=window, scaling=scaling
+        )
+        return [output, *torch.autograd.grad(output, given, upstream.to(dtype))]
+
+    exact = compute(torch.float32)
+    for found, right in zip(compute(torch.bfloat16), exact, strict=True):
+        # 8 bits of each number, in a few products: 2^-8 of each, which average out.
+        assert (found.float() - right).norm() < 0.02 * right.norm()
 
 
 def mamba() -> Any:
