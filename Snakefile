@@ -58,4 +58,3 @@ rule all:
         rules.report.output,
         rules.cards.output,
         rules.crate.output,
-        JOBS.exports(),

@@ -100,8 +100,10 @@ def track_values(run: str, values: Mapping[str, float]) -> None:
     found = tracking()
     if found is None or not values:
         return
+    from accelerate import PartialState
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
+    PartialState()  # which accelerate's logger asks for
     kind = LOGGER_TYPE_TO_CLASS[found.tracker]
     match found.tracker:
         case "tensorboard":
