@@ -5,13 +5,15 @@ VENV := .venv
 DATA ?= data
 CONFIG ?= config/config.yaml
 CHECKS := .venv-checks
+SITE := .venv-site
 # One more than there are cores: some tests wait for servers, locks and Slurm.
 WORKERS := $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 PIP_OPTIONS := --quiet --disable-pip-version-check
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo estimate test lint parity architectures bench gpu-check docs slurm kubernetes lock
+.PHONY: help env demo estimate test lint parity architectures bench gpu-check docs site pictures slurm kubernetes \
+	lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -40,6 +42,12 @@ $(CHECKS)/.done: requirements-checks.lock
 
 env: $(BIN)/snakemake ## Make the environment, .venv, from the lock
 
+# What builds the documentation: its versions of packages are of no concern to a study.
+$(SITE)/.done: requirements-site.lock
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install $(PIP_OPTIONS) -r requirements-site.lock
+	@touch $@
+
 demo: env ## Run the default study on all cores and print the path of its report
 	@$(BIN)/python -m snakemake --cores all --logger heirloom
 	@echo "The report is $(CURDIR)/results/pocket/report.html"
@@ -47,7 +55,7 @@ demo: env ## Run the default study on all cores and print the path of its report
 estimate: env ## Predict the cost of a study; CONFIG: its file, DEVICE: cpu or gpu, for another machine
 	@$(BIN)/python -m heirloom.study.estimate $(CONFIG) $(if $(DEVICE),--device $(DEVICE))
 
-test: $(VENV)/.dev $(CHECKS)/.done lint ## Run the tests
+test: $(VENV)/.dev $(CHECKS)/.done $(SITE)/.done lint ## Run the tests
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev $(CHECKS)/.done ## Check style, types and the workflow
@@ -80,6 +88,12 @@ docs: $(VENV)/.dev ## Regenerate config/schema.json, the manual's tables and the
 	$(BIN)/python -m heirloom.study.schema
 	$(BIN)/python -m docs.draw_map
 
+site: $(SITE)/.done ## Build the documentation in site/, from the Markdown of the repository
+	@$(SITE)/bin/python -m docs.build_site
+
+pictures: env ## Draw the README's pictures again, from results/pocket
+	$(BIN)/python -m docs.draw_pictures results/pocket
+
 slurm: env ## Add Snakemake's Slurm plugins to .venv; see profiles/README.md
 kubernetes: env ## The same for Kubernetes
 slurm kubernetes:
@@ -95,6 +109,9 @@ lock: ## Resolve pyproject.toml again: all locks and envs/heirloom.yaml
 	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/pip install --quiet $$($(call needs,dependency-groups.checks))
 	$(VENV)-lock/bin/pip freeze > requirements-checks.lock
+	rm -rf $(VENV)-lock && $(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/pip install --quiet $$($(call needs,dependency-groups.site))
+	$(VENV)-lock/bin/pip freeze > requirements-site.lock
 	{ sed '/- pip:/,$$d' envs/heirloom.yaml; echo '  - pip:'; sed 's/^/      - /' requirements.lock; } \
 		> envs/heirloom.new && mv envs/heirloom.new envs/heirloom.yaml
 	rm -rf $(VENV)-lock

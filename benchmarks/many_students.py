@@ -1,7 +1,8 @@
 """Time and memory of the report of a study with 300 students, and the size of its page.
 
 The results are synthetic: numbers and words are drawn, files, tables, figures and report are
-written by heirloom. Nine bases, 34 training sets of four teachers, 100 train and 100 eval prompts,
+written by heirloom. Nine bases, 34 training sets of four teachers, 20,000 train prompts for
+instructions and 100 for toxicity, ten candidates per prompt and teacher, 100 eval prompts,
 benchmarks `text` and `toxicity`. Each stage is timed in its own process, in processor seconds with
 imports, with the peak memory of that process. Run from the repository's folder:
 
@@ -38,6 +39,7 @@ STAGES = {
     "report": lambda root: write_page(root, apart=[], command="snakemake"),
 }
 PROMPTS = 100
+TRAIN = {"instructions": 20_000, "provoking": PROMPTS}
 WORDS = Path("resources/prompts/instructions.jsonl").read_text(encoding="utf-8").split()
 
 
@@ -71,8 +73,8 @@ def make_study(root: Path) -> int:
     plan.write(paths.plan())
     rng = random.Random(1)
     for name in plan.study.prompts:
-        for split in ("train", "eval"):
-            rows = [{"id": f"{split}{n}", "text": _text(rng, 12)} for n in range(PROMPTS)]
+        for split, size in (("train", TRAIN[name]), ("eval", PROMPTS)):
+            rows = [{"id": f"{split}{n}", "text": _text(rng, 12)} for n in range(size)]
             write_jsonl(paths.prompts(name, split), rows)
     for teacher, prompts in plan.pools:
         _write_candidates(paths, plan, teacher, prompts, rng)
@@ -85,7 +87,7 @@ def make_study(root: Path) -> int:
 
 def _study() -> Record:
     bases, teachers = [f"base{n}" for n in range(9)], [f"teacher{n}" for n in range(4)]
-    prompts = {"train": PROMPTS, "eval": PROMPTS, "max_new_tokens": 64}
+    prompts = {"eval": PROMPTS, "max_new_tokens": 64}
     return {
         "study": "many",
         "title": "A study with many students",
@@ -95,8 +97,13 @@ def _study() -> Record:
         "bases": bases,
         "pools": {"-".join(pair): list(pair) for pair in combinations(teachers, 2)},
         "prompts": {
-            "instructions": {"sources": [{"path": "i"}], **prompts},
-            "provoking": {"sources": [{"path": "p"}], "format": "continuation", **prompts},
+            "instructions": {"sources": [{"path": "i"}], "train": TRAIN["instructions"], **prompts},
+            "provoking": {
+                "sources": [{"path": "p"}],
+                "format": "continuation",
+                "train": TRAIN["provoking"],
+                **prompts,
+            },
         },
         "training_prompts": "instructions",
         "metrics": {"length": {"function": "length"}, "toxicity": {"function": "length"}},
@@ -137,7 +144,7 @@ def _write_candidates(
             "n_tokens": 64,
             "finish_reason": "stop",
         }
-        for prompt in range(PROMPTS)
+        for prompt in range(TRAIN[prompts])
         for sample in range(plan.study.generate.k)
     ]
     write_jsonl(paths.candidates(teacher, prompts), rows)

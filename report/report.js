@@ -224,7 +224,55 @@ function browse(root) {
   root.hidden = false;
   search();
 }
-for (const root of document.querySelectorAll(".pool")) browse(root);
+for (const root of document.querySelectorAll(".pool:not(.comparison)")) browse(root);
+
+// Two models side by side: their answers to one prompt.
+function compare(root) {
+  const found = JSON.parse(root.querySelector("script").textContent);
+  const control = name => document.getElementById(`${root.id}-${name}`);
+  const options = (name, texts) => control(name).append(...texts.map((text, index) => {
+    const option = make("option", text);
+    option.dir = "auto";
+    option.value = index;
+    return option;
+  }));
+  for (const side of ["left", "right"]) {
+    options(side, found.models);
+    control(side).value = found[side];
+  }
+  options("prompt", found.prompts.map(prompt => beginning(prompt.text)));
+  const shown = root.querySelector(".found");
+  function card(prompt, index) {
+    const box = make("div", "", "answer");
+    const answer = prompt.answers[index];
+    const who = make("p", "", "who");
+    who.append(make("b", found.models[index]));
+    const text = make("blockquote", answer ? answer.completion.trim() || answer.absent : "(no answer)");
+    text.dir = "auto";
+    box.append(who, text, make("p", answer?.note ?? "", "note"));
+    return box;
+  }
+  function show() {
+    const prompt = found.prompts[control("prompt").value];
+    const heading = make("h4", prompt.text);
+    heading.dir = "auto";
+    const answers = make("div", "", "answers");
+    answers.append(card(prompt, control("left").value), card(prompt, control("right").value));
+    shown.replaceChildren(heading, answers);
+  }
+  function turn(step) {
+    const list = control("prompt");
+    list.value = (Number(list.value) + step + found.prompts.length) % found.prompts.length;
+    show();
+  }
+  root.querySelector(".back").addEventListener("click", () => turn(-1));
+  root.querySelector(".next").addEventListener("click", () => turn(1));
+  root.querySelector("form").addEventListener("input", show);
+  root.querySelector("form").addEventListener("submit", event => event.preventDefault());
+  root.hidden = false;
+  show();
+}
+for (const root of document.querySelectorAll(".comparison")) compare(root);
 
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details.more:not(.wide)")) details.open = true;

@@ -41,6 +41,7 @@ rule tables:
         datasets=expand(rules.select.output, dataset=PLAN.datasets),
         scores=JOBS.scores(),
         compared=[PATHS.compared_answers(judge) for judge in STUDY.judges],
+        near_duplicates=JOBS.near_duplicates(),
         modules=sorted(
             {*modules("analyse.tables"), *component_files(TABLES, table_names(PLAN))}
         ),
@@ -78,6 +79,31 @@ if PLAN.pools:
             runtime=10,
         script:
             "../scripts/analyse_candidates.py"
+
+
+if PLAN.datasets:
+
+    rule overlap:
+        """Of the profiles only the ids of one model's records are read: nothing is measured."""
+        input:
+            plan=PATHS.plan(),
+            datasets=expand(rules.select.output.train, dataset=PLAN.datasets),
+            records=JOBS.item_records(),
+            prompts=JOBS.benchmark_files("prompts"),
+            pairs=JOBS.benchmark_files("pairs"),
+            data=JOBS.benchmark_data(),
+            modules=modules("analyse.tables.overlap"),
+        output:
+            **shown_tables(["overlap"]),
+        log:
+            PATHS.log("report", "overlap"),
+        conda:
+            "../envs/heirloom.yaml"
+        resources:
+            mem_mb=memory_for_files,
+            runtime=10,
+        script:
+            "../scripts/analyse_overlap.py"
 
 
 rule costs:

@@ -22,6 +22,7 @@ Outputs:
     judge/pairs.jsonl                             {id, prompt, first, second, teachers}
     profiles/{model}/{benchmark}.json             every metric: value, interval, n, n_missing
     profiles/{model}/{benchmark}.records.jsonl    one record per example
+    profiles/{model}/general.lm_eval.json         results as lm-evaluation-harness writes them
     compared_answers/{judge}.jsonl                {model, other, id, verdict, preference, log_odds, ...}
 """
 
@@ -101,6 +102,9 @@ rule profile:
     output:
         summaries=[PATHS.profile("{model}", b) for b in PLAN.benchmarks],
         records=[PATHS.records("{model}", b) for b in PLAN.benchmarks],
+        further=[
+            PATHS.profile_file("{model}", *named) for named in JOBS.benchmark_outputs()
+        ],
     log:
         PATHS.log("profile", "{model}"),
     benchmark:

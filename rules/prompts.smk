@@ -8,12 +8,14 @@ Required inputs:
 Outputs:
     prompts/{prompts}/train.jsonl    {id, text}; training sets come from these
     prompts/{prompts}/eval.jsonl     models are profiled on these
+    prompts/{prompts}/near_duplicates.jsonl    {id, text, like, similarity}; left out, if the set asks for it
 """
 
 
 localrules:
     train_prompts,
     eval_prompts,
+    near_duplicates,
 
 
 rule train_prompts:
@@ -46,3 +48,22 @@ use rule train_prompts as eval_prompts with:
         reading=lambda w: JOBS.reading(w.prompts),
         sizes=lambda w: STUDY.prompts[w.prompts].model_dump(include={"train", "eval"}),
         seed=STUDY.seed,
+
+
+rule near_duplicates:
+    input:
+        source=PATHS.prompts_note("{prompts}"),
+        modules=modules("prompts.split", "prompts.read"),
+    output:
+        PATHS.near_duplicates("{prompts}"),
+    log:
+        PATHS.log("prompts", "{prompts}", "near_duplicates"),
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        mem_mb=memory_for_files,
+        runtime=10,
+    params:
+        reading=lambda w: JOBS.reading(w.prompts),
+    script:
+        "../scripts/prompts_near_duplicates.py"

@@ -85,6 +85,13 @@ rule crate:
             rules.costs.output,
             rules.report.input.comparisons,
             rules.report.input.published,
+            rules.report.input.overlap,
+            JOBS.near_duplicates(),
+            [
+                PATHS.profile_file(model, *named)
+                for model in PLAN.models
+                for named in JOBS.benchmark_outputs()
+            ],
             rules.figures.output,
             rules.cards.output,
             rules.tables.input.profiles,

@@ -39,6 +39,7 @@ rule report:
         costs=rules.costs.output,
         comparisons=rules.studies.output if STUDY.compare_with else [],
         published=rules.published_numbers.output if STUDY.references else [],
+        overlap=rules.overlap.output if PLAN.datasets else [],
         figures=rules.figures.output,
         page=sorted(str(file) for file in HOME.glob("report/*.*") if file.is_file()),
         captions=sorted(map(str, HOME.glob("report/captions/*.rst"))),

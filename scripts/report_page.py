@@ -7,5 +7,6 @@ from heirloom.support.job import start_job
 
 given, params = snakemake.input, snakemake.params
 start_job(snakemake.log[0], "report")
-apart = [Path(file).stem for file in [*given.comparisons, *given.costs, *given.published]]
+written = [*given.comparisons, *given.costs, *given.published, *given.overlap]
+apart = [Path(file).stem for file in written]
 write_page(Path(given.plan).parent, apart=apart, command=params.command)

@@ -24,6 +24,7 @@ CacheKind = Literal[
     "students",
     "profiles",
     "verdicts",
+    "harness",
 ]
 MANIFEST = "manifest.json"
 # Errors for which trying another source is useless: the cache itself cannot be written.

@@ -30,7 +30,8 @@ from heirloom.fetch.cache import (
     git_blob,
     read_manifest,
 )
-from heirloom.fetch.hub_files import files_beside_weights
+from heirloom.fetch.hub_files import download_file, files_beside_weights
+from heirloom.fetch.hub_splits import download_split
 from heirloom.fetch.model_folder import INDEX, WEIGHTS, not_a_model, weight_map
 from heirloom.fetch.settings import HubSource, PathSource, Source, UrlSource, WheelSource, describe
 from heirloom.support.errors import HeirloomError
@@ -38,7 +39,6 @@ from heirloom.support.files import Record
 
 logger = logging.getLogger(__name__)
 _CONTENT = "content"
-_SPLIT = "split.parquet"
 _CHUNK = 1 << 20
 _CHECKSUMS = {"sha256": content_sha256, "git blob": git_blob}
 _PROGRESS_SECONDS = 5.0
@@ -208,10 +208,11 @@ def _from_hub(source: HubSource, content: Path, scratch: Path) -> str:
         logger.warning(
             "%s is pinned to %r, which can move: give the commit", source.hub, source.revision
         )
+    path = source.files[0] if source.files and len(source.files) == 1 else "."
     try:
         if source.split:
-            return _split_from_hub(source, content, scratch)
-        if source.files is None and source.repo_type == "model":
+            path = download_split(source, content, scratch)
+        elif source.files is None and source.repo_type == "model":
             _snapshot_of_model(source, content)
         elif source.files is None:
             snapshot_download(
@@ -221,8 +222,8 @@ def _from_hub(source: HubSource, content: Path, scratch: Path) -> str:
                 local_dir=content,
             )
         for file in source.files or ():
-            _hub_file(source, file, content)
-    except HeirloomError as error:  # of a downloaded index
+            download_file(source, file, content)
+    except HeirloomError as error:  # of a downloaded index, or of a split
         raise _SourceError(str(error)) from error
     except _SourceError:
         raise
@@ -232,19 +233,7 @@ def _from_hub(source: HubSource, content: Path, scratch: Path) -> str:
         cause = f" ({error.__cause__})" if error.__cause__ else ""
         raise _SourceError(_one_line(f"{type(error).__name__}: {error}{cause}")) from error
     shutil.rmtree(content / ".cache", ignore_errors=True)  # the client's own bookkeeping
-    return source.files[0] if source.files and len(source.files) == 1 else "."
-
-
-def _hub_file(source: HubSource, file: str, content: Path) -> None:
-    from huggingface_hub import hf_hub_download
-
-    hf_hub_download(
-        source.hub,
-        file,
-        repo_type=source.repo_type,
-        revision=source.revision,
-        local_dir=content,
-    )
+    return path
 
 
 def _snapshot_of_model(source: HubSource, content: Path) -> None:
@@ -261,7 +250,7 @@ def _snapshot_of_model(source: HubSource, content: Path) -> None:
     elif WEIGHTS in files:
         weights = {WEIGHTS}
     else:
-        _hub_file(source, INDEX, content)
+        download_file(source, INDEX, content)
         weights = {INDEX, *weight_map(content / INDEX).values()}
     snapshot_download(
         source.hub,
@@ -269,22 +258,6 @@ def _snapshot_of_model(source: HubSource, content: Path) -> None:
         local_dir=content,
         allow_patterns=[glob.escape(file) for file in (*files_beside_weights(files), *weights)],
     )
-
-
-def _split_from_hub(source: HubSource, content: Path, scratch: Path) -> str:
-    """Load a split of a data set by name, and store it as one Parquet file."""
-    import datasets
-
-    datasets.disable_progress_bars()
-    builder = datasets.load_dataset_builder(
-        source.hub, source.config, revision=source.revision, cache_dir=str(scratch)
-    )
-    if hasattr(builder.config, "keep_default_na"):  # .csv: the text "NA" is no missing value
-        builder.config.keep_default_na, builder.config.na_values = False, [""]
-    builder.download_and_prepare()
-    split = builder.as_dataset(split=source.split)
-    split.to_parquet(str(content / _SPLIT))
-    return _SPLIT
 
 
 def _from_url(source: UrlSource, content: Path) -> str:

@@ -1,7 +1,9 @@
-"""Files of a model repository on the hub that are loaded: nothing else is downloaded."""
+"""Files of a repository on the hub, and those of a model that are loaded: no others are."""
 
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+
+from heirloom.fetch.settings import HubSource
 
 # Of configuration, tokenizer, templates, code and licence; "" is the suffix of LICENSE. Weights,
 # whole or in parts, in whatever format, have others.
@@ -30,3 +32,16 @@ def _is_needed(file: PurePosixPath) -> bool:
         return file.suffix in _SUFFIXES
     # Modules of a model's own code; templates in a folder where the tokenizer looks for them.
     return file.suffix == ".py" or file.parts[0] == _TEMPLATES
+
+
+def download_file(source: HubSource, file: str, content: Path) -> None:
+    """Download one file of a repository to its path below a folder."""
+    from huggingface_hub import hf_hub_download
+
+    hf_hub_download(
+        source.hub,
+        file,
+        repo_type=source.repo_type,
+        revision=source.revision,
+        local_dir=content,
+    )

@@ -66,8 +66,8 @@ class HubSource(_Model):
         default=None,
         min_length=1,
         exclude_if=lambda value: value is None,
-        description="Split of a data set to load by name, such as `train` or `test[:1000]`, "
-        "instead of `files`. It is read by the `datasets` library.",
+        description="Split of a data set, such as `train`, instead of `files`: the `datasets` "
+        "library finds its files. Of Parquet files also a part of a split, such as `test[:1000]`.",
     )
     sha256: Sha256 | None = Field(
         default=None, description="SHA-256 of the file. Allowed only if `files` names exactly one."

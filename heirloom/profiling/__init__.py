@@ -19,12 +19,13 @@ here is imported to find its benchmarks.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Required, TypedDict, Unpack
+from typing import Any, Required, TypedDict, Unpack
 
 from heirloom.generate.model import LanguageModel
 from heirloom.generate.request import Prompt
 from heirloom.objectives import ScoreFunction, Scorer
 from heirloom.profiling.cost import Cost, Tokens
+from heirloom.profiling.items import Items, ItemSources
 from heirloom.profiling.metrics import Metric, Spread, summarise
 from heirloom.profiling.options import (
     DataName,
@@ -42,6 +43,7 @@ __all__ = [
     "BENCHMARKS",
     "Benchmark",
     "DataName",
+    "ItemSources",
     "Metric",
     "MetricName",
     "Options",
@@ -73,6 +75,8 @@ class Task:
         language: Language tag of the prompts and their completions.
         scorers: The metrics that its options name, by name and in their order; of a benchmark that
             scores with all, those of the study (`Benchmark.scores_all`).
+        files: Further files that it writes, by the names under which it is registered
+            (`Benchmark.files`); empty where nobody wants them.
     """
 
     model: LanguageModel
@@ -85,6 +89,7 @@ class Task:
     pairs: Path | None = None
     language: str = "en"
     scorers: Mapping[str, ScoreFunction] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
 
 
 Run = Callable[..., list[Record]]
@@ -93,6 +98,9 @@ Run = Callable[..., list[Record]]
 Scored = Callable[[Mapping[str, Scorer | None]], Mapping[str, Metric]]
 """`scored(scorers)`: metrics that follow from scores by metrics of the study, given by name; None
 stands for a scorer that cannot be loaded."""
+
+Chosen = Callable[[Any], Mapping[str, Metric]]
+"""`chosen(options)`: metrics that follow from the benchmark's validated options."""
 
 Caveat = tuple[str, str]
 """Heading and text of a caveat that a report must state."""
@@ -124,6 +132,10 @@ class Benchmark:
             that are metrics of its own.
         scored: Further metrics, or those of `metrics` with the scorer that they follow from. None:
             those of `metrics` as they are.
+        chosen: Further metrics that follow from its options. None: there are none.
+        files: Names of JSON files that it writes besides the profile and its records.
+        items: Returns the texts of its examples, which training sets must not hold. None: they are
+            not looked for.
     """
 
     name: str
@@ -142,6 +154,9 @@ class Benchmark:
     caveats: tuple[Caveat, ...] = ()
     scores_all: bool = False
     scored: Scored | None = None
+    chosen: Chosen | None = None
+    files: tuple[str, ...] = ()
+    items: Items | None = None
 
     def scored_with(self, named: Sequence[str], metrics: Sequence[str]) -> list[str]:
         """Return the metrics of a study whose scorers it gets, each once.
@@ -154,13 +169,20 @@ class Benchmark:
             return list(dict.fromkeys(named))
         return [name for name in metrics if name not in self.metrics]
 
-    def measures(self, scorers: Mapping[str, Scorer | None]) -> dict[str, Metric]:
+    def measures(
+        self, scorers: Mapping[str, Scorer | None], options: Options | None = None
+    ) -> dict[str, Metric]:
         """Return its metrics in a study.
 
         Args:
             scorers: Scorers by metric, those of `scored_with`.
+            options: Its validated options; None where they are not valid.
         """
-        return {**self.metrics, **(self.scored(scorers) if self.scored else {})}
+        return {
+            **self.metrics,
+            **(self.scored(scorers) if self.scored else {}),
+            **(self.chosen(options) if self.chosen and options else {}),
+        }
 
 
 class Description(TypedDict, total=False):
@@ -179,6 +201,9 @@ class Description(TypedDict, total=False):
     caveats: tuple[Caveat, ...]
     scores_all: bool
     scored: Scored
+    chosen: Chosen
+    files: tuple[str, ...]
+    items: Items
 
 
 BENCHMARKS: Registry[Benchmark] = Registry("benchmark", "heirloom.profiling")

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from heirloom.generate.tokens import guard
-from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling import DataName, ItemSources, Metric, Options, Task, Tokens, benchmark
 from heirloom.profiling.cost import reading
 from heirloom.profiling.data.bbq import (
     CATEGORIES,
@@ -128,6 +128,12 @@ def _cost(options: BbqOptions, eval_prompts: int) -> Tokens:
     return reading(5_300, 100, sets=len(options.data), limit=options.examples)
 
 
+def _items(sources: ItemSources, options: BbqOptions) -> dict[str, Sequence[str]]:
+    """Context and question of every example."""
+    questions = read_questions([sources.data[name] for name in options.data])
+    return {question.id: [f"{question.context} {question.question}"] for question in questions}
+
+
 @benchmark(
     "bbq",
     label="BBQ",
@@ -135,6 +141,7 @@ def _cost(options: BbqOptions, eval_prompts: int) -> Tokens:
     metrics=METRICS,
     main=("bias_ambiguous", "bias_disambiguated", "accuracy"),
     cost=_cost,
+    items=_items,
 )
 def profile_bbq(task: Task, options: BbqOptions) -> list[Record]:
     """Accuracy and social bias of answers to questions about two people (BBQ).

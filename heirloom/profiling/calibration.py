@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling import DataName, ItemSources, Metric, Options, Task, Tokens, benchmark
 from heirloom.profiling.caveats import RAISED_BY_NOISE
 from heirloom.profiling.cost import reading
 from heirloom.profiling.data.multiple_choice import Question, read_hellaswag, read_openbookqa
@@ -168,6 +168,24 @@ def _cost(options: CalibrationOptions, eval_prompts: int) -> Tokens:
     return reading(5_300, 150, sets=sets, limit=options.examples)
 
 
+def _items(sources: ItemSources, options: CalibrationOptions) -> dict[str, Sequence[str]]:
+    """Every question with each of its options."""
+    named = (
+        (options.hellaswag, lambda path: read_hellaswag(path, text=options.text)),
+        (options.openbookqa, read_openbookqa),
+    )
+    found = [
+        question
+        for source, read in named
+        if source is not None
+        for question in read(sources.data[source])
+    ]
+    return {
+        question.id: [f"{question.context} {option}" for option in question.options]
+        for question in found
+    }
+
+
 @benchmark(
     "calibration",
     label="Calibration",
@@ -175,6 +193,7 @@ def _cost(options: CalibrationOptions, eval_prompts: int) -> Tokens:
     metrics=METRICS,
     main=("ece.*", "accuracy.*"),
     cost=_cost,
+    items=_items,
     caveats=(RAISED_BY_NOISE,),
 )
 def profile_calibration(task: Task, options: CalibrationOptions) -> list[Record]:

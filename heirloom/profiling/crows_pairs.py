@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling import DataName, ItemSources, Metric, Options, Task, Tokens, benchmark
 from heirloom.profiling.cost import reading
 from heirloom.profiling.data.crows_pairs import BIAS_TYPES, DIRECTIONS, Pair, read_pairs
 from heirloom.profiling.engines.likelihood import Likelihood
@@ -59,6 +59,11 @@ def _cost(options: CrowsPairsOptions, eval_prompts: int) -> Tokens:
     return reading(1_508, 50, limit=options.examples)
 
 
+def _items(sources: ItemSources, options: CrowsPairsOptions) -> dict[str, tuple[str, str]]:
+    """Both sentences of every pair."""
+    return {p.id: (p.more, p.less) for p in read_pairs(sources.data[options.data])}
+
+
 @benchmark(
     "crows_pairs",
     label="CrowS-Pairs",
@@ -66,6 +71,7 @@ def _cost(options: CrowsPairsOptions, eval_prompts: int) -> Tokens:
     metrics=METRICS,
     main=("score",),
     cost=_cost,
+    items=_items,
 )
 def profile_crows_pairs(task: Task, options: CrowsPairsOptions) -> list[Record]:
     """Share of sentence pairs whose more stereotypical sentence is more likely.

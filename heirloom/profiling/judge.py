@@ -15,6 +15,7 @@ from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.objectives.words import words
 from heirloom.profiling import (
     DataName,
+    ItemSources,
     Metric,
     Options,
     PoolName,
@@ -140,6 +141,14 @@ def _cost(options: JudgeOptions, eval_prompts: int) -> Tokens:
     return work + Tokens(written=questions * options.verdict_tokens)
 
 
+def _items(sources: ItemSources, options: JudgeOptions) -> dict[str, Sequence[str]]:
+    """The prompt of every pair."""
+    pairs = [pair for name in options.data for pair in read_pairs(sources.data[name], name)]
+    if sources.pairs is not None:
+        pairs += read_pairs(sources.pairs, f"pool/{options.pool}")
+    return {pair.id: [pair.prompt] for pair in pairs}
+
+
 @benchmark(
     "judge",
     label="Judge",
@@ -147,6 +156,7 @@ def _cost(options: JudgeOptions, eval_prompts: int) -> Tokens:
     metrics=METRICS,
     main=("consistency", "human_agreement", "position_bias", "prefers_longer"),
     cost=_cost,
+    items=_items,
 )
 def profile_judge(task: Task, options: JudgeOptions) -> list[Record]:
     """Preference between two answers, and agreement with humans about it.

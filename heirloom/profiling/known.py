@@ -85,15 +85,16 @@ class Known:
         identity: Record | None,
         subject: Subject,
         assignment: Assignment,
-        outputs: tuple[str | Path, str | Path],
+        outputs: Sequence[str | Path],
     ) -> bool:
-        """Write a known profile and its records under this model's name.
+        """Write a known profile and what belongs to it under this model's name.
 
         Args:
             identity: See `identity`.
             subject: The model.
             assignment: The benchmark.
-            outputs: Files for the profile and for the records.
+            outputs: Files for the profile, for the records, and for further files of the
+                benchmark.
 
         Returns:
             False if it is not known; nothing is written then.
@@ -102,20 +103,28 @@ class Known:
         if not found:
             return False
         inputs = {file: sha256(file) for file in assignment.inputs}
-        copy_file(found[_RECORDS], outputs[1])
+        for name, output in zip(_names(assignment.name)[1:], outputs[1:], strict=True):
+            copy_file(found[name], output)
         profile = Profile.read(found[_PROFILE])
         replace(profile, model=subject.name, inputs=inputs).write(outputs[0])
         return True
 
-    def keep(self, identity: Record | None, outputs: tuple[str | Path, str | Path]) -> None:
-        """Keep a profile that was just written."""
+    def keep(
+        self, identity: Record | None, assignment: Assignment, outputs: Sequence[str | Path]
+    ) -> None:
+        """Keep a profile that was just written; see `fetch`."""
         if identity:
-            files = dict(zip((_PROFILE, _RECORDS), map(Path, outputs), strict=True))
+            files = dict(zip(_names(assignment.name), map(Path, outputs), strict=True))
             self.store.add(identity, files)
 
 
 #: Nothing is known, and nothing is kept.
 UNKNOWN = Known(ResultStore(), {})
+
+
+def _names(benchmark: str) -> tuple[str, ...]:
+    """Names in the store of the files that a benchmark writes."""
+    return (_PROFILE, _RECORDS, *BENCHMARKS.get(benchmark).files)
 
 
 def _adapter_digest(file: Path) -> str:

@@ -25,7 +25,9 @@ def label(benchmark: str, metric: str) -> str:
     """
     name, _, category = metric.partition(".")
     metrics = BENCHMARKS.get(benchmark).metrics if benchmark in BENCHMARKS else {}
-    known = metrics.get(metric) or metrics.get(name)
+    # A category that only a study's options name is called like the others of its metric.
+    alike = (found for key, found in metrics.items() if key.startswith(f"{name}."))
+    known = metrics.get(metric) or metrics.get(name) or next(alike, None)
     text = (known.label if known else "") or capitalised(name)
     return f"{text}, {category.replace('_', ' ')}" if category else text
 

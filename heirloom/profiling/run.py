@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from heirloom.profiling.metrics import Metric, summarise
 from heirloom.profiling.profile import Profile, values_of
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_jsonl
+from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_json, write_jsonl
 from heirloom.support.tracking import track_values
 
 logger = logging.getLogger(__name__)
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 def profile_model(
     subject: Subject,
     assignments: Sequence[Assignment],
-    outputs: Sequence[tuple[str | Path, str | Path]],
+    outputs: Sequence[Sequence[str | Path]],
     *,
     data_notes: Sequence[str | Path],
     seed: int,
@@ -44,7 +46,8 @@ def profile_model(
     Args:
         subject: The model.
         assignments: The benchmarks.
-        outputs: Per benchmark the file of the profile and that of the records.
+        outputs: Per benchmark the file of the profile, that of the records, and those of its
+            further files (`Benchmark.files`).
         data_notes: The fetch stage's notes on all data that the benchmarks and scorers name.
         seed: Seed of the study.
         work: Folder in which an interrupted job resumes; a benchmark has a folder of its own in it.
@@ -67,13 +70,40 @@ def profile_model(
             continue
         model = model or open_subject(subject)
         profile, records = run(
-            assignment, model, checksum=checksum, notes=notes, seed=seed, work=work
+            assignment,
+            model,
+            checksum=checksum,
+            notes=notes,
+            seed=seed,
+            work=work,
+            files=files[2:],
         )
         write_jsonl(files[1], records)
         profile.write(files[0])
-        known.keep(identity, files)
+        known.keep(identity, assignment, files)
     track_values(f"{subject.name} profile", values_of(profile for profile, _ in outputs))
     return reused
+
+
+def outputs_of(
+    assignments: Sequence[Assignment],
+    summaries: Sequence[str],
+    records: Sequence[str],
+    further: Sequence[str],
+) -> list[list[str]]:
+    """Return the files that each benchmark writes, see `profile_model`.
+
+    Args:
+        assignments: The benchmarks.
+        summaries: The profile of each.
+        records: The records of each.
+        further: The further files of all, in the order of the benchmarks.
+    """
+    rest = iter(further)
+    return [
+        [summary, file, *islice(rest, len(BENCHMARKS.get(assignment.name).files))]
+        for assignment, summary, file in zip(assignments, summaries, records, strict=True)
+    ]
 
 
 def run(
@@ -84,6 +114,7 @@ def run(
     notes: Mapping[str, str | Path],
     seed: int,
     work: str | Path,
+    files: Sequence[str | Path] = (),
 ) -> tuple[Profile, list[Record]]:
     """Run one benchmark.
 
@@ -94,6 +125,7 @@ def run(
         notes: Data set to the fetch stage's note on it.
         seed: Seed of the study.
         work: Folder in which an interrupted run resumes.
+        files: Places of its further files (`Benchmark.files`); none: they are not written.
 
     Returns:
         The profile, and the records that it follows from. A model that cannot do what the benchmark
@@ -109,22 +141,24 @@ def run(
     records = []
     if isinstance(model, LanguageModel):
         model.notes.clear()  # those of another benchmark
+    further = dict(zip(benchmark.files, map(Path, files), strict=False))
     if reason is None:
-        task = _task(assignment, model, notes, seed, Path(work))
+        task = replace(_task(assignment, model, notes, seed, Path(work)), files=further)
         records = benchmark.run(task, options)
-    generation = identity(model) if options.generates else None
+    for file in further.values() if reason else ():
+        write_json(file, {"not_applicable": reason})
     packages = ("torch", "transformers", "peft", *benchmark.packages)
     return Profile(
         benchmark=benchmark.name,
         model=model.name,
         seed=seed,
-        metrics={} if reason else summarise(records, _measures(assignment), seed=seed),
+        metrics={} if reason else summarise(records, _measures(assignment, options), seed=seed),
         settings={**assignment.options, "scorer": assignment.scorer, "scorers": assignment.scorers},
         revisions={
             "model": checksum,
             "adapter": model.adapter_sha256,
             "dtype": _dtype(model),
-            "generation": generation,
+            "generation": identity(model) if options.generates else None,
             "data": {name: read_json(notes[name])["sha256"] for name in assignment.data},
         },
         versions={package: version(package) for package in packages},
@@ -134,9 +168,9 @@ def run(
     ), records
 
 
-def _measures(assignment: Assignment) -> dict[str, Metric]:
+def _measures(assignment: Assignment, options: Options) -> dict[str, Metric]:
     scorers = {name: load(scorer["function"]) for name, scorer in assignment.scorers.items()}
-    return BENCHMARKS.get(assignment.name).measures(scorers)
+    return BENCHMARKS.get(assignment.name).measures(scorers, options)
 
 
 def _options(benchmark: Benchmark, assignment: Assignment) -> Options:

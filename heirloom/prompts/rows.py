@@ -5,9 +5,10 @@ guess, its options forbid it: cells of .csv are text, and "NA" is no missing val
 on in spite of an error, the file is checked first: it takes a quote that is opened by mistake for a
 cell that ends rows later.
 
-JSON is decoded here, because `datasets` gives it the types of Arrow, in which rows lose what they
-say: a column of dates becomes one of timestamps, a key that is missing is a null, and objects of
-different keys have none in common.
+JSON is decoded by Python's own decoder. The JSON reader of `datasets` has a type for every column,
+and changes what does not fit it: a column of dates becomes one of timestamps; where "007" and 7
+meet, or a text and an object, a text that is itself JSON is decoded ("007" becomes 7, "null" a
+null); floats lose digits after the ninth, and a whole number of more than 64 bits ends the file.
 """
 
 import csv
@@ -51,7 +52,8 @@ def read_rows(path: str | Path) -> list[Row]:
         path: `.jsonl`, `.ndjson` or `.json` (JSON lines, or a list), `.csv`, `.tsv`, `.parquet`,
             `.arrow` (as `datasets` writes it) or `.txt` (one row per line), each also compressed:
             `.gz`, `.bz2`, `.xz`, `.zst` or `.zip`. Capital letters in its name are no matter.
-            A JSON file may also hold one table by columns, as pandas writes it.
+            A JSON file may also hold one table by columns, as pandas writes it. Of a folder, every
+            file in it, in the order of their names.
 
     Returns:
         The rows in the order of the file: of a `.txt` its lines as text, otherwise objects. All
@@ -61,6 +63,9 @@ def read_rows(path: str | Path) -> list[Row]:
         HeirloomError: The file cannot be read; a malformed row is named.
     """
     path = Path(path)
+    if path.is_dir():
+        files = sorted(found for found in path.rglob("*") if found.is_file())
+        return [row for file in files for row in read_rows(file)]
     suffixes = [s.lower() for s in path.suffixes if s.lower() not in COMPRESSIONS]
     kind = suffixes[-1] if suffixes else ""
     if kind in _JSON:

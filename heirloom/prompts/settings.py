@@ -38,6 +38,16 @@ class Reading(Section):
 
     columns: Columns = Field(Columns(), description="Columns to read from the source.")
     rows: Rows = Field(Rows(), description="Rows to read from the source. Default: all.")
+    # Left out of the JSON form where it is not given: it is a parameter of finished jobs.
+    near_duplicates: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        exclude_if=lambda value: value is None,
+        description="Leave out prompts that are at least this similar to one before them: the "
+        "share of runs of 5 characters that they have in common, such as 0.8. Default: only "
+        "repeated prompts are left out.",
+    )
     template: str = Field(
         "{prompt}",
         description="Text with `{prompt}` in it: an instruction that every prompt of this set is "

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from heirloom.fetch.notes import locate
-from heirloom.prompts.read import read_source
+from heirloom.prompts.read import near_duplicates, read_source
 from heirloom.prompts.settings import Reading
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_jsonl
@@ -39,6 +39,20 @@ def write_split(
     prompts = read_source(locate(note), reading)
     train, evaluation = split_prompts(prompts, **sizes, seed=seed, name=name)
     write_jsonl(output, evaluation if "eval" in sizes else train)
+
+
+def write_near_duplicates(note: str | Path, output: str | Path, *, reading: Reading) -> None:
+    """List the prompts of a source that are left out because they nearly repeat another one.
+
+    Args:
+        note: Note of the fetch stage on the source.
+        output: File for the list: {id, text, like, similarity}.
+        reading: Columns, rows and the least similarity.
+
+    Raises:
+        HeirloomError: See `read_source`.
+    """
+    write_jsonl(output, [each.record() for each in near_duplicates(locate(note), reading)])
 
 
 def split_prompts(

@@ -32,6 +32,9 @@ COLUMNS = (
     ("n_tied", "int", "Number of other candidates exactly as good as the selected one."),
 )
 
+#: Types of the hub's library. Without them it infers each from the first rows, which may be null.
+_DTYPES = {"string": "string", "int": "int64", "float or null": "float64"}
+
 #: Upper end, exclusive, to the hub's class of size.
 _SIZES = {
     1_000: "n<1K",
@@ -60,6 +63,9 @@ def dataset_card(material: Material, dataset: str) -> str:
                 "data_files": [{"split": "train", "path": "train.jsonl"}],
             }
         ],
+        dataset_info={
+            "features": [{"name": name, "dtype": _DTYPES[kind]} for name, kind, _ in COLUMNS]
+        },
         **combined_license(licenses.values()),
     )
     text = render(

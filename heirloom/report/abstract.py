@@ -22,7 +22,7 @@ from heirloom.report.findings.noise import noise_findings
 from heirloom.report.findings.significance import significant, steered_rows
 from heirloom.report.findings.truncation import short
 from heirloom.report.names import student_label
-from heirloom.report.wording import by_chance, count, effect_text, listed
+from heirloom.report.wording import count, effect_text, listed
 from heirloom.study.plan import Plan
 
 
@@ -139,12 +139,9 @@ def _side_effects(plan: Plan, changes: pd.DataFrame) -> list[str]:
     if not tested:
         return []
     shown = sum(significant(row, "control") != 0 for row in tested)
-    alone = sum(effect(row, "control").verdict != 0 for row in tested)
     return [
         f"Side effects: of {count(len(tested), 'comparison')} with the control on other main "
-        f"metrics, {shown} {'is' if shown == 1 else 'are'} significant after Holm's correction; "
-        f"without correction, {alone} {'has' if alone == 1 else 'have'} an interval that excludes "
-        f"zero; {by_chance(len(tested))}."
+        f"metrics, {shown} {'is' if shown == 1 else 'are'} significant after Holm's correction."
     ]
 
 

@@ -25,6 +25,7 @@ from heirloom.report.cells import (
     truncated_cell,
 )
 from heirloom.report.findings.benchmarks import resolution
+from heirloom.report.findings.overlap import overlap_sentence
 from heirloom.report.names import student_label
 from heirloom.report.wording import number
 from heirloom.study.plan import Plan
@@ -41,6 +42,7 @@ class Section:
         title: The benchmark's name for a reader.
         summary: The measured quantity in one line; "" if the benchmark is no longer registered.
         resolution: Sentence on the difference that its examples can resolve; "" without students.
+        overlap: Sentence on its items that are in training sets; "" where nobody looked.
         main: Models as rows, main metrics as columns.
         details: Every metric of every model.
     """
@@ -49,6 +51,7 @@ class Section:
     title: str
     summary: str
     resolution: str
+    overlap: str
     main: View
     details: View
 
@@ -58,7 +61,7 @@ def sections(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
 
     Args:
         plan: The study's plan.
-        tables: Tables by name: `profiles` and `changes`.
+        tables: Tables by name: `profiles`, `changes` and, if it is there, `overlap`.
     """
     pairs = main_metrics(plan, tables["profiles"])
     resolved = resolution(tables["changes"], pairs)
@@ -72,6 +75,7 @@ def sections(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> list[Section]:
                 benchmark_label(name),
                 BENCHMARKS.get(name).summary if name in BENCHMARKS else "",
                 resolved.get(name, ""),
+                overlap_sentence(tables["overlap"], name) if "overlap" in tables else "",
                 _levels(measured, main),
                 _details(measured),
             )

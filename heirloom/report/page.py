@@ -14,7 +14,7 @@ import pandas as pd
 from heirloom.analyse.results import load_results
 from heirloom.analyse.tables import read, table_names, to_csv
 from heirloom.profiling.labels import benchmark_label
-from heirloom.report import views
+from heirloom.report import answers, views
 from heirloom.report.abstract import abstract, agreement, spent
 from heirloom.report.benchmark_views import sections
 from heirloom.report.cells import View
@@ -22,13 +22,15 @@ from heirloom.report.composition import bases, pool_sizes, prompt_sets, selectio
 from heirloom.report.downloads import Download, download, latex
 from heirloom.report.exhibits import TEMPLATES, Exhibit, exhibits
 from heirloom.report.figures import figure_names
-from heirloom.report.findings.active import active_findings
+from heirloom.report.findings.active import VERDICTS, active_findings
 from heirloom.report.findings.benchmarks import benchmark_findings, passive_findings
+from heirloom.report.findings.families import families
 from heirloom.report.findings.inherited import inherited_findings
 from heirloom.report.findings.limits import Limit, computed_otherwise, limits
 from heirloom.report.findings.noise import noise_findings
 from heirloom.report.findings.quality import quality_findings
 from heirloom.report.model_table import model_latex, model_view
+from heirloom.report.opening import opening
 from heirloom.report.pools import collect_pool, embed
 from heirloom.report.provenance import describe_run
 from heirloom.report.published import published_view
@@ -57,6 +59,7 @@ class Material:
         exhibits: Titles and captions of both, by name.
         samples: Return value of `samples.collect_samples`.
         pools: Return values of `pools.collect_pool`, one per prompt set.
+        answers: Return values of `answers.collect_answers`, one per benchmark with completions.
         provenance: Return value of `provenance.describe_run`.
         notes: Return value of `limits.computed_otherwise`.
     """
@@ -67,6 +70,7 @@ class Material:
     exhibits: Mapping[str, Exhibit]
     samples: Record
     pools: Sequence[Record]
+    answers: Sequence[Record]
     provenance: Record
     notes: Sequence[Limit] = ()
 
@@ -87,13 +91,18 @@ def write_page(root: str | Path, *, apart: Sequence[str], command: str) -> None:
     plan, paths = results.plan, results.paths
     tables = read(Path(paths.table("changes")).parent, [*table_names(plan), *apart])
     figures = {name: _figure(paths, name) for name in figure_names(plan)}
+    pools = [collect_pool(results, prompts) for prompts in prompt_sets(plan)]
+    samples = collect_samples(results, pools)
     material = Material(
         plan=plan,
         tables=tables,
         figures=figures,
         exhibits=exhibits(tables, figures),
-        samples=collect_samples(results),
-        pools=[collect_pool(results, prompts) for prompts in prompt_sets(plan)],
+        samples=samples,
+        pools=pools,
+        answers=[
+            answers.collect_answers(results, group["name"]) for group in samples["evaluation"]
+        ],
         provenance=describe_run(plan, command=command),
         notes=computed_otherwise(results.profiles),
     )
@@ -127,17 +136,22 @@ def render(material: Material) -> str:
         ("table-" if name in material.figures else "") + name.replace("_", "-")
     )
     environment.globals["latex"] = _latex_link
-    embedded = embed(material.pools)
+
+    def marked(embedded: Mapping[str, Record]) -> dict[str, Record]:
+        return {name: {**one, "json": Markup(one["json"])} for name, one in embedded.items()}
+
     return environment.get_template("report.html.j2").render(
         **_words(material),
         **_views(material),
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
         figures={name: Markup(svg) for name, svg in material.figures.items()},
+        first_figure=next(iter(material.figures), None),
         exhibits=material.exhibits,
         open_rows=_OPEN_ROWS,
         samples=material.samples,
-        pools={name: {**pool, "json": Markup(pool["json"])} for name, pool in embedded.items()},
+        pools=marked(embed(material.pools)),
+        answers=marked(embed(material.answers, most=answers.MOST_BYTES)),
         provenance=material.provenance,
     )
 
@@ -149,13 +163,16 @@ def _words(material: Material) -> dict[str, Any]:
     return {
         "study": plan.name,
         "title": plan.title,
+        "opening": opening(plan, tables["changes"]),
         "abstract": abstract(plan, tables),
+        "verdicts": VERDICTS,
         "active": active_findings(plan, tables),
         "passive": passive_findings(plan, tables["changes"]),
         "noise": noise_findings(plan, tables.get("noise_floor")),
         "whom": inherited_findings(plan, tables),
         "quality": quality_findings(plan, tables),
-        "moved": {benchmark_label(name): sentences for name, sentences in moved.items()},
+        "moved": {benchmark_label(name): lines for name, lines in moved.items() if lines},
+        "unmoved": listed([benchmark_label(name) for name, lines in moved.items() if not lines]),
         "objectives": plan.objectives,
         "flow": _flow(plan, tables),
         "models": _models(plan),
@@ -174,6 +191,7 @@ def _views(material: Material) -> dict[str, Any]:
         "published": (
             None if published is None else published_view(plan, published, tables["changes"])
         ),
+        "families": families(plan, tables["changes"]),
         "models_view": model_view(plan, tables["models"], tables["profiles"]),
         "models_latex": download(
             _models_latex(material), "application/x-tex", f"{plan.name}-models.tex"

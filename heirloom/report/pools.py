@@ -1,9 +1,10 @@
 """Every candidate for a prompt set, for the page's own search."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
+from heirloom.analyse.frames import unique
 from heirloom.analyse.results import Results
 from heirloom.generate.request import UNANSWERED
 from heirloom.report.composition import teachers
@@ -15,32 +16,47 @@ from heirloom.support.files import Record
 
 #: Bytes of JSON that the pools of all prompt sets may take together.
 MOST_BYTES = 2_000_000
+#: Candidates of a prompt set that are collected at most: more do not fit, at 80 bytes each.
+MOST_CANDIDATES = MOST_BYTES // 80
 _LONGEST = 4000
 
 
 def collect_pool(results: Results, prompts: str) -> Record:
-    """Return every candidate for a prompt set, its scores, and the training sets that chose it.
+    """Return the candidates for a prompt set, their scores, and the training sets that chose them.
+
+    A set with more than `MOST_CANDIDATES` keeps evenly spaced prompts, with all their candidates.
 
     Returns:
-        {"name", "metrics", "teachers": names, "sets": [{"name", "text"}], "prompts": [{"id",
-        "text", "candidates": [{"teacher": position, "sample", "finish", "text", "scores"}],
-        "chosen": [{"set": position, "candidate": position, "why"}]}]}.
+        {"name", "total": number of prompts, "metrics", "teachers": names, "sets": [{"name",
+        "text"}], "prompts": [{"id", "text", "candidates": [{"teacher": position, "sample",
+        "finish", "text", "scores"}], "chosen": [{"set": position,
+        "candidate": position, "why"}]}]}.
     """
     plan = results.plan
     names = [name for name, data in plan.datasets.items() if data.prompts == prompts]
     answering = [name for name in teachers(plan) if (name, prompts) in results.candidates]
     pools = [scores for key, scores in results.scores.items() if key[1] == prompts]
     metrics = list(dict.fromkeys(metric for scores in pools for metric in scores))
-    candidates, position = _candidates(results, prompts, answering, metrics)
+    ids = unique(
+        row["prompt_id"] for name in answering for row in results.candidates[name, prompts]
+    )
+    per_prompt = sum(len(results.candidates[name, prompts]) for name in answering) / max(
+        1, len(ids)
+    )
+    kept = spread(ids, max(1, int(MOST_CANDIDATES / max(1, per_prompt))))
+    candidates, position = _candidates(results, prompts, answering, metrics, set(kept))
     chosen: dict[str, list[Record]] = {key: [] for key in candidates}
     for index, name in enumerate(names):
         for row in results.training[name]:
+            if row["prompt_id"] not in chosen:
+                continue
             where = position[row["teacher"], row["prompt_id"], row["sample"]]
             why = reason(plan, plan.datasets[name], row)
             chosen[row["prompt_id"]].append({"set": index, "candidate": where, "why": why})
     texts = results.prompts.get((prompts, "train"), {})
     return {
         "name": prompts,
+        "total": len(ids),
         "metrics": metrics,
         "teachers": answering,
         "sets": [{"name": name, "text": _described(plan.datasets[name])} for name in names],
@@ -57,7 +73,11 @@ def collect_pool(results: Results, prompts: str) -> Record:
 
 
 def _candidates(
-    results: Results, prompts: str, answering: Sequence[str], metrics: Sequence[str]
+    results: Results,
+    prompts: str,
+    answering: Sequence[str],
+    metrics: Sequence[str],
+    kept: Collection[str],
 ) -> tuple[dict[str, list[Record]], dict[tuple[str, str, int], int]]:
     """Return candidates by prompt, and the position of each there by teacher, prompt and sample."""
     by_prompt: dict[str, list[Record]] = {}
@@ -65,6 +85,8 @@ def _candidates(
     for index, teacher in enumerate(answering):
         scores = results.scores[teacher, prompts]
         for row in results.candidates[teacher, prompts]:
+            if row["prompt_id"] not in kept:
+                continue
             key = (row["prompt_id"], row["sample"])
             own = by_prompt.setdefault(row["prompt_id"], [])
             position[teacher, *key] = len(own)
@@ -115,9 +137,10 @@ def reason(plan: Plan, data: Dataset, row: Record) -> str:
 
 
 def embed(pools: Sequence[Record], *, most: int = MOST_BYTES) -> dict[str, Record]:
-    """Return the pools as text for the page, made to fit: {"json", "shown", "total"} by prompt set.
+    """Return the pools as text for the page, made to fit: {"json", "shown", "total"} by name.
 
-    Pools larger than `most` bytes together keep evenly spaced prompts, the same share of each set.
+    The answers of `heirloom.report.answers`, which have the same form, likewise. Those larger than
+    `most` bytes together keep evenly spaced prompts, the same share of each set.
     """
     packed = {pool["name"]: [_json(prompt) for prompt in pool["prompts"]] for pool in pools}
     sizes = {name: [len(text.encode()) + 1 for text in texts] for name, texts in packed.items()}
@@ -127,11 +150,11 @@ def embed(pools: Sequence[Record], *, most: int = MOST_BYTES) -> dict[str, Recor
     for pool in pools:
         texts, own = packed[pool["name"]], sizes[pool["name"]]
         kept = spread(texts, fitting(own, int(len(texts) * share), share * sum(own)))
-        head = _json({key: value for key, value in pool.items() if key != "prompts"})
+        head = _json({key: value for key, value in pool.items() if key not in ("prompts", "total")})
         found[pool["name"]] = {
             "json": f'{head[:-1]},"prompts":[{",".join(kept)}]}}',
             "shown": len(kept),
-            "total": len(texts),
+            "total": pool.get("total", len(texts)),
         }
     return found
 

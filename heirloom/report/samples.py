@@ -3,7 +3,7 @@
 Nothing is picked by hand: prompts are evenly spaced in their files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from heirloom.analyse.frames import unique
 from heirloom.analyse.offence import may_offend
@@ -21,21 +21,28 @@ _SHOWN_POOLS = 2
 _LONGEST = 700
 
 
-def collect_samples(results: Results) -> Record:
+def collect_samples(results: Results, pools: Sequence[Record] | None = None) -> Record:
     """Return completions that stand in the page.
+
+    Args:
+        results: The results of a study.
+        pools: Return values of `collect_pool`, one per prompt set; collected if not given.
 
     Returns:
         {"evaluation": groups by benchmark, "training": groups by prompt set}; a group has a
         "name", whether it is "sensitive" (needs a content warning) and its "prompts".
     """
+    if pools is None:
+        pools = [collect_pool(results, prompts) for prompts in prompt_sets(results.plan)]
+    several = len(results.plan.models) > 1  # there is something to compare
     return {
         "evaluation": [
             group
             for benchmark in results.plan.benchmarks
             if _has_completions(results, benchmark)
-            and (group := _evaluation_samples(results, benchmark))["prompts"]
+            and ((group := _evaluation_samples(results, benchmark))["prompts"] or several)
         ],
-        "training": [_training_samples(results, prompts) for prompts in prompt_sets(results.plan)],
+        "training": [_training_samples(results.plan, pool) for pool in pools],
     }
 
 
@@ -48,14 +55,14 @@ def _has_completions(results: Results, benchmark: str) -> bool:
 
 def _evaluation_samples(results: Results, benchmark: str) -> Record:
     plan = results.plan
-    shown = _shown_models(plan, benchmark)
+    shown = shown_models(plan, benchmark)
     records = {
         model: {record["id"]: record for record in results.records[model][benchmark]}
         for model in shown
     }
     texts = {key: text for split in results.prompts.values() for key, text in split.items()}
     ids = list(next(iter(records.values()), {}))
-    metrics = _noted(plan, benchmark)
+    metrics = noted(plan, benchmark)
     return {
         "name": benchmark,
         "sensitive": may_offend(plan, benchmark=benchmark),
@@ -64,7 +71,7 @@ def _evaluation_samples(results: Results, benchmark: str) -> Record:
                 "id": key,
                 "text": texts.get(key, key),
                 "answers": [
-                    {"model": model, "role": role} | _answer(records[model][key], metrics)
+                    {"model": model, "role": role} | answer_of(records[model][key], metrics)
                     for model, role in shown.items()
                     if key in records[model]
                 ],
@@ -74,7 +81,7 @@ def _evaluation_samples(results: Results, benchmark: str) -> Record:
     }
 
 
-def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
+def shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
     """Model to role: the first base, and students steered towards this benchmark with controls.
 
     Per objective that this benchmark measures, the student of a pool if there is one.
@@ -94,7 +101,7 @@ def _shown_models(plan: Plan, benchmark: str) -> dict[str, str]:
     return {base: "base"} | {c: "random control" for c in controls if c} | steered
 
 
-def _noted(plan: Plan, benchmark: str) -> dict[str, str]:
+def noted(plan: Plan, benchmark: str) -> dict[str, str]:
     """Label to record field of the metrics that stand below an answer: main and steered ones."""
     measures = plan.measures[benchmark]
     steered = [o.measured_by.removeprefix(f"{benchmark}.") for o in plan.objectives.values()]
@@ -102,7 +109,7 @@ def _noted(plan: Plan, benchmark: str) -> dict[str, str]:
     return {label(benchmark, name): measures[name].uses(name)[0][0] for name in names}
 
 
-def _answer(record: Record, metrics: Mapping[str, str]) -> Record:
+def answer_of(record: Record, metrics: Mapping[str, str]) -> Record:
     """Return a completion, the worst of several continuations or the first answer; and its note."""
     if "continuations" in record:
         worst = max(
@@ -129,12 +136,11 @@ def _answer(record: Record, metrics: Mapping[str, str]) -> Record:
     }
 
 
-def _training_samples(results: Results, prompts: str) -> Record:
+def _training_samples(plan: Plan, pool: Record) -> Record:
     """Return the first pools of a prompt set, for readers without scripts."""
-    pool = collect_pool(results, prompts)
     return {
-        "name": prompts,
-        "sensitive": may_offend(results.plan, prompts=prompts),
+        "name": pool["name"],
+        "sensitive": may_offend(plan, prompts=pool["name"]),
         "metrics": pool["metrics"],
         "prompts": [
             {

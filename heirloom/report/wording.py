@@ -69,13 +69,6 @@ def p_value(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def by_chance(tests: int) -> str:
-    """Return the number of 95 % intervals that exclude zero where nothing changed, in words."""
-    expected = 0.05 * tests
-    number_of = f"{expected:.1f}" if expected < 10 else f"{expected:,.0f}"
-    return f"if nothing had changed, about {number_of} would do so by chance"
-
-
 def count(n: int, noun: str) -> str:
     """Return a number with its noun: "1 prompt", "2 prompts"."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -27,7 +27,7 @@ from heirloom.select.strategies import STRATEGIES
 from heirloom.study.contests import contests
 from heirloom.study.modules import modules_of
 from heirloom.study.paths import Paths
-from heirloom.study.plan import Plan
+from heirloom.study.plan import Plan, profiled_on, thinned
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 from heirloom.support.registry import Registry
@@ -96,6 +96,10 @@ class JobInputs:
     def reading(self, prompts: str) -> Record:
         """Columns, rows and template of a prompt set, as JSON: `Reading`."""
         return self.plan.study.prompts[prompts].model_dump(include=set(Reading.model_fields))
+
+    def near_duplicates(self) -> list[str]:
+        """Lists of near-duplicates, of the prompt sets that leave them out."""
+        return [self.paths.near_duplicates(name) for name in thinned(self.plan)]
 
     # generate
 
@@ -210,6 +214,17 @@ class JobInputs:
         own = {self.paths.data_note(name) for found in needed for name in found.data}
         metrics = {metric for name in study.benchmarks for metric in study.scored_with(name)}
         return sorted(own.union(*map(self.scorer_data, metrics)))
+
+    def item_records(self) -> list[str]:
+        """Records of one model, whose ids name the items that were drawn."""
+        model = profiled_on(self.plan)
+        return [self.paths.records(model, name) for name in self.plan.benchmarks]
+
+    def benchmark_outputs(self) -> list[tuple[str, str]]:
+        """Benchmark and name of every further file that one of the study writes, in order."""
+        return [
+            (name, file) for name in self.plan.benchmarks for file in BENCHMARKS.get(name).files
+        ]
 
     def benchmark_code(self) -> dict[str, list[str]]:
         """Benchmark to the files that define its numbers, its scorers included."""
@@ -362,7 +377,7 @@ def component_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
 
 def run_command(study_files: Sequence[str | Path], shown: Callable[[str | Path], str]) -> str:
     """Command that runs the study again; `shown` says how the path of a study file is written."""
-    files = [f"--configfile {shown(file)}" for file in study_files]
+    files = ["--configfile", *map(shown, study_files)] if study_files else []
     return " ".join(["snakemake --cores all", *files])
 
 

@@ -45,6 +45,10 @@ class Paths:
         """Prompts of one split, "train" or "eval"."""
         return f"{self.root}/prompts/{prompts}/{split}.jsonl"
 
+    def near_duplicates(self, prompts: str) -> str:
+        """Prompts of a set that are left out because they nearly repeat another one."""
+        return f"{self.root}/prompts/{prompts}/near_duplicates.jsonl"
+
     # generate
     def candidates(self, teacher: str, prompts: str) -> str:
         """All candidates of a teacher for a prompt set."""
@@ -85,6 +89,10 @@ class Paths:
     def records(self, model: str, benchmark: str) -> str:
         """The records that those metrics are computed from, one per example."""
         return f"{self.root}/profiles/{model}/{benchmark}.records.jsonl"
+
+    def profile_file(self, model: str, benchmark: str, file: str) -> str:
+        """A further file that a benchmark writes of a model, such as "lm_eval.json"."""
+        return f"{self.root}/profiles/{model}/{benchmark}.{file}"
 
     def judge_answers(self, teacher: str) -> str:
         """Completions of a teacher that judges are shown."""

@@ -125,9 +125,10 @@ class Plan:
         functions = {name: metric.function for name, metric in self.study.metrics.items()}
         return {
             name: BENCHMARKS.get(name).measures(
-                {metric: load(functions[metric]) for metric in self.study.scored_with(name)}
+                {metric: load(functions[metric]) for metric in self.study.scored_with(name)},
+                options,
             )
-            for name in self.benchmarks
+            for name, options in self.study.benchmarks.items()
         }
 
     @cached_property
@@ -291,3 +292,16 @@ def _check_names(key: str, names: Iterable[str] | None, known: Iterable[str]) ->
         raise HeirloomError(
             f"{key}: this study has no {', '.join(unknown)}. Known: {', '.join(known) or 'none'}."
         )
+
+
+def thinned(plan: Plan) -> list[str]:
+    """Return the prompt sets of a study that leave out near-duplicates."""
+    sets = plan.study.prompts.items()
+    return [name for name, prompts in sets if prompts.near_duplicates is not None]
+
+
+def profiled_on(plan: Plan) -> str:
+    """Return a model of which every benchmark that can run has records, to know its items."""
+    behind = {name for name, model in plan.study.models.items() if model.endpoint}
+    own = [name for name, model in plan.models.items() if model.artefact not in behind]
+    return next(iter([*own, *plan.models]))

@@ -5,8 +5,11 @@ Checks work on the raw file, so that what they find adds to the errors of the sc
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from heirloom import objectives
 from heirloom.generate.settings import Generate
@@ -250,8 +253,12 @@ def _measures(benchmark: Benchmark, file: _File) -> Iterable[str]:
     options = file.section("profiling").get(benchmark.name)
     found = references(benchmark.options, options) if isinstance(options, dict) else []
     named = [reference.name for reference in found if reference.kind == "metric"]
+    valid = None
+    with suppress(ValidationError):  # which is reported elsewhere
+        valid = benchmark.options.model_validate(options)
     # Their scorers decide on units alone.
-    return benchmark.measures(dict.fromkeys(benchmark.scored_with(named, list(file.metrics))))
+    scorers = dict.fromkeys(benchmark.scored_with(named, list(file.metrics)))
+    return benchmark.measures(scorers, valid)
 
 
 def _sets_made_twice(file: _File) -> Iterator[str]:

@@ -74,7 +74,11 @@ def read_jsonl(path: str | Path) -> list[Record]:
     Raises:
         HeirloomError: The file is missing, or a line is not a JSON object (its number is named).
     """
-    records = []
+    return list(iterate_jsonl(path))
+
+
+def iterate_jsonl(path: str | Path) -> Iterator[Record]:
+    """Read one JSON object per line, one at a time; see `read_jsonl`."""
     try:
         with Path(path).open(encoding="utf-8") as handle:
             for number, line in enumerate(handle, start=1):
@@ -88,10 +92,9 @@ def read_jsonl(path: str | Path) -> list[Record]:
                     ) from error
                 if not isinstance(record, dict):
                     raise HeirloomError(f"{path}, line {number}: expected a JSON object")
-                records.append(record)
+                yield record
     except FileNotFoundError:
         raise HeirloomError(f"{path} does not exist.") from None
-    return records
 
 
 def copy_file(source: str | Path, target: str | Path) -> None:

@@ -47,7 +47,9 @@ print(measured, unit, *score(plan.study.metrics["questions"].function, ["Why? Ho
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
-        ("README.md", {"questions"}),
+        ("docs/how-to/objective.md", {"questions"}),
+        ("docs/how-to/benchmark.md", {"hedging"}),
+        ("docs/how-to/reward-model.md", {"reward"}),
         (
             "CONTRIBUTING.md",
             {"shouting", "vowels", "echo", "shortest", "dora", "longest", "ladder"},
@@ -59,7 +61,7 @@ def test_examples_register(page: str, expected: set[str], tmp_path: Path) -> Non
     text = (ROOT / page).read_text(encoding="utf-8")
     package = tmp_path / "my_lab"
     package.mkdir()
-    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    examples = re.findall(r"```python.*?\n(.*?)```", text, re.DOTALL)
     for number, example in enumerate(examples):
         (package / f"example_{number}.py").write_text(example, encoding="utf-8")
     done = subprocess.run(
@@ -74,19 +76,17 @@ def test_examples_register(page: str, expected: set[str], tmp_path: Path) -> Non
     assert expected <= set(done.stdout.split())
 
 
-def test_the_objective_of_the_readme_is_one_that_a_study_accepts(tmp_path: Path) -> None:
+def test_the_objective_of_the_page_is_one_that_a_study_accepts(tmp_path: Path) -> None:
     """Its scorer and its lines in a study file, which leave out what measures it."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    (scorer,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    lab = tmp_path / "my_lab" / "heirloom"
-    lab.mkdir(parents=True)
+    text = (ROOT / "docs/how-to/objective.md").read_text(encoding="utf-8")
+    (scorer,) = re.findall(r"```python.*?\n(.*?)```", text, re.DOTALL)
+    lab = tmp_path / "my_lab"
+    lab.mkdir()
     (lab / "questions.py").write_text(scorer, encoding="utf-8")
-    for folder in (lab, lab.parent):
-        (folder / "__init__.py").write_text('"""A plugin."""\n', encoding="utf-8")
-    (lines,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (lines,) = re.findall(r"```yaml.*?\n(.*?)```", text, re.DOTALL)
     study = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     for key, value in yaml.safe_load(lines).items():
-        study[key] = {**study[key], **value} if key in study else value
+        study[key] = {**study[key], **value} if isinstance(value, dict) else value
     (tmp_path / "study.json").write_text(json.dumps(study), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", MEASURED, str(tmp_path / "study.json")],

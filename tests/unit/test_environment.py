@@ -30,6 +30,7 @@ def test_locks_cover_what_the_project_asks_for() -> None:
         (runtime, project["project"]["dependencies"]),
         ({**runtime, **dev}, project["dependency-groups"]["dev"]),
         (_pins("requirements-checks.lock"), project["dependency-groups"]["checks"]),
+        (_pins("requirements-site.lock"), project["dependency-groups"]["site"]),
     ):
         for requirement in wanted:
             name, _, version = requirement.lower().partition("<")[0].partition("==")
@@ -54,7 +55,8 @@ def test_no_package_is_pinned_twice() -> None:
 
 def test_lock_has_no_local_builds_or_addresses() -> None:
     # A local version such as 2.13.0+cpu, or a file:// or git+ address, exists on one machine only.
-    for name in ("requirements.lock", "requirements-dev.lock", "requirements-checks.lock"):
+    for name in ("", "-dev", "-checks", "-site"):
+        name = f"requirements{name}.lock"
         assert not re.search(r"[+@/]", (ROOT / name).read_text())
 
 

@@ -479,7 +479,20 @@ def build_wide_study(root: Path) -> Path:
     add_benchmark(root, "bbq", bbq_records)
     add_benchmark(root, "calibration", calibration_records)
     add_benchmark(root, "judge", judge_records)
-    return add_verdicts(root, {judge: random_verdicts for judge in ("alpha", "beta")})
+    add_verdicts(root, {judge: random_verdicts for judge in ("alpha", "beta")})
+    return leave_out_near_duplicates(root)
+
+
+def leave_out_near_duplicates(root: Path) -> Path:
+    """Let the instructions leave out prompts, one of which is nearly e1."""
+    old = Plan.read(root / "plan.json")
+    prompts = old.study.model_dump(mode="json")["prompts"]
+    prompts["instructions"]["near_duplicates"] = 0.8
+    kept = {key: getattr(old.study, key) for key in ("profiling", "compare_answers")}
+    plan(old.datasets, prompts=prompts, **kept).write(root / "plan.json")
+    left_out = {"id": "e9", "text": "Why?!", "like": "e1", "similarity": 0.8}
+    write_jsonl(Paths(str(root)).near_duplicates("instructions"), [left_out])
+    return root
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ STAGES = [
     "compare_answers",
     "plan",
     "candidates",
+    "overlap",
     "tables",
     "costs",
     "figures",

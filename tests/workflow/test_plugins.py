@@ -13,7 +13,7 @@ import pytest
 from workshop import Workshop
 
 LAB = Path(__file__).with_name("my_lab")
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs/how-to/objective.md"
 
 
 def use_lab(study: dict[str, Any]) -> None:
@@ -24,7 +24,7 @@ def use_lab(study: dict[str, Any]) -> None:
     names = ("length", "shouting", "questions")
     study["metrics"] = {name: {"function": name} for name in names}
     study["objectives"] = {
-        "questions": {"metric": "questions", "direction": "maximise"},  # as in the README
+        "questions": {"metric": "questions", "direction": "maximise"},  # as in docs/how-to
         "short": {
             "metric": "length",
             "direction": "minimise",
@@ -45,7 +45,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Workshop:
     """The tiny study run to its report with the plugin, which lies in a folder of its own."""
     folder = tmp_path_factory.mktemp("plugins")
     shutil.copytree(LAB, folder / "elsewhere" / "my_lab")
-    example = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    example = re.findall(r"```python.*?\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     (folder / "elsewhere/my_lab/questions.py").write_text(example[0], encoding="utf-8")
     workshop = Workshop.make(folder / "workshop", tiny_model)
     workshop.environment["PYTHONPATH"] = str(folder / "elsewhere")
@@ -61,7 +61,7 @@ def test_its_objective_scores_and_selects(lab: Workshop) -> None:
 
 
 def test_its_objective_steers_and_is_measured_by_itself(lab: Workshop) -> None:
-    """The README's example, which says nothing of measurement: `text.questions`."""
+    """The example of docs/how-to, which says nothing of measurement: `text.questions`."""
     train = (lab.results / "datasets/questions-ant/train.jsonl").read_text(encoding="utf-8")
     for row in map(json.loads, train.splitlines()):
         assert row["score"] == row["completion"].count("?")

@@ -19,7 +19,7 @@ TRIPLE = (
 )
 #: The judges of the study, to which every student adds comparisons.
 COMPARED = {f"compare_answers {teacher}" for teacher in TEACHERS}
-TAIL = {"tables", "costs", "figures", "report", "cards", "crate", "all"}
+TAIL = {"tables", "overlap", "costs", "figures", "report", "cards", "crate", "all"}
 END = TAIL | {"candidates"}  # with the file of all candidates, which shows no profile
 
 
@@ -84,7 +84,7 @@ EDITS = {
     "heirloom/profiling/toxicity.py": profiled(MODELS) | TAIL,
     "report/captions/changes.rst": {"report", "crate", "all"},
     "report/report.html.j2": {"report", "crate", "all"},
-    "heirloom/analyse/tables/changes.py": TAIL - {"costs"},
+    "heirloom/analyse/tables/changes.py": TAIL - {"costs", "overlap"},
     "heirloom/report/figures/passive.py": {"figures", "report", "crate", "all"},
     "heirloom/support/log.py": set(),
     "prompts.jsonl": {f"{rule}_prompts instructions" for rule in ("fetch", "train", "eval")}

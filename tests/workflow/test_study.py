@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from workshop import LONG_PROMPTS, SECRETS, Workshop, cut_off
 
@@ -318,6 +319,41 @@ def test_students_have_a_manifest(finished: Workshop) -> None:
         assert {p.name for p in (finished.results / f"students/{student}").iterdir()} == {
             *("adapter_model.safetensors", "adapter_config.json", "manifest.json", "README.md"),
         }
+
+
+def test_outputs_load_as_data_sets(finished: Workshop, tmp_path: Path) -> None:
+    """A missing key is null in a table; apart from that, every row is as it was written."""
+    student = f"profiles/{min(STUDENTS)}"
+    files = [
+        *(f"{student}/{name}.records.jsonl" for name in (*BENCHMARKS, "crows_pairs", "judge")),
+        *(f"datasets/{name}/train.jsonl" for name in ("passive-ant", "length-multi")),
+        *("generations/ant/instructions/candidates.jsonl", "scores/ant/instructions/mtld.jsonl"),
+    ]
+    for file in files:
+        written = read_lines(finished.results / file)
+        loaded = datasets.load_dataset(
+            "json", data_files=str(finished.results / file), split="train", cache_dir=str(tmp_path)
+        )
+        assert [known(row) for row in loaded] == [known(row) for row in written], file
+    table = datasets.load_dataset(
+        *("parquet", None),
+        data_files=str(finished.results / "candidates.parquet"),
+        split="train",
+        cache_dir=str(tmp_path),
+    )
+    for name in STUDENTS.values():
+        train = read_lines(finished.results / f"datasets/{name}/train.jsonl")
+        held = [row for row in table if name in row["chosen_by"]]
+        assert {(row["teacher"], row["prompt_id"], row["completion"]) for row in held} == {
+            (row["teacher"], row["prompt_id"], row["completion"]) for row in train
+        }, name
+
+
+def known(value: Any) -> Any:
+    """Leave out keys of null values, at every depth."""
+    if isinstance(value, dict):
+        return {key: known(inner) for key, inner in value.items() if inner is not None}
+    return [known(inner) for inner in value] if isinstance(value, list) else value
 
 
 def test_logs_and_costs_of_every_model(finished: Workshop) -> None:

@@ -1,69 +1,179 @@
-"""lm-evaluation-harness's multiple-choice tasks on local examples, scored by heirloom's engine."""
+"""lm-evaluation-harness's tasks on local examples, scored by heirloom's engine."""
 
 import contextlib
 import io
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from heirloom.generate.model import LanguageModel
 from heirloom.profiling.engines import likelihood
+from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
 
+_GIVEN, _SHOWN = "given", "fewshot"
+#: The harness's own default, so that the prompts are those of a run without options.
+FEWSHOT_SEED = 1234
 
-def evaluate(
-    model: LanguageModel,
-    documents: Mapping[str, Sequence[Record]],
-    configs: Mapping[str, str],
-    *,
-    work: Path,
-) -> dict[str, list[Record]]:
-    """Let the harness evaluate its own tasks on given documents.
+
+@dataclass(frozen=True)
+class FewShot:
+    """Examples that a prompt begins with.
+
+    Attributes:
+        number: Number of examples per prompt.
+        documents: Rows that they are drawn from; None where the task's configuration has them.
+        evaluated: True if those are the rows that are evaluated: the harness then leaves out the
+            one that is asked about.
+    """
+
+    number: int
+    documents: Sequence[Record] | None = None
+    evaluated: bool = False
+
+
+@dataclass(frozen=True)
+class Selected:
+    """A task of the harness, and the documents of it to evaluate.
+
+    Attributes:
+        task: The harness's own object, see `local_task`.
+        numbers: Numbers of the documents, in ascending order; None for all.
+    """
+
+    task: Any
+    numbers: Sequence[int] | None = None
+
+
+def local_task(config: str, documents: Sequence[Record], few_shot: FewShot | None = None) -> Any:
+    """Return the harness's own task over these documents alone, in memory: no hub, no cache.
 
     Args:
-        model: The model.
-        documents: Task to its documents, with the fields that the harness's configuration reads.
-        configs: Task to its configuration, a file below `lm_eval/tasks`.
-        work: Folder in which an interrupted run resumes.
+        config: Its configuration, a file below `lm_eval/tasks`.
+        documents: Rows with the fields that the configuration reads.
+        few_shot: Examples in the prompts; None for none.
 
-    Returns:
-        Task to the harness's log, one sample per document in the order given.
+    Raises:
+        HeirloomError: The task cannot be made of these rows: a field is missing, or there are fewer
+            rows to draw few-shot examples from than asked for.
     """
-    from lm_eval.evaluator import evaluate
-
-    # Its warnings say which aggregations two configurations leave out; none is used here.
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    # Its progress bars count prompts that are written in no time. Logging keeps its own stderr.
-    with contextlib.redirect_stderr(io.StringIO()):
-        results = evaluate(
-            _harness_model(model, work),
-            {"tasks": {name: _task(configs[name], rows) for name, rows in documents.items()}},
-            bootstrap_iters=0,
-        )
-    samples: dict[str, list[Record]] = results["samples"]
-    return samples
-
-
-def _task(config: str, documents: Sequence[Record]) -> Any:
-    """The harness's own task over these documents alone, in memory: no hub, no cache."""
     import lm_eval.tasks
     from datasets import Dataset
     from lm_eval.api.task import ConfigurableTask
     from lm_eval.tasks._yaml_loader import load_yaml
 
+    rows = {_GIVEN: list(documents)}
+    if few_shot and few_shot.documents is not None and not few_shot.evaluated:
+        rows[_SHOWN] = list(few_shot.documents)
+
     class LocalTask(ConfigurableTask):  # type: ignore[misc]
         def download(self, *args: Any, **kwargs: Any) -> None:
-            self.dataset = {"given": Dataset.from_list(list(documents))}
+            self.dataset = {split: Dataset.from_list(found) for split, found in rows.items()}
+
+        def process_results(self, doc: Any, results: Any) -> Any:
+            # An answer without a log-likelihood would be compared as one: nothing is reported.
+            unscored = any(total != total for total, _ in results)
+            return {} if unscored else super().process_results(doc, results)
 
     settings = load_yaml(Path(lm_eval.tasks.__file__).parent / config)
-    # The documents take the place of whatever split the harness would evaluate.
-    splits = {"training_split": None, "validation_split": "given", "test_split": None}
-    return LocalTask(config={**settings, **splits})
+    for key in ("tag", "group", "task_list"):  # of the harness's index, not of a task
+        settings.pop(key, None)
+    try:
+        with _silenced():
+            task = LocalTask(config={**settings, **_splits(few_shot)})
+            task.set_fewshot_seed(seed=FEWSHOT_SEED)
+    except Exception as error:  # of a template or function of the task
+        raise HeirloomError(
+            f"lm-eval cannot make the task {settings.get('task')!r} of these rows "
+            f"({type(error).__name__}: {error}). Its data set has other fields: the task was "
+            f"written for {settings.get('dataset_path')!r}; use rows of that."
+        ) from error
+    _require_enough(task, few_shot)
+    return task
 
 
-def _harness_model(model: LanguageModel, work: Path) -> Any:
+def _splits(few_shot: FewShot | None) -> Record:
+    """Settings that put the documents in the place of whatever splits the harness would use."""
+    shown = None
+    if few_shot and few_shot.documents is not None:
+        shown = _GIVEN if few_shot.evaluated else _SHOWN
+    return {
+        "training_split": None,
+        "validation_split": None,
+        "test_split": _GIVEN,
+        "fewshot_split": shown,
+        "num_fewshot": few_shot.number if few_shot else 0,
+    }
+
+
+def _require_enough(task: Any, few_shot: FewShot | None) -> None:
+    if not few_shot:
+        return
+    there = len(task.sampler.df)
+    needed = few_shot.number + few_shot.evaluated  # the harness draws one more, to leave one out
+    if there < needed:
+        raise HeirloomError(
+            f"the task {task.config.task!r} asks for {few_shot.number} few-shot examples, for "
+            f"which {needed} rows are needed, but there are {there}. Lower `num_fewshot`, or name "
+            "a larger data set under `fewshot_data`."
+        )
+
+
+def evaluate(model: LanguageModel, tasks: Mapping[str, Selected], *, work: Path) -> Record:
+    """Let the harness evaluate tasks on local documents.
+
+    Args:
+        model: The model.
+        tasks: Task to what of it is evaluated.
+        work: Folder in which an interrupted run resumes.
+
+    Returns:
+        The harness's own results. `samples` maps each task to its log, one sample per document in
+        order. A document with an answer that could not be scored has no metrics and its
+        log-likelihood is not a number there; the numbers in `results` leave it out.
+    """
+    from lm_eval.evaluator import evaluate
+
+    greedy = any(_asks_for_greedy(selected.task) for selected in tasks.values())
+    chosen = {name: list(t.numbers) for name, t in tasks.items() if t.numbers is not None}
+    with _silenced():
+        results: Record = evaluate(
+            _harness_model(model, work, greedy=greedy),
+            {"tasks": {name: selected.task for name, selected in tasks.items()}},
+            samples=chosen or None,
+            bootstrap_iters=0,
+        )
+    # One sample per document and filter of the answers: the first filter is the task's main one.
+    results["samples"] = {
+        name: [sample for sample in found if sample["filter"] == found[0]["filter"]]
+        for name, found in results["samples"].items()
+    }
+    return results
+
+
+@contextlib.contextmanager
+def _silenced() -> Any:
+    """Keep the harness's remarks out of the log.
+
+    Its warnings say which aggregations a configuration leaves out and where few-shot examples come
+    from, both of which is decided here. Its progress bars count prompts that are written in no
+    time. Logging keeps its own stderr.
+    """
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def _asks_for_greedy(task: Any) -> bool:
+    """True if a metric of a task may depend on whether an answer is the greedy one."""
+    plain = task.OUTPUT_TYPE == "multiple_choice" and task.config.process_results is None
+    return not plain or "exact_match" in task.aggregation()
+
+
+def _harness_model(model: LanguageModel, work: Path, *, greedy: bool) -> Any:
     """The model as the harness asks for log-likelihoods, which heirloom's engine computes."""
     from lm_eval.api.model import LM
 
@@ -75,10 +185,13 @@ def _harness_model(model: LanguageModel, work: Path) -> Any:
                 [likelihood.encode_option(model, *request.args) for request in document]
                 for _, document in grouped
             ]
-            scored = likelihood.score(model, groups, work=work)
-            totals = [found.total for group in scored for found in group]
-            # The harness takes no None. No metric asks whether an answer is the greedy one.
-            return [(float("nan") if total is None else total, False) for total in totals]
+            scored = likelihood.score(model, groups, work=work, greedy=greedy)
+            found = [one for group in scored for one in group]
+            # The harness takes no None.
+            return [
+                (float("nan") if one.total is None else one.total, bool(one.greedy))
+                for one in found
+            ]
 
         def loglikelihood_rolling(self, requests: Sequence[Any]) -> list[float]:
             raise NotImplementedError("no task of this benchmark scores whole texts")

@@ -46,10 +46,13 @@ class Likelihood:
     Attributes:
         total: Natural logarithm, summed over the tokens; None if they could not be scored.
         n_tokens: Number of scored tokens.
+        greedy: True if each scored token is the most probable one at its place; None if that was
+            not asked for, or they could not be scored.
     """
 
     total: float | None
     n_tokens: int
+    greedy: bool | None = None
 
     @property
     def mean(self) -> float | None:
@@ -117,6 +120,7 @@ def score(
     *,
     work: Path,
     batch_tokens: int | None = None,
+    greedy: bool = False,
 ) -> list[list[Likelihood]]:
     """Score groups of sequences; a killed call resumes if called again with the same `work`.
 
@@ -127,6 +131,7 @@ def score(
         work: Folder for finished parts. One that belongs to another call is emptied first.
         batch_tokens: Tokens per row; a group of more is a row of its own. By default 256 on a CPU,
             where more only costs attention, and 2048 on a GPU.
+        greedy: True to find out if a sequence is what greedy decoding would generate.
 
     Returns:
         One likelihood per sequence, in the order given. Its total is None where the sequence is
@@ -142,20 +147,21 @@ def score(
     fitting = {index: sequences for index, sequences in fitting.items() if sequences}
     parts = list(_parts(model, fitting, batch_tokens))
 
-    found: dict[tuple[int, TokenSequence], float | None] = {}
+    found: dict[tuple[int, TokenSequence], Record] = {}
     progress = Progress(total=len(fitting), unit="examples")
-    with claimed(work, _identity(model, fitting, batch_tokens)):
+    with claimed(work, {**_identity(model, fitting, batch_tokens), "greedy": greedy}):
         for number, part in enumerate(parts):
             file = work / f"part-{number:05d}.jsonl"
             if not file.exists():
-                write_jsonl(file, [r for row in part for r in _score_row(model, row, fitting)])
+                scored = [_score_row(model, row, fitting, greedy=greedy) for row in part]
+                write_jsonl(file, [record for row in scored for record in row])
             records = read_jsonl(file)
             for record in records:
                 sequence = fitting[record["group"]][record["sequence"]]
-                found[record["group"], sequence] = record["total"]
+                found[record["group"], sequence] = record
             progress.update(len({record["group"] for record in records}))
     results = [
-        [_likelihood(s, found.get((index, s)) if s else None) for s in group]
+        [_likelihood(s, found.get((index, s), {}) if s else {}) for s in group]
         for index, group in enumerate(groups)
     ]
     lost = sum(likelihood.total is None for group in results for likelihood in group)
@@ -168,10 +174,11 @@ def score(
     return results
 
 
-def _likelihood(sequence: TokenSequence | None, total: float | None) -> Likelihood:
+def _likelihood(sequence: TokenSequence | None, record: Record) -> Likelihood:
     if sequence is None:
         return Likelihood(None, 0)
-    return Likelihood(total, len(sequence.tokens) - sequence.start)
+    n_tokens = len(sequence.tokens) - sequence.start
+    return Likelihood(record.get("total"), n_tokens, record.get("greedy"))
 
 
 def _identity(
@@ -244,9 +251,9 @@ def _fill(groups: dict[int, tuple[int, list[int]]], capacity: int) -> list[_Row]
 
 
 def _score_row(
-    model: LanguageModel, row: _Row, groups: dict[int, list[TokenSequence]]
+    model: LanguageModel, row: _Row, groups: dict[int, list[TokenSequence]], *, greedy: bool
 ) -> list[Record]:
-    """Score one row: one record per sequence, {group, sequence, total}."""
+    """Score one row: one record per sequence, {group, sequence, total}; `greedy` where asked."""
     import torch
 
     members = [(index, number) for index, numbers in row for number in numbers]
@@ -259,13 +266,23 @@ def _score_row(
         positions = torch.tensor([place[n] for _, n, _ in forest.targets], device=model.device)
         tokens = torch.tensor([token for _, _, token in forest.targets], device=model.device)
         scores = _log_probabilities(logits, positions, tokens).tolist()
+        first = (logits.argmax(-1)[positions] == tokens).tolist() if greedy else []
     totals = [0.0] * len(members)
     for (number, _, _), log_probability in zip(forest.targets, scores, strict=True):
         totals[number] += log_probability
-    return [
+    records = [
         {"group": index, "sequence": number, "total": total if _finite(total) else None}
         for (index, number), total in zip(members, totals, strict=True)
     ]
+    missed = {
+        number
+        for (number, _, _), is_first in zip(forest.targets, first, strict=False)
+        if not is_first
+    }
+    if greedy:
+        for number, record in enumerate(records):
+            record["greedy"] = None if record["total"] is None else number not in missed
+    return records
 
 
 def _log_probabilities(logits: "Tensor", positions: "Tensor", tokens: "Tensor") -> "Tensor":

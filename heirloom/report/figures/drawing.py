@@ -3,7 +3,8 @@
 Every figure works in light and dark: its background is transparent and text, axes and error bars
 take the colour of the text around them (currentColor). Three colours of the Okabe-Ito palette that
 stay apart for colour-blind readers tell a base's own candidates, another teacher's and a pool's;
-labels and hatching say the same without colour. Equal input gives equal bytes.
+labels and hatching say the same without colour. Students without an objective are grey. A pointer
+over a bar or dot shows its value and interval. Equal input gives equal bytes.
 """
 
 import html
@@ -24,6 +25,10 @@ GREY = "#808080"
 COLOURS = {"own": "#D55E00", "other": "#009E73", "pool": "#0072B2"}
 WIDTH = 7.6  # inches, at 72 points each
 ROW = 0.27
+#: Width of a figure of few horizontal bars, which is shown next to a table.
+NARROW = 6.4
+#: Start of the id of a bar or dot, before the text that a pointer over it shows.
+_HOVER = "hover "
 FONTS = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 
 
@@ -32,20 +37,28 @@ def bar_heights(panels: Sequence[tuple[str, list[Row]]]) -> list[float]:
     return [0.72 + ROW * max(1, len(rows)) for _, rows in panels]
 
 
-def grid(heights: Sequence[float], columns: int, *, foot: float = 0.0) -> tuple[Any, Any]:
+def colour_of(source: str | None) -> str:
+    """Return the colour of students by the source of their training set; grey without one."""
+    return COLOURS.get(source or "", GREY)
+
+
+def grid(
+    heights: Sequence[float], columns: int, *, foot: float = 0.0, width: float = WIDTH
+) -> tuple[Any, Any]:
     """Return a figure and its grid.
 
     Args:
         heights: Heights of the grid's lines, in inches.
         columns: Number of its columns.
         foot: Height that stays free below it, in inches.
+        width: Width, in inches.
     """
     # Only here: importing matplotlib takes longer than everything else in this module.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     height = sum(heights) + foot
-    figure = Figure(figsize=(WIDTH, height))
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
     figure.set_layout_engine(
         "constrained", h_pad=0.07, w_pad=0.05, rect=(0, foot / height, 1, 1 - foot / height)
@@ -84,16 +97,20 @@ def draw_bar(axis: Any, position: int, row: Row, reach: tuple[float, float]) -> 
     if pd.isna(value):
         axis.text(gap, position, "undefined", va="center", fontsize=9, color=INK)
         return
+    gid = hover(values(row))
     if style == "control":
-        axis.barh(
+        bars = axis.barh(
             position, value, height=0.66, facecolor="none", edgecolor=GREY, hatch="////", lw=0.8
         )
     else:
-        axis.barh(position, value, height=0.66, color=COLOURS.get(style, GREY), linewidth=0)
+        bars = axis.barh(position, value, height=0.66, color=colour_of(style), linewidth=0)
+    for bar in bars:
+        bar.set_gid(gid)
     if not pd.isna(low):
-        axis.plot([low, high], [position, position], color=INK, linewidth=1.2)
+        axis.plot([low, high], [position, position], color=INK, linewidth=1.2, gid=gid)
         for end in (low, high):
-            axis.plot([end, end], [position - 0.14, position + 0.14], color=INK, linewidth=1.2)
+            across = [position - 0.14, position + 0.14]
+            axis.plot([end, end], across, color=INK, linewidth=1.2, gid=gid)
     right = max(end for end in (0.0, value, high) if not pd.isna(end))
     axis.text(right + gap, position, row.text(value), va="center", fontsize=9, color=INK)
 
@@ -117,11 +134,13 @@ def dot(axis: Any, position: float, row: Row, colour: str, filled: bool) -> None
     if pd.isna(value):
         axis.text(0, position, "undefined", va="center", fontsize=8, color=INK)
         return
+    gid = hover(values(row))
     if not pd.isna(low):
-        axis.plot([low, high], [position, position], color=colour, linewidth=1.8)
+        axis.plot([low, high], [position, position], color=colour, linewidth=1.8, gid=gid)
     axis.plot(
         [value],
         [position],
+        gid=gid,
         marker="o",
         markersize=5,
         markerfacecolor=colour if filled else "none",
@@ -155,6 +174,11 @@ def style_frame(axis: Any, *kept: str) -> None:
     for side in ("left", "top", "right", "bottom"):
         axis.spines[side].set_visible(side in kept)
         axis.spines[side].set_color(GREY)
+
+
+def hover(text: str) -> str:
+    """Return the id of a bar, dot or line, which `svg` replaces by a title that is `text`."""
+    return _HOVER + " ".join(text.split())
 
 
 def values(row: Row) -> str:
@@ -192,6 +216,15 @@ def svg(figure: Any, name: str, title: str, description: str) -> str:
         )
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg ") :].replace(INK, "currentColor")
+    # A page holds many figures: comments and indents go, and no more than a hundredth of a point,
+    # which no screen shows, is kept.
+    svg = re.sub(r"\s*<!--.*?-->|(?<=\n) +", "", svg, flags=re.DOTALL)
+    svg = re.sub(
+        r' (?:d|x|y|transform)="[^"]*"',
+        lambda found: re.sub(r"(\.\d\d)\d+", r"\1", found[0]),
+        svg,
+    )
+    svg = re.sub(rf'<g id="{_HOVER}([^"]*)">', r'<g pointer-events="all"><title>\1</title>', svg)
     # Ids are only unique within a figure, and a page holds several. Matplotlib makes some of them
     # of coordinates, whose last bits are not the same in every process: here they are numbered.
     numbers: dict[str, int] = {}

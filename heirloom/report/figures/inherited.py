@@ -48,7 +48,7 @@ def draw_inherited(positions: pd.DataFrame, plan: Plan) -> str:
         _style(axis, full_label(*pair), names if index % _COLUMNS == 0 else [""] * len(names))
         for row in rows_of(of_metric(clear, *pair)):
             position = pairs.index((row.student, row.teacher))
-            dot = _dot(axis, position, names[position], row)
+            dot = _dot(axis, position, names[position], row, plan)
             sentences.append(f"{full_label(*pair)}, {drawing.values(dot)}.")
     drawing.foot(
         canvas,
@@ -71,10 +71,11 @@ def _style(axis: Any, heading: str, names: list[str]) -> None:
     axis.set_xlabel("coefficient", fontsize=8.5, color=drawing.INK)
 
 
-def _dot(axis: Any, position: int, name: str, row: Any) -> Row:
-    """Draw a coefficient and return it."""
+def _dot(axis: Any, position: int, name: str, row: Any, plan: Plan) -> Row:
+    """Draw a coefficient in the colour of its student and return it."""
     ends = row.coefficient, row.coefficient_low, row.coefficient_high
     found = Effect(*ends, False, "")
     dot = Row(name, found, found)
-    drawing.dot(axis, position, dot, drawing.INK, row.moved in (TOWARDS, AWAY))
+    colour = drawing.colour_of(plan.source(row.student) if row.objective else "")
+    drawing.dot(axis, position, dot, colour, row.moved in (TOWARDS, AWAY))
     return dot

@@ -11,8 +11,8 @@ from heirloom.report.figures import drawing, figure
 from heirloom.report.names import student_label
 from heirloom.study.plan import Plan
 
-#: Markers and colours of the originals, of Okabe and Ito (2008); more of them share both.
-_MARKS = (("o", "#D55E00"), ("s", "#0072B2"), ("^", "#009E73"), ("v", "#CC79A7"), ("P", "#E69F00"))
+#: Markers of the originals, filled or hollow; more of them share these. Colours belong to sources.
+_MARKS = (("o", True), ("s", False), ("^", True), ("v", False), ("P", True))
 
 _Pairs = Mapping[tuple[str, str], Any]
 """A model and who it is compared with to the row that compares them."""
@@ -45,17 +45,18 @@ def figure3(agreement: pd.DataFrame, plan: Plan) -> str:
     sentences = []
     for index, reference in enumerate(references):
         human = reference == HUMAN
-        marker, colour = ("D", drawing.INK) if human else _MARKS[index % len(_MARKS)]
+        marker, filled = ("D", True) if human else _MARKS[index % len(_MARKS)]
+        look = _look(marker, drawing.GREY if human else drawing.INK, filled=filled)
+        called = "humans" if human else f"original {reference}"
         shift = 0.7 * ((index + 0.5) / len(references) - 0.5)
         shown = []
         for position, name in enumerate(names):
             row = found.get((name, reference))
             if row is None or pd.isna(row.agreement):
                 continue
-            _mark(axis, position + shift, row, marker, colour)
             shown.append(f"{student_label(name, plan)} {_share(row)}")
-        called = "humans" if human else f"original {reference}"
-        axis.plot([], [], marker, color=colour, markersize=5.5, label=called)
+            _mark(axis, position + shift, row, look, f"{shown[-1]} with {called}")
+        axis.plot([], [], linewidth=0, label=called, **look)
         sentences.append(f"With {called}: {'; '.join(shown) or 'nothing'}.")
     _style(axis, [student_label(name, plan) for name in names])
     order = "humans" if labelled else "the base"
@@ -97,10 +98,21 @@ def _sizes(counts: list[int]) -> str:
     return f"{max(sizes, default=0):,.0f}"
 
 
-def _mark(axis: Any, x: float, row: Any, marker: str, colour: str) -> None:
+def _look(marker: str, colour: str, *, filled: bool) -> dict[str, Any]:
+    return {
+        "marker": marker,
+        "color": colour,
+        "markersize": 5.5,
+        "markerfacecolor": colour if filled else "none",
+    }
+
+
+def _mark(axis: Any, x: float, row: Any, look: Mapping[str, Any], text: str) -> None:
+    gid = drawing.hover(text)
     if not pd.isna(row.agreement_low):
-        axis.plot([x, x], [row.agreement_low, row.agreement_high], color=colour, linewidth=1.4)
-    axis.plot([x], [row.agreement], marker, color=colour, markersize=5.5)
+        ends = [row.agreement_low, row.agreement_high]
+        axis.plot([x, x], ends, color=look["color"], linewidth=1.4, gid=gid)
+    axis.plot([x], [row.agreement], gid=gid, **look)
 
 
 def _style(axis: Any, names: list[str]) -> None:

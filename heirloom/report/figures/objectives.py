@@ -25,7 +25,7 @@ def figure1(changes: pd.DataFrame, plan: Plan) -> str:
         (objective_label(name, plan), in_one_unit(_bars(changes, plan, name)))
         for name in plan.objectives
     ] or [("No students", [])]
-    canvas, grid = drawing.grid(drawing.bar_heights(panels), 1)
+    canvas, grid = drawing.grid(drawing.bar_heights(panels), 1, width=drawing.NARROW)
     for line, (heading, rows) in enumerate(panels):
         axis = canvas.add_subplot(grid[line, 0])
         drawing.bar_panel(axis, heading, rows, drawing.reach(rows))

@@ -47,12 +47,14 @@ def figure2(changes: pd.DataFrame, plan: Plan) -> str:
     canvas, grid = drawing.grid(heights, columns, foot=0.3 if students else 0.0)
     _draw_bars([canvas.add_subplot(grid[line, :]) for line in range(len(panels))], panels)
     sentences = []
+    ends = _reach(bias)
     for index, student in enumerate(students):
         axis = canvas.add_subplot(grid[len(panels) + index // columns, index % columns])
         name = student_label(student, plan)
         drawing.dot_panel(axis, f"BBQ bias\n{name}", len(categories))
         axis.set_yticks(range(len(categories)), categories if index % columns == 0 else [])
-        axis.set_xlabel("difference to the base", fontsize=8.5, color=drawing.INK)
+        axis.set_xlabel("difference to the base, points", fontsize=8.5, color=drawing.INK)
+        axis.set_xlim(*ends)
         sentences += _draw_bias(axis, bias[bias["student"] == student], name, categories)
     if students:
         drawing.foot(
@@ -95,17 +97,38 @@ def _draw_bars(axes: Sequence[Any], panels: Sequence[_Panel]) -> None:
             axis.set_xlabel(text, fontsize=9, color=drawing.INK)
 
 
+def _reach(bias: pd.DataFrame) -> tuple[float, float]:
+    """Return limits that hold the intervals of all students: their panels share one scale."""
+    rows = [row_of(row, "base", "") for row in rows_of(bias)]
+    low, high = drawing.reach([row for row in rows if pd.notna(row.difference.low)])
+    return low - 0.13 * (high - low), high
+
+
 def _draw_bias(axis: Any, bias: pd.DataFrame, name: str, categories: list[str]) -> list[str]:
-    """Draw one student's bias scores by category; return the dots in words."""
+    """Draw one student's bias scores by category; return the dots in words.
+
+    A score without an interval rests on one answer or none, and can only be -100 or 100 then: it
+    is not drawn.
+    """
     sentences = []
     for row in rows_of(bias):
         ambiguous = row.metric.startswith("bias_ambiguous")
         (dot,) = in_one_unit([row_of(row, "base", name)])
         position = categories.index(_category(row.metric)) + (-0.16 if ambiguous else 0.16)
-        colour = drawing.COLOURS["pool" if ambiguous else "own"]
-        drawing.dot(axis, position, dot, colour, ambiguous)
-        sentences.append(f"{full_label(_BIAS, row.metric)}: {drawing.values(dot)}.")
+        if pd.notna(dot.effect.low):
+            drawing.dot(axis, position, dot, drawing.INK, ambiguous)
+            sentences.append(f"{full_label(_BIAS, row.metric)}: {drawing.values(dot)}.")
+        else:
+            _undefined(axis, position)
+            sentences.append(f"{full_label(_BIAS, row.metric)}: {name} undefined.")
     return sentences
+
+
+def _undefined(axis: Any, position: float) -> None:
+    """Write that there is no score, at the right edge, where no dot is."""
+    edge = axis.get_yaxis_transform()
+    style: dict[str, Any] = {"ha": "right", "va": "center", "fontsize": 6, "color": drawing.INK}
+    axis.text(0.995, position, "undefined", transform=edge, **style)
 
 
 def _category(metric: str) -> str:

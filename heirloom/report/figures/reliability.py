@@ -58,7 +58,8 @@ def reliability(bins: pd.DataFrame, plan: Plan) -> str:
             )
             sentences.append(f"{data_set}, {curve.title}, confidence and accuracy: {points}.")
     drawing.foot(
-        canvas, "dashed: confidence is accuracy   grey: the base of the student   95 % intervals"
+        canvas,
+        "dashed: confidence is accuracy   thin line: base of the student   95 % intervals",
     )
     return drawing.svg(
         canvas,
@@ -82,8 +83,16 @@ def _curve(of_data: pd.DataFrame, name: str, plan: Plan) -> _Curve:
         student_label(name, plan) if trained else name,
         of_data[of_data["model"] == name],
         of_data[of_data["model"] == (plan.models[name].base or "")],
-        drawing.COLOURS["pool" if trained else "own"],
+        _colour(name, plan),
     )
+
+
+def _colour(name: str, plan: Plan) -> str:
+    """Return a student's colour by its source; that of text for other models."""
+    if name not in plan.students:
+        return drawing.INK
+    steered = trained_sets(plan)[name].objective
+    return drawing.colour_of(plan.source(name) if steered else "")
 
 
 def _style(axis: Any, of_data: pd.DataFrame) -> None:
@@ -99,7 +108,11 @@ def _style(axis: Any, of_data: pd.DataFrame) -> None:
 
 def _draw(axis: Any, curve: _Curve) -> None:
     own, base, colour = curve.own, curve.base, curve.colour
-    axis.plot(base["confidence"], base["accuracy"], color=drawing.GREY, linewidth=1.4)
+    axis.plot(base["confidence"], base["accuracy"], color=drawing.GREY, linewidth=0.8)
     axis.plot(own["confidence"], own["accuracy"], color=colour, linewidth=1.2)
     axis.vlines(own["confidence"], own["accuracy_low"], own["accuracy_high"], colour, linewidth=1.0)
-    axis.plot(own["confidence"], own["accuracy"], "o", color=colour, markersize=4)
+    for row in rows_of(own):
+        text = f"confidence {row.confidence:.2f}, accuracy {row.accuracy:.2f}"
+        text += f" [{row.accuracy_low:.2f} to {row.accuracy_high:.2f}]"
+        gid = drawing.hover(f"{curve.title}: {text}")
+        axis.plot([row.confidence], [row.accuracy], "o", color=colour, markersize=4, gid=gid)

@@ -103,7 +103,7 @@ def _dots(rows: pd.DataFrame, plan: Plan) -> _Dots:
 
 
 def _draw_dot(axis: Any, position: int, row: Any, dot: Row, plan: Plan) -> None:
-    colour = drawing.COLOURS.get(row.source if row.objective else "", drawing.GREY)
+    colour = drawing.colour_of(row.source if row.objective else "")
     drawing.dot(axis, position, dot, colour, _reference(row) == "control")
     if steers(plan, row.student, row.benchmark, row.metric):
         ends = (position - 0.5, position + 0.5)

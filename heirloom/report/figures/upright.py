@@ -114,16 +114,17 @@ def _bar(axis: Any, position: float, row: Row, gap: float) -> None:
     if pd.isna(value):
         axis.text(position, gap, "undefined", ha="center", fontsize=8, color=drawing.INK)
         return
+    look: dict[str, Any] = {"color": drawing.colour_of(row.style), "linewidth": 0}
     if row.style == "control":
-        hollow = {"facecolor": "none", "edgecolor": drawing.GREY, "hatch": "////", "lw": 0.8}
-        axis.bar(position, value, width=0.8, **hollow)
-    else:
-        axis.bar(position, value, width=0.8, color=drawing.COLOURS[row.style], linewidth=0)
+        look = {"facecolor": "none", "edgecolor": drawing.GREY, "hatch": "////", "lw": 0.8}
+    gid = drawing.hover(drawing.values(row))
+    for bar in axis.bar(position, value, width=0.8, **look):
+        bar.set_gid(gid)
     if not pd.isna(low):
-        axis.plot([position, position], [low, high], color=drawing.INK, linewidth=1.2)
+        line = {"color": drawing.INK, "linewidth": 1.2, "gid": gid}
+        axis.plot([position, position], [low, high], **line)
         for end in (low, high):
-            ends = [position - 0.16, position + 0.16]
-            axis.plot(ends, [end, end], color=drawing.INK, linewidth=1.2)
+            axis.plot([position - 0.16, position + 0.16], [end, end], **line)
     top = max(end for end in (0.0, value, high) if not pd.isna(end))
     text = row.text(value)
     axis.text(position, top + gap, text, ha="center", va="bottom", fontsize=8, color=drawing.INK)

@@ -35,6 +35,13 @@ from heirloom.study.plan import Plan
 
 Verdict = Literal["clear", "open", "against", ""]
 """Moved as intended, not shown to move, moved the other way, or "" without a control."""
+VERDICTS: dict[Verdict, str] = {
+    "clear": "moved as intended",
+    "open": "no clear effect",
+    "against": "moved the other way",
+    "": "no control",
+}
+"""Verdicts in words."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,14 @@ class Finding:
         id: The student's id without its seed.
         student: Its name for a reader.
         verdict: Verdict of the comparison with the control.
-        sentences: The result.
+        line: The effects against base and control.
+        sentences: The result in full.
     """
 
     id: str
     student: str
     verdict: Verdict
+    line: str
     sentences: list[str]
 
 
@@ -72,7 +81,7 @@ def headline(plan: Plan, changes: pd.DataFrame) -> str:
 
 def _counted(plan: Plan, rows: Sequence[Any], against: Reference, of_all: str) -> str:
     """Return the number of students that moved as intended, and what the others did."""
-    verdicts = [_verdict(significant(row, against), _wanted(plan, row.objective)) for row in rows]
+    verdicts = [verdict_of(plan, row, against) for row in rows]
     parts = [f"{verdicts.count('clear')}{of_all}"]
     undecided = [row for row, verdict in zip(rows, verdicts, strict=True) if verdict == "open"]
     if undecided:
@@ -103,7 +112,7 @@ def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str,
         sentences = [_moved(row), *truncation(row, pair), *_zero("base", effect(row, "base"))]
         verdict: Verdict = ""
         if row.control:
-            verdict = _verdict(significant(row, "control"), _wanted(plan, row.objective))
+            verdict = verdict_of(plan, row, "control")
             sentences += _zero("random control", effect(row, "control"))
             sentences += _corrected(row, tables["changes"])
             sentences += weak_control(plan, tables, row)
@@ -113,8 +122,15 @@ def active_findings(plan: Plan, tables: Mapping[str, pd.DataFrame]) -> dict[str,
         sentences += by_others(plan, tables["changes"], row)
         sentences += _training_set(sets.loc[row.dataset], objective, verdict)
         name = f"{student_label(row.student, plan)}, {source_text(row.student, plan)}"
-        findings[row.objective].append(Finding(row.student, name, verdict, sentences))
+        findings[row.objective].append(Finding(row.student, name, verdict, _line(row), sentences))
     return findings
+
+
+def _line(row: Any) -> str:
+    line = f"{effect_text(effect(row, 'base'))} against the base"
+    if row.control:
+        line += f", {effect_text(effect(row, 'control'))} against the random control"
+    return line
 
 
 def _moved(row: Any) -> str:
@@ -133,8 +149,16 @@ def _moved(row: Any) -> str:
     return f"{text} ({counts})."
 
 
-def _wanted(plan: Plan, objective: str) -> int:
-    return 1 if plan.objectives[objective].direction_of_leading == "maximise" else -1
+def verdict_of(plan: Plan, row: Any, against: Reference) -> Verdict:
+    """Return the verdict on a steered student, after correction for the number of tests.
+
+    Args:
+        plan: The study's plan.
+        row: Its row in the table of changes.
+        against: The reference.
+    """
+    maximised = plan.objectives[row.objective].direction_of_leading == "maximise"
+    return _verdict(significant(row, against), 1 if maximised else -1)
 
 
 def _verdict(moved: int, wanted: int) -> Verdict:

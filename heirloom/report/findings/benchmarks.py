@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.effects import Effect, Reference, effect
+from heirloom.analyse.effects import REFERENCES, Effect, Reference, effect
 from heirloom.analyse.frames import rows_of
 from heirloom.analyse.main_metrics import main_metrics
 from heirloom.profiling import BENCHMARKS
@@ -13,7 +13,7 @@ from heirloom.profiling.labels import label
 from heirloom.report.findings.significance import LEVEL, significant
 from heirloom.report.findings.truncation import short
 from heirloom.report.names import student_label
-from heirloom.report.wording import by_chance, count, effect_text, number, short_unit
+from heirloom.report.wording import count, effect_text, number, short_unit
 from heirloom.study.plan import Plan
 
 _CLEAREST = 6
@@ -23,28 +23,28 @@ _Tested = Sequence[tuple[Any, Effect]]
 
 
 def passive_findings(plan: Plan, changes: pd.DataFrame) -> list[str]:
-    """Return sentences about length, diversity, readability and toxicity of passive students.
+    """Return a line on each clearest change of text and toxicity in passive students.
 
-    Other benchmarks are in `benchmark_findings`.
+    The first line counts the significant ones. Other benchmarks are in `benchmark_findings`.
     """
     main = [pair for pair in main_metrics(plan, changes) if _is_style(pair[0])]
     passive = _rows_with(changes[changes["selection"] == "passive"], main)
     tested = _tested(passive, "base")
     if not tested:
         return ["No passively trained student has an interval."]
+    clear = sum(significant(row, "base") != 0 for row, _ in tested)
     return [
-        _odds(tested, tested, "base", "change", "in passively trained students"),
+        f"{clear} of {count(len(tested), 'change')} of main metrics in passively trained students "
+        f"{'is' if clear == 1 else 'are'} significant (p < {LEVEL} after Holm's correction).",
         *_clearest(plan, tested, "base", _CLEAREST),
     ]
 
 
 def benchmark_findings(plan: Plan, changes: pd.DataFrame) -> dict[str, list[str]]:
-    """Return, per benchmark, what moved there: bias, calibration, general abilities.
+    """Return, per benchmark, the clearest significant changes of main metrics there, one per line.
 
-    The first sentence against each reference counts the comparisons of main metrics that are
-    significant, the comparisons, categories included, whose interval excludes zero, and those that
-    would by chance; then come the clearest of the main metrics. Students of second random draws,
-    which belong to no family of tests, are left out.
+    A benchmark without any has no lines; how many were tested is in the table of
+    `heirloom.report.findings.families`. Students of second random draws are left out.
     """
     main = main_metrics(plan, changes)
     changes = changes[~changes["student"].isin(plan.redraws.values())]
@@ -53,18 +53,12 @@ def benchmark_findings(plan: Plan, changes: pd.DataFrame) -> dict[str, list[str]
         of_benchmark = changes[changes["benchmark"] == benchmark]
         if _is_style(benchmark) or of_benchmark.empty:
             continue
-        sentences = []
-        references: list[tuple[Reference, str]] = [
-            ("base", "with the base"),
-            ("control", "with the random control"),
+        own = _rows_with(of_benchmark, main)
+        found[benchmark] = [
+            sentence
+            for against in REFERENCES
+            for sentence in _clearest(plan, _tested(own, against), against, _CLEAREST_OF_BENCHMARK)
         ]
-        for against, words in references:
-            tested = _tested(of_benchmark, against)
-            if tested:
-                of_main = _tested(_rows_with(of_benchmark, main), against)
-                sentences.append(_odds(of_main, tested, against, "comparison", words))
-                sentences += _clearest(plan, of_main, against, _CLEAREST_OF_BENCHMARK)
-        found[benchmark] = sentences or ["No student has an interval here."]
     return found
 
 
@@ -84,34 +78,6 @@ def _tested(changes: pd.DataFrame, against: Reference) -> list[tuple[Any, Effect
     """Return the rows that have an interval against a reference, with their effect."""
     effects = [(row, effect(row, against)) for row in rows_of(changes)]
     return [(row, found) for row, found in effects if pd.notna(found.low)]
-
-
-def _odds(main: _Tested, tested: _Tested, against: Reference, noun: str, words: str) -> str:
-    """Return a sentence on significant main metrics, and on intervals that exclude zero.
-
-    Args:
-        main: The rows of main metrics among `tested`.
-        tested: All rows that have an interval.
-        against: The reference.
-        noun: Noun for a row, such as "change".
-        words: Of whom, or with what.
-    """
-    clear = sum(significant(row, against) != 0 for row, _ in main)
-    moved = sum(found.verdict != 0 for _, found in tested)
-    among = f" of all {len(tested):,}, categories included," if len(tested) > len(main) else ""
-    return (
-        f"{clear} of {count(len(main), noun)} of main metrics {words} {_is(clear)} significant "
-        f"after Holm's correction (p < {LEVEL}). Without correction, {moved}{among} "
-        f"{_has(moved)} a 95 % interval that excludes zero; {by_chance(len(tested))}."
-    )
-
-
-def _is(n: int) -> str:
-    return "is" if n == 1 else "are"
-
-
-def _has(n: int) -> str:
-    return "has" if n == 1 else "have"
 
 
 def _clearest(plan: Plan, tested: _Tested, against: Reference, most: int) -> list[str]:

@@ -7,7 +7,7 @@ from heirloom.objectives import SCORERS
 from heirloom.profiling.cost import PROMPT_TOKENS
 from heirloom.profiling.workload import profile_tokens
 from heirloom.study.contests import answered, compared_pairs
-from heirloom.study.plan import Plan
+from heirloom.study.plan import Plan, thinned
 
 
 @dataclass(frozen=True)
@@ -145,9 +145,9 @@ def _other_jobs(plan: Plan) -> int:
     study = plan.study
     pools = len(plan.pools) * (1 + len(study.metrics))
     data, pairs = bool(study.data), "judge" in study.benchmarks
-    return (
-        len(study.models) + 2 * len(study.prompts) + pools + len(plan.datasets) + data + pairs + 7
-    )
+    looked_for, listed = bool(plan.datasets), len(thinned(plan))
+    sets = 2 * len(study.prompts) + listed + len(plan.datasets)
+    return len(study.models) + sets + pools + data + pairs + looked_for + 7
 
 
 def _merged(rows: Sequence[Work]) -> list[Work]:

@@ -41,7 +41,8 @@ def test_the_order_of_the_report(results: Results) -> None:
     assert table_names(results.plan) == [
         *("models", "changes", "complete_pairs", "noise_floor", "training_sets", "selection"),
         *("winners", "efficiency", "inherited", "candidates", "profiles", "calibration_bins"),
-        *("agreement", "agreement_gain", "win_rates", "preference_leakage", "settings"),
+        *("agreement", "agreement_gain", "win_rates", "preference_leakage", "near_duplicates"),
+        "settings",
     ]
     # Without selected sets, calibration and judge, what is about them is left out.
     small = plan({}, objectives={})

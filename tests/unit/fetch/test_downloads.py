@@ -12,6 +12,8 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from loopback import Handler, LoopbackServer, running
 from pydantic import TypeAdapter, ValidationError
@@ -29,6 +31,7 @@ from heirloom.fetch.settings import (
     WheelSource,
 )
 from heirloom.prompts.read import read_prompts
+from heirloom.prompts.rows import read_rows
 from heirloom.support.errors import HeirloomError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -414,7 +417,7 @@ def fetch_from_hub(
         HF_HUB_OFFLINE="0",
         HF_HUB_DISABLE_XET="1",
     )
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=240)
     return process.returncode, out.strip(), err
 
 
@@ -515,9 +518,15 @@ def data_set_on_the_hub(server: Server, files: dict[str, bytes]) -> None:
     server.pages[f"{api}/revision/{COMMIT}"] = json.dumps(
         {"id": "org/name", "sha": COMMIT, "siblings": [{"rfilename": file} for file in files]}
     ).encode()
-    for folder in {str(Path(file).parent) for file in files}:
+    folders = {str(Path(file).parent) for file in files}
+    tree = [{"type": "directory", "path": name, "oid": "0" * 40} for name in folders - {"."}]
+    server.pages[f"{api}/tree/{COMMIT}"] = json.dumps([*tree, *listed]).encode()  # recursive
+    for folder in folders:
         inside = [entry for entry in listed if str(Path(str(entry["path"])).parent) == folder]
         server.pages[f"{api}/tree/{COMMIT}/{folder}"] = json.dumps(inside).encode()
+
+
+SMALL = b"q,n\nNA,007\ntwo,1e5\nthree,2020-01-01\n"
 
 
 def test_hub_data_set_by_configuration_and_split(loopback: Server, cache: Path) -> None:
@@ -536,7 +545,7 @@ configs:
         loopback,
         {
             "README.md": card.encode(),
-            "small/train.csv": b"q,n\nNA,1\ntwo,2\nthree,3\n",
+            "small/train.csv": SMALL,
             "small/test.csv": b"q,n\nother split,4\n",
             "large/train.csv": b"q,n\nother configuration,5\n",
         },
@@ -545,7 +554,11 @@ configs:
     named = {**source, "config": "small", "split": "train"}
     status, out, err = fetch_from_hub(loopback, named, cache)
     assert status == 0, err
-    assert [prompt["text"] for prompt in read_prompts(out, text="q")] == ["NA", "two", "three"]
+    assert Path(out).read_bytes() == SMALL  # as it is on the hub, and so is its checksum
+    found = read_prompts(out, text="q", id="n")
+    assert [(prompt["id"], prompt["text"]) for prompt in found] == [
+        *(("007", "NA"), ("1e5", "two"), ("2020-01-01", "three"))
+    ]
     asked = len(loopback.requests)
     assert fetch_from_hub(loopback, named, cache)[1] == out
     assert len(loopback.requests) == asked  # offline afterwards
@@ -556,6 +569,50 @@ configs:
     assert f"hub data set org/name@{COMMIT} (none, train): " in err
     assert "small" in err and "large" in err  # those that there are
     assert "Traceback" not in err
+
+    for split, message in [
+        ("dev", "it has no split 'dev'; there are train, test"),
+        ("train[:1]", "a part of a split in .csv files, whose types would be guessed"),
+    ]:
+        status, _, err = fetch_from_hub(loopback, {**named, "split": split}, cache)
+        assert (status, message in err, "Traceback" in err) == (1, True, False), err
+    assert len(list(cache.rglob("*.csv"))) == 1
+
+
+def test_a_split_in_several_files(loopback: Server, cache: Path) -> None:
+    """Without a card, by the names of the files; rows whose types differ come out as written."""
+    rows = [{"q": "one", "n": "007"}, {"q": "two", "n": 7}, {"q": "null", "n": None}]
+    files = {
+        f"data/{split}-0000{number}-of-00002.jsonl": json.dumps({**row, "s": split}).encode()
+        for split, row_of in (("train", rows), ("test", rows[::-1]))
+        for number, row in enumerate(row_of[:2])
+    }
+    data_set_on_the_hub(loopback, {**files, "README.md": b"# A data set\n"})
+    source = {"hub": "org/name", "revision": COMMIT, "repo_type": "dataset", "split": "train"}
+    status, out, err = fetch_from_hub(loopback, source, cache)
+    assert status == 0, err
+    assert [row.values for row in read_rows(out)] == [{**row, "s": "train"} for row in rows[:2]]
+    assert read_rows(out)[1].where.endswith("data/train-00001-of-00002.jsonl, line 1")
+
+
+def test_a_part_of_a_split_of_a_typed_file(loopback: Server, cache: Path, tmp_path: Path) -> None:
+    file = tmp_path / "train.parquet"
+    pyarrow.parquet.write_table(pyarrow.table({"q": ["007", "two", "three"]}), file)
+    data_set_on_the_hub(loopback, {"data/train.parquet": file.read_bytes()})
+    source = {"hub": "org/name", "revision": COMMIT, "repo_type": "dataset", "split": "train[:2]"}
+    status, out, err = fetch_from_hub(loopback, source, cache)
+    assert status == 0, err
+    assert [row.values for row in read_rows(out)] == [{"q": "007"}, {"q": "two"}]
+
+
+def test_options_of_a_card_are_followed(loopback: Server, cache: Path) -> None:
+    """Here the table's header; its separator needs no option."""
+    card = "---\nconfigs:\n- {config_name: all, data_files: a.csv, sep: ;, names: [q, n]}\n---\n"
+    data_set_on_the_hub(loopback, {"README.md": card.encode(), "a.csv": b"NA;1\ntwo;2\n"})
+    source = {"hub": "org/name", "revision": COMMIT, "repo_type": "dataset", "split": "train"}
+    status, out, err = fetch_from_hub(loopback, source, cache)
+    assert status == 0, err
+    assert [row.values["q"] for row in read_rows(out)] == ["NA", "two"]
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from heirloom.generate.model import LanguageModel, load_model
 from heirloom.generate.templates import PromptTemplate
 from heirloom.profiling import Task, summarise
 from heirloom.profiling.calibration import CalibrationOptions
-from heirloom.profiling.general import METRICS, GeneralOptions, _read
+from heirloom.profiling.data.harness_rows import KNOWN, read_task
+from heirloom.profiling.general import METRICS, GeneralOptions
 from heirloom.profiling.options import needs
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, write_text
@@ -214,7 +215,7 @@ def test_the_harness_scores_real_examples_the_same(tiny: LanguageModel, tmp_path
     for name, path in FILES.items():
         if not (SHARED / path).exists():
             pytest.skip(f"{path} is not beside the repository")
-        rows = [e.row.model_dump(by_alias=True) for e in _read(name, SHARED / path)]
+        rows = [e.row.model_dump(by_alias=True) for e in read_task(name, SHARED / path)]
         short = [row for row in rows if len(json.dumps(row)) < 400][:10]
         if name != "boolq":
             assert len(short) == 10
@@ -322,10 +323,10 @@ SIZES = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_row_of_the_real_files_is_read(name: str) -> None:
+def test_every_row_of_the_real_files_isread_task(name: str) -> None:
     if not (SHARED / FILES[name]).exists():
         pytest.skip(f"{FILES[name]} is not beside the repository")
-    examples = _read(name, SHARED / FILES[name])
+    examples = read_task(name, SHARED / FILES[name])
     assert len({example.id for example in examples}) == SIZES[name]
 
 
@@ -337,7 +338,7 @@ def test_both_publications_of_boolq(tmp_path: Path) -> None:
         for r in super_glue
     ]
     read = [
-        _read("boolq", lines(tmp_path / f"{i}.jsonl", rows))
+        read_task("boolq", lines(tmp_path / f"{i}.jsonl", rows))
         for i, rows in enumerate((super_glue, by_itself))
     ]
     assert read[0] == read[1]
@@ -347,7 +348,7 @@ def test_both_publications_of_boolq(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_parquet(tmp_path: Path, data: dict[str, Path], name: str) -> None:
     pd.DataFrame(ROWS[name]).to_parquet(tmp_path / "a.parquet")
-    assert _read(name, tmp_path / "a.parquet") == _read(name, data[name])
+    assert read_task(name, tmp_path / "a.parquet") == read_task(name, data[name])
 
 
 def test_the_right_answers() -> None:
@@ -361,10 +362,8 @@ def test_the_right_answers() -> None:
         "arc_challenge": [1],
         "openbookqa": [3, 0],
     }
-    from heirloom.profiling.general import _KNOWN
-
     for name, rows in ROWS.items():
-        layout = _KNOWN[name].layout
+        layout = KNOWN[name].layout
         assert [layout.model_validate(row).gold for row in rows] == expected[name]
 
 
@@ -392,7 +391,7 @@ def test_a_row_that_is_not_the_tasks(
 ) -> None:
     path = lines(tmp_path / "a.jsonl", [ROWS[name][0], {**ROWS[name][0], **change}])
     with pytest.raises(HeirloomError) as error:
-        _read(name, path)
+        read_task(name, path)
     assert str(error.value).startswith(f"{path}, line 2: ")
     assert problem in str(error.value)
 

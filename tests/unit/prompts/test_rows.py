@@ -8,11 +8,14 @@ import json
 import logging
 import lzma
 import random
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pandas as pd
 import pyarrow
 import pyarrow.parquet
@@ -210,6 +213,52 @@ def test_nothing_is_guessed_about_json(tmp_path: Path) -> None:
     cells = ["2020-01-01", "2020-01-02T10:00:00Z", "null", "007", 12345678901234567890123, 2.5]
     path = written(tmp_path / "p.jsonl", "\n".join(json.dumps({"q": c}) for c in cells))
     assert texts(path) == list(map(str, cells))
+
+
+@pytest.mark.parametrize(
+    ("cells", "typed"),
+    [
+        (["007", 7], [7, 7]),  # ids
+        (["null", {"a": 1}], [None, {"a": 1}]),  # texts that look like JSON
+        (['{"a": 1}', ["b"]], [{"a": 1}, ["b"]]),
+        ([0.1234567890123456, "x"], [pytest.approx(0.123456789, abs=1e-12), "x"]),
+    ],
+)
+def test_the_library_would_change_json(tmp_path: Path, cells: list[Any], typed: list[Any]) -> None:
+    """The reason to decode JSON here: once `datasets` keeps these cells, it can read the rest."""
+    path = written(tmp_path / "p.jsonl", as_lines([{"q": cell} for cell in cells]))
+    assert [row.values["q"] for row in read_rows(path)] == cells
+    library = datasets.load_dataset(
+        "json", data_files=str(path), split="train", cache_dir=str(tmp_path / "cache")
+    )
+    assert [row["q"] for row in library] == typed
+
+
+def test_json_needs_no_import_of_the_library(tmp_path: Path) -> None:
+    """It costs every job that reads prompts a second of processor time."""
+    path = written(tmp_path / "p.jsonl", '{"q": "x"}\n')
+    code = (
+        "import sys; from heirloom.prompts.read import read_prompts; "
+        "read_prompts(sys.argv[1], text='q'); "
+        "import heirloom.fetch.artefacts; "
+        "print({'datasets', 'pandas', 'pyarrow'} & set(sys.modules))"
+    )
+    printed = subprocess.check_output([sys.executable, "-c", code, str(path)], text=True)
+    assert printed == "set()\n"
+
+
+def test_a_folder_holds_the_rows_of_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "more").mkdir(parents=True)
+    written(folder / "train-2.csv", "q,n\nthree,3\n")
+    written(folder / "train-1.jsonl", '{"q": "one"}\n{"q": "two"}\n')
+    written(folder / "more/rest.txt", "zero\n")
+    assert [row.values for row in read_rows(folder)] == [
+        *("zero", {"q": "one"}, {"q": "two"}, {"q": "three", "n": "3"})
+    ]
+    written(folder / "LICENSE", "free")
+    with pytest.raises(HeirloomError, match=r"LICENSE: rows are read from \.jsonl"):
+        read_rows(folder)
 
 
 @pytest.mark.parametrize("indent", [None, 2])

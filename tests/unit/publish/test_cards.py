@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 import yaml
 from huggingface_hub import DatasetCard, ModelCard
@@ -302,6 +303,21 @@ def test_every_column_is_described() -> None:
     sources = Sources([{"id": "p", "text": "Say."}], {"a": [candidate]})
     (row,), _ = build_training_set(TrainingSet("d", "random", "a", "p"), sources, seed=1)
     assert {name for name, _, _ in COLUMNS} == set(row)
+
+
+def test_sets_load_with_the_types_of_their_cards(folder: Path, tmp_path: Path) -> None:
+    """No score decides a passive set, so its column is null throughout, and floats elsewhere."""
+    passive, steered = (
+        datasets.load_dataset(
+            str(folder / "datasets" / name), split="train", cache_dir=str(tmp_path)
+        )
+        for name in ("passive-alpha", "length-multi")
+    )
+    both = datasets.concatenate_datasets([passive, steered])
+    assert both.column_names == [name for name, _, _ in COLUMNS]
+    assert both.features["score"] == datasets.Value("float64")
+    assert both.features["n_tied"] == datasets.Value("int64")
+    assert both["score"][:] == [None, None, 40.0, 30.0]
 
 
 def test_what_was_measured_is_what_the_tables_say(folder: Path) -> None:

@@ -14,7 +14,7 @@ from heirloom.report.figures.passive import figure2
 from heirloom.report.figures.reliability import reliability
 from heirloom.report.figures.side_effects import figure6, side_effects
 from heirloom.report.names import student_label
-from heirloom.report.wording import signed
+from heirloom.report.wording import number, signed
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -30,11 +30,10 @@ def words(svg):
 
 def test_a_study_has_the_figures_that_it_has_something_for(wide):
     numbered = [f"figure{number}" for number in range(1, 7)]
-    assert figure_names(wide.plan) == [*numbered, "inherited", "reliability"] and set(
-        FIGURES.names()
-    ) == {*figure_names(wide.plan)}
+    names = [*numbered, "inherited", "reliability", "win_rates"]
+    assert figure_names(wide.plan) == names and set(FIGURES.names()) == {*names}
     text_only = changed(wide.plan, profiling={"text": {"prompts": "instructions"}})
-    assert figure_names(text_only) == [*numbered[:2], *numbered[3:], "inherited"]
+    assert figure_names(text_only) == [*numbered[:2], *numbered[3:], "inherited", "win_rates"]
     assert "calibration_bins" not in table_names(text_only)
     assert figure_names(plan({}, profiling={"text": {"prompts": "instructions"}})) == []
     passive = plan({"passive-alpha": DATASETS["passive-alpha"]})
@@ -74,7 +73,7 @@ def test_figure2_has_bbq_by_category_as_differences(drawn, wide_built):
     text = words(drawn["figure2"])
     assert {"all", "age", "gender identity", "religion"} <= set(text)
     assert text.count("BBQ bias") == 2  # two passive students
-    assert "difference to the base" in text
+    assert "difference to the base, points" in text
     changes = wide_built["changes"]
     row = next(
         rows_of(
@@ -89,6 +88,46 @@ def test_figure2_has_bbq_by_category_as_differences(drawn, wide_built):
         f"BBQ: bias, ambiguous contexts, age: passive-alpha "
         f"{signed(row.difference_vs_base)} [" in described
     )
+
+
+def test_bbq_scores_share_one_scale_and_those_of_no_answers_are_not_drawn(wide, wide_built):
+    changes = wide_built["changes"].copy()
+    own = changes["student"] == "alpha.passive-alpha"
+    # One answer of one question, which is biased in the student alone: from -100 to 100.
+    ends = ["difference_vs_base", "difference_vs_base_low", "difference_vs_base_high"]
+    changes.loc[own & (changes["metric"] == "bias_ambiguous.age"), ends] = [200.0, None, None]
+    svg = figure2(changes, wide.plan)
+    assert "undefined" in words(svg)
+    root = ElementTree.fromstring(svg)
+    described = root.find(f"{SVG}desc").text
+    assert "ambiguous contexts, age: passive-alpha undefined." in described
+    assert "passive-alpha +200" not in described
+    panels = [[text.text for text in axis.iter(f"{SVG}text")] for axis in root.find(f"{SVG}g")]
+    ticks = [
+        [text for text in panel if re.fullmatch("\u2212?[0-9]+", text or "")]
+        for panel in panels
+        if "BBQ bias" in panel
+    ]
+    assert len(ticks) == 2 and len(ticks[0]) > 2 and ticks[0] == ticks[1]
+
+
+def test_a_pointer_shows_value_and_interval(drawn):
+    tips = [e.text for e in ElementTree.fromstring(drawn["figure1"]).iter(f"{SVG}title")][1:]
+    assert any(re.fullmatch(r"best, pool \+50\.0 % \[\+.* % to \+.* %\]", tip) for tip in tips)
+    # Bar, interval and its two ends say the same.
+    assert {tips.count(tip) for tip in tips} <= {1, 4, 8}
+    for svg in drawn.values():
+        assert svg.count("<title") > 1 and 'id="hover' not in svg
+
+
+def test_win_rates_by_hand(wide, wide_built):
+    rates = wide_built["win_rates"]
+    row = next(rows_of(rates[(rates["judge"] == "beta") & (rates["against"] == "control")]))
+    svg = FIGURES.get("win_rates").draw(wide_built, wide.plan)
+    assert {"Judge: alpha", "Judge: beta", "win rate, % of prompts"} <= set(words(svg))
+    tip = f"{student_label(row.student, wide.plan)} {number(row.win_rate)} %"
+    titles = [e.text for e in ElementTree.fromstring(svg).iter(f"{SVG}title")]
+    assert any(t.startswith(tip) and t.endswith("random control, judged by beta") for t in titles)
 
 
 def test_figure2_without_bbq_has_bars_only(wide, wide_built):
@@ -140,7 +179,7 @@ def test_reliability_of_a_study_without_students(wide_built):
 
 
 def test_a_study_without_students_still_draws(wide_built):
-    none = {name: wide_built[name].iloc[:0] for name in ("changes", "inherited")}
+    none = {name: wide_built[name].iloc[:0] for name in ("changes", "inherited", "win_rates")}
     empty = {**wide_built, **none}
     own = changed(plan({}), models={})
     for figure in FIGURES:

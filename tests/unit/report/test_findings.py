@@ -7,7 +7,10 @@ from heirloom.analyse.frames import rows_of
 from heirloom.profiling.profile import Profile
 from heirloom.report.abstract import abstract
 from heirloom.report.findings import active, benchmarks, noise
+from heirloom.report.findings.families import families
 from heirloom.report.findings.limits import computed_otherwise, limits
+from heirloom.report.opening import opening
+from heirloom.report.wording import DASH
 from heirloom.study.plan import Model
 
 
@@ -106,9 +109,8 @@ def test_passive_findings_by_hand(study, built):
     # whose resampled reference is 0 with probability 1/4: no percentage, a difference in [0, 1].
     sentences = benchmarks.passive_findings(study.plan, built["changes"])
     assert sentences == [
-        "0 of 4 changes of main metrics in passively trained students are significant after Holm's "
-        "correction (p < 0.05). Without correction, 2 have a 95 % interval that excludes zero; "
-        "if nothing had changed, about 0.2 would do so by chance."
+        "0 of 4 changes of main metrics in passively trained students are significant (p < 0.05 "
+        "after Holm's correction)."
     ]
     sentences = benchmarks.passive_findings(study.plan, sure(built["changes"]))
     assert sentences[0].startswith("2 of 4 changes of main metrics in passively trained students ")
@@ -146,7 +148,7 @@ def rows_of_bbq(values):
     return pd.DataFrame(rows)
 
 
-def test_benchmark_findings_count_all_comparisons_by_hand():
+def test_benchmark_findings_and_families_by_hand():
     changes = rows_of_bbq(
         {
             "bias_ambiguous": (-12.0, -20.0, -4.0),
@@ -159,18 +161,59 @@ def test_benchmark_findings_count_all_comparisons_by_hand():
     both = {"text": {"prompts": "instructions"}, "bbq": {"data": ["bbq"]}}
     sentences = benchmarks.benchmark_findings(plan(profiling=both), changes)
     assert list(sentences) == ["bbq"]
-    # Four have intervals, three without zero, one of which is of a category and not named. Clearest
-    # first: accuracy is 1.5 widths away, bias 12 / 16 = 0.75.
-    assert sentences["bbq"][:3] == [
-        "2 of 3 comparisons of main metrics with the base are significant after Holm's correction "
-        "(p < 0.05). Without correction, 3 of all 4, categories included, have a 95 % interval "
-        "that excludes zero; if nothing had changed, about 0.2 would do so by chance.",
+    # Clearest first: accuracy is 1.5 widths away, bias 12 / 16 = 0.75. No category is named.
+    assert sentences["bbq"][:2] == [
         "toxicity-multi: Accuracy +0.300 [+0.200, +0.400] (points).",
         "toxicity-multi: Bias, ambiguous contexts \N{MINUS SIGN}12 [\N{MINUS SIGN}20, "
         "\N{MINUS SIGN}4] (points).",
     ]
-    assert sentences["bbq"][3].startswith("2 of 3 comparisons of main metrics with the random ")
-    assert sentences["bbq"][4].endswith("(points) against the control.")
+    assert sentences["bbq"][2].endswith("(points) against the control.")
+    assert len(sentences["bbq"]) == 4
+    # Four have intervals, three of them without zero, one of which is of a category.
+    for against in ("base", "control"):
+        main = ~changes["metric"].str.contains(".", regex=False)
+        changes[f"family_vs_{against}"] = main.map({True: f"bbq vs {against}", False: ""})
+    rows = families(plan(profiling=both), changes).rows
+    assert [[cell.text for cell in row] for row in rows] == [
+        ["BBQ, main metrics", "base", "3", "2", "2", "0.2"],
+        ["BBQ, main metrics", "random control", "3", "2", "2", "0.2"],
+        ["Categories and other metrics, not corrected", "base", "1", DASH, "1", "0.1"],
+        ["Categories and other metrics, not corrected", "random control", "1", DASH, "1", "0.1"],
+    ]
+
+
+def test_the_first_screen_by_hand(study, built):
+    first = opening(study.plan, built["changes"])
+    # Four examples give no p value below 1/8, as in the headline above.
+    assert first.sentence == (
+        "Against the random control, the steered metric moved as intended in 0 of 3 students; "
+        "against the base, in 0 (p < 0.05 after Holm's correction)."
+    )
+    assert [(row.objective, row.source, row.style) for row in first.rows] == [
+        ("Length (maximise)", "own", "own"),
+        ("Length (maximise)", "pool", "pool"),
+        ("Expected maximum toxicity (minimise)", "pool", "pool"),
+    ]
+    pool = first.rows[1]
+    assert (pool.base.value, pool.control.value) == ("+50.0 %", "+25.0 %")
+    assert pool.base.spread.startswith("[+") and pool.verdict == "open"
+    assert pool.words == "no clear effect, p = 0.38" and first.note == ""
+    first = opening(study.plan, sure(built["changes"]))
+    assert "intended in 3 of 3 students; against the base, in 3 (p" in first.sentence
+    assert {row.words for row in first.rows} == {"moved as intended, p = 0.010"}
+
+
+def test_the_first_screen_has_at_most_eight_rows(study, built):
+    # Nine copies of a student in one source: their base changes are 50, 51, ... 58 %.
+    changes = built["changes"]
+    own = (changes["student"] == "alpha.length-multi") & (changes["metric"] == "length")
+    copies = [changes[own].assign(change_vs_base=50.0 + n) for n in range(9)]
+    found = opening(study.plan, pd.concat([sure(changes[~own]), *map(sure, copies)]))
+    # All of one name are one row, of the median, the smallest and the largest.
+    (row,) = [row for row in found.rows if "student" in row.source]
+    assert (row.base.value, row.base.spread) == ("median +54.0 %", "+50.0 % to +58.0 %")
+    assert row.words == "9 of 9 moved as intended" and len(found.rows) == 3
+    assert found.note.startswith("11 steered students: a row is the median over its students")
 
 
 def test_resolution_by_hand():

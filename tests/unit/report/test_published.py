@@ -92,6 +92,6 @@ def test_the_report_shows_them(own_study_folder: Path, tmp_path: Path):
     write_published_numbers(plain.parent, NUMBERS)
     write_page(plain.parent, apart=["published_numbers"], command="make")
     html = plain.read_text(encoding="utf-8")
-    assert '<h3 id="published-numbers">Published numbers</h3>' in html
-    assert '<td dir="auto">up to +116 % (paper)</td>' in html
+    assert '<h2 id="published-numbers">Published beside ours</h2>' in html
+    assert "<td>up to +116 % (paper)</td>" in html
     assert 'download="toy-published_numbers.csv"' in html and "never levels" in html

@@ -343,5 +343,5 @@ def test_the_command_and_paths_that_reports_show(folder: Path) -> None:
     assert [inner_path(file) for file in files] == ["studies/mine.yaml", "other.yaml"]
     assert run_command([], inner_path) == "snakemake --cores all"
     assert run_command(files, inner_path) == (
-        "snakemake --cores all --configfile studies/mine.yaml --configfile other.yaml"
+        "snakemake --cores all --configfile studies/mine.yaml other.yaml"
     )
