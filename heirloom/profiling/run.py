@@ -81,7 +81,7 @@ def profile_model(
         write_jsonl(files[1], records)
         profile.write(files[0])
         known.keep(identity, assignment, files)
-    track_values(f"{subject.name} profile", values_of(profile for profile, _ in outputs))
+    track_values(f"{subject.name} profile", values_of(files[0] for files in outputs))
     return reused
 
 

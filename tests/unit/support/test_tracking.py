@@ -44,8 +44,8 @@ def test_the_choice_reaches_child_processes_through_the_environment(
 
 
 def test_values_are_read_back_from_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))  # read when trackio is imported
     pytest.importorskip("trackio")
-    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path))
     use_tracker("trackio", "toy")
     track_values("ant profile", {"text/length": 12.5})
     with sqlite3.connect(tmp_path / "toy.db") as database:
