@@ -81,8 +81,9 @@ bench: $(VENV)/.dev ## Measure speed against other implementations
 	$(BIN)/python -m benchmarks.finetuning
 	$(BIN)/python -m benchmarks.text_metrics
 
-gpu-check: ## Check that everything runs on the GPU with PYTHON's torch; MODEL: a folder; DEVICE=cpu
-	$(PYTHON) -m benchmarks.gpu_check --device $(or $(DEVICE),cuda) $(if $(MODEL),--model $(MODEL))
+gpu-check: ## Check and measure the GPU with PYTHON's torch, in 8 minutes; SIZE: tiny or 7b; DEVICE=cpu
+	$(PYTHON) -m benchmarks.gpu_check --size $(or $(SIZE),tiny) --device $(or $(DEVICE),cuda) \
+		$(if $(MODEL),--model $(MODEL))
 
 docs: $(VENV)/.dev ## Regenerate config/schema.json, the manual's tables and the map in CONTRIBUTING.md
 	$(BIN)/python -m heirloom.study.schema

@@ -1,12 +1,19 @@
-"""Check that everything runs on this machine's GPU: `make gpu-check`.
+"""Check and measure this machine's GPU in 8 minutes: `make gpu-check SIZE=7b`.
 
-A tiny study in bfloat16: a teacher generates candidates, their log-likelihoods are computed, a
-student is trained on the longest ones and loaded again. Each stage is checked and reports its
-tokens/s and peak GPU memory. Only torch, transformers, peft and accelerate are needed. Without a
-folder, a random model of a few million weights is made, which shows that things work, not how fast
-they are. Run from the repository's folder:
+Needs torch, transformers, peft and accelerate alone; nothing is downloaded. A tiny study is checked
+against itself first. Then a model of Llama 2 7B's shape, of random bfloat16 weights made here,
+generates 64 x 10 completions of 256 tokens (heirloom, `generate` of transformers, its continuous
+batching), scores 200 questions of HellaSwag's shape (heirloom, plain batches), and is trained with
+LoRA on 192 examples of 320 tokens (heirloom with and without gradient checkpointing, and where they
+are installed TRL and 4 bits). A tiny study runs through Snakemake where that is installed. Each
+section is a process of its own that is ended when its time is over, so that the end always comes,
+with a table and the same as JSON. MFU (model FLOPs utilisation; Chowdhery et al., 2022, arXiv
+2204.02311) is the work's least number of operations, 2 per weight and token forward and 4 for
+LoRA, per second, as a share of the rate of bfloat16 products measured in the same run. Run from the
+repository's folder:
 
-    python -m benchmarks.gpu_check [--model FOLDER] [--device cuda]
+    python -m benchmarks.gpu_check [--size tiny|7b] [--device cuda|cpu] [--model FOLDER]
+                                   [--limit SECONDS]
 """
 
 import argparse
@@ -15,26 +22,25 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
-from heirloom.support.errors import HeirloomError
+from benchmarks.gpu_process import apart
+from benchmarks.gpu_sections import SECTIONS, SHAPES, Section, agrees, made, present
+from heirloom.support.files import Record
 
-PROMPTS = [
-    f"{verb} {thing}."
-    for verb in ("Describe", "Explain", "Compare", "Name uses of")
-    for thing in ("rivers and lakes", "a bicycle", "the four seasons", "bread")
-]
-ANSWERS, MAX_NEW_TOKENS = 4, 48
+LIMIT = 460  # seconds for all sections
+MAKING = 120.0  # seconds for writing the model
 
 
 def main() -> int:
-    """Run all checks, and return the exit status."""
+    """Measure, print a table and JSON, and return the exit status: 1 if a section failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, help="folder of a causal model, with its tokenizer")
+    parser.add_argument("--size", choices=sorted(SHAPES), default="tiny")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument(
+        "--limit", type=int, default=LIMIT, help="seconds for all sections, by default %(default)s"
+    )
+    parser.add_argument("--model", type=Path, help="measure this model, with its tokenizer")
     options = parser.parse_args()
     if options.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # before torch looks
@@ -49,145 +55,72 @@ def main() -> int:
         )
         return 1
     name = torch.cuda.get_device_name() if options.device == "cuda" else "the processor"
-    print(f"{name}, torch {torch.__version__}, bfloat16\n")
-    try:
-        with tempfile.TemporaryDirectory() as work:
-            check(options.model or random_model(Path(work) / "model"), Path(work))
-    except HeirloomError as error:
-        print(f"gpu-check failed: {error}", file=sys.stderr)
-        return 1
-    print("\nEverything ran, and agrees with itself.")
-    return 0
+    print(f"{name}, torch {torch.__version__}, bfloat16, shape {options.size}\n", flush=True)
+    with tempfile.TemporaryDirectory() as work:
+        results = measure(options, Path(work))
+    failed = [name for name, found in results.items() if "failed" in found]
+    kept = {name: {k: v for k, v in r.items() if k != "totals"} for name, r in results.items()}
+    about = {"device": name, "torch": torch.__version__, "size": options.size}
+    print("\n" + json.dumps({**about, "sections": kept}))
+    for section in failed:
+        print(f"gpu-check: {section} failed: {results[section]['failed']}", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def check(folder: Path, work: Path) -> None:
-    """Run every stage, and check its results.
+def measure(options: argparse.Namespace, work: Path) -> dict[str, Record]:
+    """Run all sections, printing each one's row, and return what each found."""
+    end = time.monotonic() + options.limit
+    model: Path | None = options.model
+    results: dict[str, Record] = {}
+    folder = model or work / "model"
+    making = made if model is None else present
+    steps = {"agreement": (agrees, MAKING), "making the model": (making, MAKING), **SECTIONS}
+    print("| section | tokens | seconds | tokens/s | MFU | peak memory, MB |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for number, (name, (function, longest)) in enumerate(steps.items()):
+        own = work / str(number)
+        own.mkdir()
+        section = Section(folder, own, SHAPES[options.size], options.device)
+        found = apart(
+            function, section, min(longest * options.limit / LIMIT, end - time.monotonic())
+        )
+        results[name] = found
+        print(_line(name, found, results.get("bfloat16 products", {})), flush=True)
+        if name == "making the model" and "failed" in found:
+            break
+    _compare_totals(results)
+    return results
 
-    Raises:
-        HeirloomError: A check fails.
-    """
-    from heirloom.finetune.launch import Base, Folders, finetune
-    from heirloom.finetune.settings import Finetune, Run
-    from heirloom.generate.completions import generate
-    from heirloom.generate.model import Engine, load_model, load_tokenizer
-    from heirloom.generate.request import Prompt, Request, Sampling
-    from heirloom.generate.templates import CHAT, PromptTemplate
-    from heirloom.profiling.engines.likelihood import encode_option, score
 
-    chat = bool(load_tokenizer(folder).chat_template)
-    template = PromptTemplate(CHAT if chat else "### Question: {prompt}\n### Answer: ")
-    load = partial(
-        load_model, prompt_template=template, dtype="bfloat16", engine=Engine("transformers")
+def _compare_totals(results: dict[str, Record]) -> None:
+    """Set beside each other the log-likelihoods of one question by both ways of scoring."""
+    ours, plain = (
+        results.get(name, {}).get("totals")
+        for name in ("scoring, heirloom", "scoring, plain batches")
     )
-    teacher = load(folder, name="teacher")
-    print("| stage | tokens | tokens/s | peak GPU memory, MB |\n|---|---|---|---|")
-
-    prompts = [Prompt(str(number), text) for number, text in enumerate(PROMPTS)]
-    request = Request(ANSWERS, MAX_NEW_TOKENS, Sampling(1.0, 50), seed=1, batch_size=32)
-    generate(teacher, prompts[:2], request, work=work / "first")  # compiles and allocates
-    with stage("generation") as tokens:
-        candidates = generate(teacher, prompts, request, work=work / "one")
-        tokens.append(sum(row["n_tokens"] for row in candidates))
-    require(len(candidates) == ANSWERS * len(PROMPTS), "candidates are missing")
-    again = generate(teacher, prompts, request, work=work / "two")
-    require(again == candidates, "the same seed generated other candidates")
-
-    groups = [
-        [
-            encode_option(teacher, PROMPTS[int(row["prompt_id"])], " " + row["completion"])
-            for row in candidates
-            if row["prompt_id"] == prompt.id
+    if ours and plain:
+        pairs = [
+            (a, b) for x, y in zip(ours, plain, strict=True) for a, b in zip(x, y, strict=True)
         ]
-        for prompt in prompts
-    ]
-    with stage("scoring") as tokens:
-        shared = score(teacher, groups, work=work / "shared")
-        tokens.append(sum(option.n_tokens for group in shared for option in group))
-    apart = score(teacher, [[option] for group in groups for option in group], work=work / "apart")
-    for mine, (other,) in zip((o for group in shared for o in group), apart, strict=True):
-        # Rounding in bfloat16; a wrong mask is off by whole units per token.
-        close = mine.n_tokens == 0 or abs(mine.total - other.total) < 0.2 * mine.n_tokens
-        require(close, "log-likelihoods depend on what is scored together with a text")
-
-    longest = [
-        max((row for row in candidates if row["prompt_id"] == p.id), key=lambda r: r["n_tokens"])
-        for p in prompts
-    ]
-    examples = [{**row, "prompt": PROMPTS[int(row["prompt_id"])]} for row in longest]
-    settings = Finetune(epochs=4, learning_rate=2e-3, checkpoint_steps=4)
-    run, folders = Run(settings, seed=1, dtype="bfloat16"), Folders(work / "work", work / "student")
-    with stage("finetuning") as tokens:
-        manifest = finetune(Base(folder, template), examples, "instruction", run, folders)
-        tokens.append(int(settings.epochs * manifest["n_tokens"]))
-    losses = manifest["losses"]
-    half = len(losses) // 2
-    require(sum(losses[half:]) < sum(losses[:half]), "the loss of the student did not fall")
-
-    student = load(folder, name="student", adapter=work / "student")
-    with stage("generation, student") as tokens:
-        written = generate(student, prompts, request, work=work / "three")
-        tokens.append(sum(row["n_tokens"] for row in written))
-    require(written != candidates, "the student generates what its base does")
+        results["scoring, heirloom"]["largest_difference"] = max(abs(a - b) for a, b in pairs)
 
 
-@contextmanager
-def stage(name: str) -> Iterator[list[int]]:
-    """Measure the block and print its figures; it puts its number of tokens into the list."""
-    import torch
-
-    cuda = torch.cuda.is_available()
-    if cuda:
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    tokens: list[int] = []
-    start = time.perf_counter()
-    yield tokens
-    if cuda:
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - start
-    memory = f"{torch.cuda.max_memory_allocated() / 2**20:.0f}" if cuda else "none"
-    print(f"| {name} | {sum(tokens)} | {sum(tokens) / seconds:.0f} | {memory} |", flush=True)
-
-
-def require(condition: bool, otherwise: str) -> None:
-    """Raise a HeirloomError with the message `otherwise` unless the condition holds."""
-    if not condition:
-        raise HeirloomError(otherwise)
-
-
-def random_model(folder: Path) -> Path:
-    """A llama of 3 million random weights, whose tokens are bytes."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    special = ["<pad>", "<s>", "</s>"]
-    words = special + sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, []))
-    tokenizer.add_special_tokens(special)
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    folder.mkdir(parents=True)
-    tokenizer.save(str(folder / "tokenizer.json"))
-    settings = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
-    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(words),
-        hidden_size=256,
-        intermediate_size=688,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        initializer_range=0.1,
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-    )
-    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    return folder
+def _line(name: str, found: Record, rate: Record) -> str:
+    """One row of the table."""
+    if "failed" in found or "skipped" in found:
+        return f"| {name} | {found.get('failed') or found['skipped']} | | | | |"
+    seconds, tokens = found.get("seconds"), found.get("tokens")
+    cells = [name, f"{tokens:,}" if tokens else "", f"{seconds:.1f}" if seconds else ""]
+    cells.append(f"{tokens / seconds:,.0f}" if tokens and seconds else "")
+    share = ""
+    if "flops" in found and seconds:
+        own = found["flops"] / seconds
+        if "tokens" not in found:
+            share = f"{own / 1e12:.3g} TFLOP/s"
+        elif "flops" in rate:
+            share = f"{100 * own * rate['seconds'] / rate['flops']:.1f} %"
+    cells += [share, f"{found['peak_mb']:,}" if "peak_mb" in found else ""]
+    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

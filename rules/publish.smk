@@ -28,14 +28,16 @@ rule cards:
     """One job for all, because the results are read as a whole."""
     input:
         plan=PATHS.plan(),
-        tables=rules.tables.output,
+        # As text: where an input is an output object of a rule, Snakemake hashes every named list
+        # of inputs once per file in it, which is minutes for a thousand students.
+        tables=flatten(rules.tables.output),
         manifests=expand(rules.finetune.output.manifest, student=PLAN.students),
         templates=sorted(map(str, HOME.glob("report/cards/*.j2"))),
         modules=modules("publish.cards"),
     output:
         datasets=expand(PATHS.dataset("{dataset}", "README.md"), dataset=PLAN.datasets),
         students=expand(PATHS.student("{student}", "README.md"), student=PLAN.students),
-        exports=JOBS.export_cards(),
+        exports=JOBS.exports.cards(),
     log:
         PATHS.log("report", "cards"),
     conda:
@@ -46,7 +48,7 @@ rule cards:
     params:
         command=rules.report.params.command,
         namespace=STUDY.publish.namespace if STUDY.publish else None,
-        exports=JOBS.exported(),
+        exports=JOBS.exports.forms(),
     script:
         "../scripts/publish_cards.py"
 
@@ -60,7 +62,7 @@ rule export:
         prompts=lambda w: JOBS.student_prompts(w.student),
         modules=modules("publish.export"),
     output:
-        **JOBS.export_files("{student}"),
+        **JOBS.exports.weights("{student}"),
         manifest=PATHS.export("{student}", "manifest.json"),
     log:
         PATHS.log("export", "{student}"),
@@ -78,34 +80,37 @@ rule export:
 
 rule crate:
     input:
-        outputs=[
-            rules.report.output,
-            rules.report.input.plan,
-            rules.tables.output,
-            rules.costs.output,
-            rules.report.input.comparisons,
-            rules.report.input.published,
-            rules.report.input.overlap,
-            JOBS.near_duplicates(),
+        # As text, as above.
+        outputs=flatten(
             [
-                PATHS.profile_file(model, *named)
-                for model in PLAN.models
-                for named in JOBS.benchmark_outputs()
-            ],
-            rules.figures.output,
-            rules.cards.output,
-            rules.tables.input.profiles,
-            rules.tables.input.compared,
-            rules.tables.input.datasets,
-            rules.tables.input.scores,
-            rules.costs.input.candidates,
-            rules.candidates.output if PLAN.pools else [],
-            expand(rules.finetune.output, student=PLAN.students),
-            expand(rules.train_prompts.output, prompts=STUDY.prompts),
-            expand(rules.eval_prompts.output, prompts=STUDY.prompts),
-            JOBS.judged_files(),
-            JOBS.exports(),
-        ],
+                rules.report.output,
+                rules.report.input.plan,
+                rules.tables.output,
+                rules.costs.output,
+                rules.report.input.comparisons,
+                rules.report.input.published,
+                rules.report.input.overlap,
+                JOBS.near_duplicates(),
+                [
+                    PATHS.profile_file(model, *named)
+                    for model in PLAN.models
+                    for named in JOBS.benchmark_outputs()
+                ],
+                rules.figures.output,
+                rules.cards.output,
+                rules.tables.input.profiles,
+                rules.tables.input.compared,
+                rules.tables.input.datasets,
+                rules.tables.input.scores,
+                rules.costs.input.candidates,
+                rules.candidates.output if PLAN.pools else [],
+                expand(rules.finetune.output, student=PLAN.students),
+                expand(rules.train_prompts.output, prompts=STUDY.prompts),
+                expand(rules.eval_prompts.output, prompts=STUDY.prompts),
+                JOBS.judged_files(),
+                JOBS.exports.files(),
+            ]
+        ),
         models=expand(rules.fetch_model.output, artefact=STUDY.models),
         prompts=expand(rules.fetch_prompts.output, prompts=STUDY.prompts),
         data=[PATHS.data_note(name) for name in STUDY.data],

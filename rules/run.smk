@@ -2,10 +2,19 @@
 
 import fcntl
 
+from heirloom.study.estimate import measure, seconds_per_job
 from heirloom.study.failures import FailedJob, failure_lines
+from heirloom.study.job_size import sizes_of
 from heirloom.study.readiness import Pending, require_ready
 from heirloom.support.tracking import use_tracker
+from snakemake_logger_plugin_heirloom import predict
 
+# Rules whose jobs take long in every study, by the stage under which their costs are estimated.
+COSTLY = {
+    **{stage: stage for stage in ("generate", "finetune", "profile")},
+    "judge": "answer",
+    "compare": "compare_answers",
+}
 LOST = JOBS.lost_notes() if workflow.is_main_process else []
 
 tracking = (workflow.resource_settings.default_resources or {}).get("tracking")
@@ -34,6 +43,13 @@ onstart:
             print(warning)
     except HeirloomError as error:
         raise WorkflowError(str(error)) from None
+    model_sizes = sizes_of(STUDY)
+    costs = seconds_per_job(
+        PLAN, model_sizes, measure(Path(PATHS.root).parent, model_sizes)
+    )
+    predict(
+        {rule: costs[stage] for stage, rule in COSTLY.items() if stage in costs}
+    )
     # Two runs in one folder would write the same files. The kernel drops this lock when the run
     # ends, however it ends; Snakemake's own would have to be removed by hand after a SIGKILL.
     global RUN_LOCK

@@ -1,6 +1,6 @@
 """Score one shard of a teacher's candidates with one metric."""
 
-from heirloom.support.files import read_jsonl, write_jsonl
+from heirloom.support.files import JsonLines, write_jsonl
 from heirloom.support.job import start_job
 
 wildcards, metric, given = snakemake.wildcards, snakemake.params.metric, snakemake.input
@@ -16,5 +16,5 @@ from heirloom.objectives.scoring import Known, score_candidates
 known = Known(result_store("scores"), [*given.scorer, *given.modules])
 part = {"shard": shard, "shards": shards, "known": known}
 options = with_paths(metric["function"], metric["options"], by_name(given.data))
-rows = score_candidates(read_jsonl(given.candidates), metric["function"], options, **part)
+rows = score_candidates(JsonLines(given.candidates), metric["function"], options, **part)
 write_jsonl(snakemake.output[0], rows)

@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 from heirloom.analyse.results import Pool, Results, load_results
 from heirloom.generate.request import Completion
 from heirloom.support.errors import HeirloomError
-from heirloom.support.files import Record, iterate_jsonl
+from heirloom.support.files import JsonLines, Record
 
 _FIRST = ("teacher", "prompts", "prompt_id", "prompt", "sample", "completion", "finish_reason")
 _SCORE = "score."
@@ -118,7 +118,7 @@ def _rows(results: Results) -> Iterator[Record]:
             )
             for metric in results.plan.study.metrics
         }
-        for candidate in iterate_jsonl(file):
+        for candidate in JsonLines(file):
             place = places[prompts].of(candidate, file)
             yield {
                 "teacher": teacher,
@@ -137,7 +137,7 @@ def _chosen(
     chosen: dict[Pool, dict[int, list[str]]] = defaultdict(lambda: defaultdict(list))
     for name, dataset in results.plan.datasets.items():
         file = results.paths.dataset(name, "train.jsonl")
-        for row in iterate_jsonl(file):
+        for row in JsonLines(file):
             place = places[dataset.prompts].of(row, file)
             chosen[row["teacher"], dataset.prompts][place].append(name)
     return chosen
@@ -147,6 +147,6 @@ def _scores(file: str, places: _Places) -> list[float | None]:
     """Return the score at each place; all None if the pool was not scored by that metric."""
     scores: list[float | None] = [None] * len(places)
     if Path(file).exists():
-        for row in iterate_jsonl(file):
+        for row in JsonLines(file):
             scores[places.of(row, file)] = row["score"]
     return scores

@@ -1,5 +1,6 @@
 """Candidates of a teacher, shard by shard, and its answers for judges."""
 
+import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,14 @@ from heirloom.generate.request import Prompt
 from heirloom.generate.settings import Generate
 from heirloom.generate.templates import PromptTemplate
 from heirloom.prompts.settings import Format
-from heirloom.support.files import read_json, read_jsonl, sha256, write_jsonl
+from heirloom.support.files import (
+    JsonLines,
+    Record,
+    read_json,
+    read_jsonl,
+    sha256,
+    write_jsonl,
+)
 from heirloom.support.subset import draw
 from heirloom.support.work_folder import fingerprint
 
@@ -138,14 +146,17 @@ def gather(shards: Iterable[Path], prompts: Path, output: Path) -> None:
     """Put the shards of a teacher's candidates together, in the order of the prompts.
 
     Args:
-        shards: Files of `generate_shard`.
+        shards: Files of `generate_shard`, each in that order.
         prompts: The prompts.
         output: File for all candidates.
     """
-    position = {prompt["id"]: number for number, prompt in enumerate(read_jsonl(prompts))}
-    candidates = [record for shard in shards for record in read_jsonl(shard)]
-    candidates.sort(key=lambda record: (position[record["prompt_id"]], record["sample"]))
-    write_jsonl(output, candidates)
+    position = {prompt["id"]: number for number, prompt in enumerate(JsonLines(prompts))}
+
+    def place(record: Record) -> tuple[int, int]:
+        return position[record["prompt_id"]], record["sample"]
+
+    # Merged line by line: candidates may be more than memory holds.
+    write_jsonl(output, heapq.merge(*map(JsonLines, shards), key=place))
 
 
 def answer(

@@ -161,7 +161,8 @@ class _Part:
     def complete(self, part: list[_Group]) -> list[Completion]:
         """Generate: compute each prompt once, and all unfinished sequences together."""
         waiting = deque(part)
-        kept = tokens = torch.empty(0, dtype=torch.long)
+        kept = tokens = keys = steps = torch.empty(0, dtype=torch.long)
+        unread: list[torch.Tensor] = []  # tokens that were chosen, per step
         while self.going or waiting:
             joining = self._joining(waiting)
             logits = self.decoder.step(
@@ -170,19 +171,21 @@ class _Part:
                 [self.encoded[prompt_id] for prompt_id, _ in joining],
                 [len(samples) for _, samples in joining],
             )
-            self.going += [
-                _Sequence(prompt_id, sample, sequence_key(self.request.seed, prompt_id, sample))
-                for prompt_id, samples in joining
-                for sample in samples
-            ]
-            keys = torch.tensor([s.key for s in self.going], device=logits.device)
-            steps = torch.tensor([len(s.tokens) for s in self.going], device=logits.device)
-            chosen = choose_tokens(logits, keys, steps, self.request.sampling)
-            rows = self._append(chosen.tolist())
-            self.progress.update(len(self.going) - len(rows), tokens=len(self.going))
+            if joining:
+                begun = self._begin(joining).to(logits.device)
+                keys = torch.cat([keys.to(logits.device), begun])
+                steps = torch.cat([steps.to(logits.device), torch.zeros_like(begun)])
+            tokens = choose_tokens(logits, keys, steps, self.request.sampling)
+            steps = steps + 1
+            unread.append(tokens)
+            if len(unread) < self._steps_ahead():
+                kept = torch.arange(len(self.going), device=logits.device)
+                continue
+            rows = self._read(torch.stack(unread).tolist())
+            unread.clear()
             self.going = [self.going[row] for row in rows]
             kept = torch.tensor(rows, dtype=torch.long, device=logits.device)
-            tokens = chosen[kept]
+            tokens, keys, steps = tokens[kept], keys[kept], steps[kept]
         return [self.ended[prompt_id, sample] for prompt_id, samples in part for sample in samples]
 
     def _joining(self, waiting: deque[_Group]) -> list[_Group]:
@@ -196,12 +199,42 @@ class _Part:
             room -= len(joining[-1][1])
         return joining
 
-    def _append(self, chosen: list[int]) -> list[int]:
-        """Append a token to each sequence, and return the rows of unfinished ones."""
+    def _begin(self, joining: list[_Group]) -> torch.Tensor:
+        """Add the sequences of groups that start now, and return their keys."""
+        begun = [
+            _Sequence(prompt_id, sample, sequence_key(self.request.seed, prompt_id, sample))
+            for prompt_id, samples in joining
+            for sample in samples
+        ]
+        self.going += begun
+        return torch.tensor([sequence.key for sequence in begun])
+
+    def _steps_ahead(self) -> int:
+        """Return the number of steps after which tokens are read: no sequence exceeds its limit."""
+        if self.decoder.run_ahead == 1:
+            return 1
+        longest = max(len(sequence.tokens) for sequence in self.going)
+        return min(self.decoder.run_ahead, self.request.max_new_tokens - longest)
+
+    def _read(self, steps: list[list[int]]) -> list[int]:
+        """Append the tokens of some steps, and return the rows of unfinished sequences.
+
+        What follows the end of a sequence is dropped: it was computed before its end was known.
+        """
+        rows = list(range(len(self.going)))
+        for chosen in steps:
+            before = len(rows)
+            rows = self._append(chosen, rows)
+            self.progress.update(before - len(rows), tokens=before)
+        return rows
+
+    def _append(self, chosen: list[int], going: list[int]) -> list[int]:
+        """Append a token to the sequences in these rows, and return the unfinished ones."""
         rows = []
         end_tokens = self.model.end_tokens
-        for row, (sequence, token) in enumerate(zip(self.going, chosen, strict=True)):
-            sequence.tokens.append(token)
+        for row in going:
+            sequence = self.going[row]
+            sequence.tokens.append(chosen[row])
             reason = _end(self.model, end_tokens, sequence.tokens, self.request)
             if reason is None:
                 rows.append(row)

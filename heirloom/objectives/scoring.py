@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -128,45 +129,44 @@ def _content(value: object) -> list[str]:
 
 
 def score_candidates(
-    candidates: list[Record],
+    candidates: Iterable[Record],
     name: str,
     options: Mapping[str, Any],
     *,
     shard: int = 1,
     shards: int = 1,
     known: Known | None = None,
-) -> list[Record]:
+) -> Iterator[Record]:
     """Score one shard of a teacher's candidates; the shards follow each other in their order.
 
     A scorer gets at most `BATCH` texts per call, the same ones whatever the number of shards:
     scores of a model that computes in batches depend, by rounding, on the other texts in a batch.
+    No more candidates than a batch are held at a time.
 
     Args:
-        candidates: All records of `candidates.jsonl`.
+        candidates: All records of `candidates.jsonl`. Iterated twice: first, they are counted.
         name: As for `heirloom.objectives.load`.
         options: Keyword arguments of the scorer.
         shard: Number of the shard, from 1 to `shards`.
         shards: Number of jobs that share the work.
         known: Scores that were computed before; None: all are computed.
 
-    Returns:
+    Yields:
         Records {"prompt_id", "sample", "score"}.
 
     Raises:
         HeirloomError: See `score`.
     """
-    starts = range(0, len(candidates), BATCH)
+    starts = range(0, sum(1 for _ in candidates), BATCH)
     own = starts[len(starts) * (shard - 1) // shards : len(starts) * shard // shards]
-    rows = []
-    for start in own:
-        batch = candidates[start : start + BATCH]
+    left = islice(candidates, own.start, None) if own else iter(())
+    for _ in own:
+        batch = list(islice(left, BATCH))
         texts = [candidate["completion"] for candidate in batch]
         scores = known.score(name, texts, options) if known else score(name, texts, options)
-        rows += [
-            {"prompt_id": candidate["prompt_id"], "sample": candidate["sample"], "score": value}
-            for candidate, value in zip(batch, scores, strict=True)
-        ]
-    return rows
+        for candidate, value in zip(batch, scores, strict=True):
+            place = {"prompt_id": candidate["prompt_id"], "sample": candidate["sample"]}
+            yield {**place, "score": value}
 
 
 def bind(function: str, options: Mapping[str, Any]) -> ScoreFunction:

@@ -8,6 +8,7 @@ between runs and passes them to jobs on other machines.
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from heirloom.profiling.options import needs
 from heirloom.prompts.settings import Reading
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.contests import contests
+from heirloom.study.exports import Exports
 from heirloom.study.modules import modules_of
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan, profiled_on, thinned
@@ -295,34 +297,10 @@ class JobInputs:
                         "folder: snakemake --cores all --configfile ITS-STUDY-FILE"
                     )
 
-    def exported(self) -> dict[str, list[str]]:
-        """Students to export, each with its forms: "merged" and "gguf"."""
-        export = self.plan.study.export
-        if export is None:
-            return {}
-        names = self.plan.students if export.students is None else export.students
-        return {name: list(export.forms) for name in names}
-
-    def export_files(self, student: str) -> dict[str, str]:
-        """Files that an export of a student surely has, by form: both change with the settings."""
-        export = self.plan.study.export
-        if export is None:
-            return {}
-        files = {"merged": "merged/config.json", "gguf": f"gguf/{student}-{export.gguf}.gguf"}
-        return {form: self.paths.export(student, files[form]) for form in export.forms}
-
-    def export_cards(self) -> list[str]:
-        """Cards of the exports, one per student and form."""
-        return [
-            self.paths.export(student, f"{form}/README.md")
-            for student, forms in self.exported().items()
-            for form in forms
-        ]
-
-    def exports(self) -> list[str]:
-        """Manifests and cards of all exports; none unless the study asks for them."""
-        manifests = [self.paths.export(student, "manifest.json") for student in self.exported()]
-        return [*manifests, *self.export_cards()]
+    @property
+    def exports(self) -> Exports:
+        """Students that are written as whole models."""
+        return Exports(self.plan, self.paths)
 
     def student_prompts(self, student: str) -> str:
         """Eval prompts of the set that a student is trained on."""
@@ -359,20 +337,29 @@ class JobInputs:
 
 def modules(*names: str) -> list[str]:
     """Files of these modules of heirloom and of all that they import, as inputs of a rule."""
-    return [os.path.relpath(file) for file in modules_of(*(f"heirloom.{name}" for name in names))]
+    return [*_modules(names, Path.cwd())]
+
+
+@cache
+def _modules(names: tuple[str, ...], folder: Path) -> tuple[str, ...]:
+    """`modules` relative to a folder. Thousands of jobs ask for the same ones."""
+    found = modules_of(*(f"heirloom.{name}" for name in names))
+    return tuple(os.path.relpath(file, folder) for file in found)
 
 
 def component_files(registry: Registry[Any], names: Iterable[str]) -> list[str]:
     """Files that define registered components; for heirloom's own, with their imports."""
+    return sorted({file for name in names for file in _files_of(registry.source(name), Path.cwd())})
+
+
+@cache
+def _files_of(source: Path, folder: Path) -> tuple[str, ...]:
     home = Path(heirloom.__file__).resolve().parent
-    files: set[str] = set()
-    for source in map(registry.source, names):
-        if source.is_relative_to(home):
-            dotted = source.relative_to(home).with_suffix("").as_posix().replace("/", ".")
-            files.update(modules(dotted))
-        else:
-            files.add(os.path.relpath(source))
-    return sorted(files)
+    if not source.is_relative_to(home):
+        return (os.path.relpath(source, folder),)
+    return _modules(
+        (source.relative_to(home).with_suffix("").as_posix().replace("/", "."),), folder
+    )
 
 
 def run_command(study_files: Sequence[str | Path], shown: Callable[[str | Path], str]) -> str:

@@ -68,33 +68,40 @@ def write_jsonl(path: str | Path, records: Iterable[Record]) -> None:
             handle.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_jsonl(path: str | Path) -> list[Record]:
-    """Read one JSON object per line; blank lines are skipped.
+class JsonLines(Iterable[Record]):
+    """A file with one JSON object per line, read anew and line by line whenever it is iterated.
 
-    Raises:
+    However long the file is, it takes little memory. Blank lines are skipped.
+
+    Raises, when it is iterated:
         HeirloomError: The file is missing, or a line is not a JSON object (its number is named).
     """
-    return list(iterate_jsonl(path))
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+
+    def __iter__(self) -> Iterator[Record]:
+        """Yield the records."""
+        try:
+            with self._path.open(encoding="utf-8") as handle:
+                for number, line in enumerate(handle, start=1):
+                    if not line.strip():
+                        continue
+                    where = f"{self._path}, line {number}"
+                    try:
+                        record = json.loads(line)
+                    except ValueError as error:
+                        raise HeirloomError(f"{where}: not valid JSON ({error})") from error
+                    if not isinstance(record, dict):
+                        raise HeirloomError(f"{where}: expected a JSON object")
+                    yield record
+        except FileNotFoundError:
+            raise HeirloomError(f"{self._path} does not exist.") from None
 
 
-def iterate_jsonl(path: str | Path) -> Iterator[Record]:
-    """Read one JSON object per line, one at a time; see `read_jsonl`."""
-    try:
-        with Path(path).open(encoding="utf-8") as handle:
-            for number, line in enumerate(handle, start=1):
-                if not line.strip():
-                    continue
-                try:
-                    record = json.loads(line)
-                except ValueError as error:
-                    raise HeirloomError(
-                        f"{path}, line {number}: not valid JSON ({error})"
-                    ) from error
-                if not isinstance(record, dict):
-                    raise HeirloomError(f"{path}, line {number}: expected a JSON object")
-                yield record
-    except FileNotFoundError:
-        raise HeirloomError(f"{path} does not exist.") from None
+def read_jsonl(path: str | Path) -> list[Record]:
+    """Return the records of `JsonLines`, all at once."""
+    return list(JsonLines(path))
 
 
 def copy_file(source: str | Path, target: str | Path) -> None:

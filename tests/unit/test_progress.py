@@ -29,9 +29,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def handler(clock: Clock) -> plugin.LogHandler:
+def handler(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> plugin.LogHandler:
+    """Of a run of two jobs at once, in which a finetune costs three times a generate."""
+    monkeypatch.setattr(plugin, "_predicted", {})
+    plugin.predict({"generate": 10.0, "finetune": 30.0})
     handler = plugin.LogHandler(None, None)  # type: ignore[arg-type]
-    emit(handler, LogEvent.RUN_INFO, stats={"generate": 2, "finetune": 1, "all": 1, "total": 4})
+    stats = {"generate": 3, "finetune": 2, "gather_scores": 1, "all": 1, "total": 7}
+    emit(handler, LogEvent.RUN_INFO, stats=stats)
     emit(handler, LogEvent.RESOURCES_INFO, cores=2)
     return handler
 
@@ -41,53 +45,72 @@ def emit(handler: plugin.LogHandler, event: LogEvent | None, **fields: Any) -> N
     handler.emit(makeLogRecord(record if event is None else {**record, "event": event}))
 
 
-def run(handler: plugin.LogHandler, clock: Clock, job: int, rule: str, seconds: float) -> None:
-    emit(handler, LogEvent.JOB_INFO, jobid=job, rule_name=rule, wildcards={"teacher": "ant"})
+def start(handler: plugin.LogHandler, job: int, rule: str, **wildcards: str) -> None:
+    emit(handler, LogEvent.JOB_INFO, jobid=job, rule_name=rule, wildcards=wildcards)
     emit(handler, LogEvent.JOB_STARTED, jobs=[job])
+
+
+def run(handler: plugin.LogHandler, clock: Clock, job: int, rule: str, seconds: float) -> None:
+    start(handler, job, rule, teacher="ant", scatteritem="1-of-1")
     clock.now += seconds
     emit(handler, LogEvent.JOB_FINISHED, job_id=job)
 
 
-def test_a_line_per_job(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    handler = plugin.LogHandler(None, None)  # type: ignore[arg-type]
-    stats = {"generate": 3, "finetune": 2, "gather_scores": 1, "all": 1, "total": 7}
-    emit(handler, LogEvent.RUN_INFO, stats=stats)
-    emit(handler, LogEvent.RESOURCES_INFO, cores=2)
+def test_a_line_per_job_that_took_a_while(
+    handler: plugin.LogHandler, clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 2 generate of 100 s, 2 finetune of three times as much, 1 moment of 2 s: 802 s on two cores.
     run(handler, clock, 1, "generate", 100.0)
+    # 1 generate of their mean, 200 s, 2 finetune of 600 s and the moment: 1402 s on two cores.
     run(handler, clock, 2, "generate", 300.0)
-    # A generate of the mean, 200 s, a finetune of 60 s and a moment of 2 s: 262 s on two cores.
+    # 1 finetune as measured, 60 s, 1 generate of 200 s and the moment: 262 s on two cores, but no
+    # less than the 200 s of the longest job.
     run(handler, clock, 3, "finetune", 60.0)
-    run(handler, clock, 4, "generate", 560.0)
-    # A finetune of 60 s and the moment, on two cores.
-    run(handler, clock, 5, "gather_scores", 4.0)
-    run(handler, clock, 6, "finetune", 60.0)
+    run(handler, clock, 4, "gather_scores", 4.0)  # counted, with no line
+    run(handler, clock, 5, "generate", 560.0)  # 1 finetune of 60 s is left
+    run(handler, clock, 6, "finetune", 1.0)  # the last job has a line, however short
     run(handler, clock, 7, "all", 0.0)
     assert capsys.readouterr().err.splitlines() == [
-        "12:00:00 6 jobs to do",
-        "12:00:00 1 of 6 jobs done: generate ant in 100 s; "
-        "left: 2 generate, 2 finetune, 1 gather_scores",
-        "12:00:00 2 of 6 jobs done: generate ant in 300 s; "
-        "left: 1 generate, 2 finetune, 1 gather_scores",
-        "12:00:00 3 of 6 jobs done: finetune ant in 60 s; "
-        "left: 1 generate, 1 finetune, 1 gather_scores, about 2 min",
-        "12:00:00 4 of 6 jobs done: generate ant in 560 s; "
-        "left: 1 finetune, 1 gather_scores, about 31 s",
-        "12:00:00 5 of 6 jobs done: gather_scores ant in 4 s; left: 1 finetune, about 30 s",
-        "12:00:00 6 of 6 jobs done: finetune ant in 60 s",
+        "12:00:00 1 of 6 jobs done: generate ant in 100 s; about 7 min left",
+        "12:00:00 2 of 6 jobs done: generate ant in 300 s; about 12 min left",
+        "12:00:00 3 of 6 jobs done: finetune ant in 60 s; about 3 min left",
+        "12:00:00 5 of 6 jobs done: generate ant in 560 s; about 60 s left",
+        "12:00:00 6 of 6 jobs done: finetune ant in 1 s",
     ]
+
+
+def test_nothing_is_estimated_before_something_is_measured(
+    handler: plugin.LogHandler, clock: Clock
+) -> None:
+    assert handler.seconds_left() is None
+    run(handler, clock, 1, "gather_scores", 5.0)  # says nothing of what jobs with models take
+    assert handler.seconds_left() is None
+    run(handler, clock, 2, "generate", 20.0)
+    # 2 generate of 20 s and 2 finetune of 60 s on two cores.
+    assert handler.seconds_left() == 80.0
 
 
 def test_a_job_that_runs_counts_for_what_it_has_done(
     handler: plugin.LogHandler, clock: Clock
 ) -> None:
-    run(handler, clock, 1, "finetune", 60.0)
-    assert handler.seconds_left() is None  # nothing is known of two generate jobs
-    run(handler, clock, 2, "generate", 100.0)
-    emit(handler, LogEvent.JOB_INFO, jobid=3, rule_name="generate", wildcards={})
-    emit(handler, LogEvent.JOB_STARTED, jobs=[3])
+    run(handler, clock, 1, "generate", 100.0)
+    run(handler, clock, 2, "finetune", 50.0)
+    start(handler, 3, "generate")
     clock.now += 40.0
-    # One generate of 100 s, less the 40 that it has run, on 2 cores.
-    assert handler.seconds_left() == 30.0
+    # 60 s of a generate that began, another of 100 s, a finetune of 50 s, a moment of 2 s.
+    assert handler.seconds_left() == (60.0 + 100.0 + 50.0 + 2.0) / 2
+    clock.now += 100.0
+    # It takes longer than its cost, which takes nothing from the others: 152 s on two cores, but
+    # no less than the 100 s of the other generate.
+    assert handler.seconds_left() == 100.0
+
+
+def test_what_runs(handler: plugin.LogHandler, capsys: pytest.CaptureFixture[str]) -> None:
+    start(handler, 1, "generate", teacher="ant", scatteritem="2-of-8")
+    start(handler, 2, "finetune", student="ant.long.s1")
+    assert handler.running() == "generate ant 2-of-8, finetune ant.long.s1"
+    start(handler, 3, "generate", teacher="bee")
+    assert handler.running() == "2 generate, 1 finetune"
 
 
 def test_what_is_said_besides(

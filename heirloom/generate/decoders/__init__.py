@@ -15,9 +15,13 @@ class Decoder(Protocol):
 
     Attributes:
         joins: True if a prompt can start while other sequences are unfinished.
+        run_ahead: Maximum number of steps to compute before the tokens of the first are read. More
+            than 1 where reading them keeps a device waiting for longer than a few rows take that
+            have ended; only for a decoder that does not join.
     """
 
     joins: bool
+    run_ahead: int
 
     def reserve(self, prompts: Sequence[int], new_tokens: int) -> None:
         """Start over, with memory for as many sequences as will be computed at once.

@@ -35,6 +35,7 @@ class OpenVinoDecoder:
     """A model as OpenVINO computes it; implements `heirloom.generate.decoders.Decoder`."""
 
     joins = True
+    run_ahead = 1
 
     def __init__(self, network: Any, weights: Weights) -> None:
         """Convert and compile a model, and check it against the original.

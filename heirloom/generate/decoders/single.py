@@ -26,6 +26,7 @@ class SingleDecoder:
     """A model as transformers computes it, without padding; see `Decoder`."""
 
     joins = True  # nothing is computed together
+    run_ahead = 1
 
     def __init__(self, network: Any, *, cached: bool) -> None:
         """Take a model.

@@ -11,6 +11,9 @@ from heirloom.generate.shortcuts import accepted
 
 # Share of unfinished rows below which dropping the finished ones pays, because it copies the cache.
 _COMPACT_AT = 0.85
+# Steps that a GPU computes before it is asked for their tokens, which makes it wait. On average, a
+# sequence that ends is computed for half as many in vain.
+_RUN_AHEAD = 8
 
 
 class TransformersDecoder:
@@ -28,6 +31,7 @@ class TransformersDecoder:
                 values, but grows by being copied.
         """
         self._network, self._pad_token, self._own_cache = network, pad_token, own_cache
+        self.run_ahead = 1 if network.device.type == "cpu" else _RUN_AHEAD
         self._takes = accepted(network, position_ids=True, cache_params=True, logits_to_keep=True)
         self._cache: Cache | None = None
         # Of the batch's rows: the tokens that are seen, the last position, and the unfinished rows.

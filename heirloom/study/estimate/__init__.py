@@ -24,7 +24,7 @@ from pathlib import Path
 
 from heirloom.profiling.workload import profile_tokens
 from heirloom.study.estimate.work import Work, added, scorer_parameters, work_of
-from heirloom.study.job_size import layers
+from heirloom.study.job_size import DEFAULT_PARAMETERS, layers
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
@@ -187,6 +187,30 @@ def estimate(
         money = _money(plan, expected)
         lines.append(Line(expected, size, hours, size_on_disk, (stage, model) in known.time, money))
     return lines
+
+
+def seconds_per_job(
+    plan: Plan, sizes: Mapping[str, float | None], measured: Measured
+) -> dict[str, float]:
+    """Return the expected seconds of one job of each stage that runs models.
+
+    Args:
+        plan: The plan of the study.
+        sizes: Model to its number of parameters. A model of unknown size counts as
+            `DEFAULT_PARAMETERS`, which leaves the stages' costs in proportion.
+        measured: Measurements that correct the formula.
+    """
+    assumed = {model: size or DEFAULT_PARAMETERS for model, size in sizes.items()}
+    hours: dict[str, float] = defaultdict(float)
+    jobs: dict[str, int] = defaultdict(int)
+    for line in estimate(plan, assumed, measured=measured):
+        hours[line.work.stage] += line.hours or 0.0
+        jobs[line.work.stage] += line.work.jobs
+    return {
+        stage: 3600 * hours[stage] / jobs[stage]
+        for stage in hours
+        if stage != "other" and jobs[stage]
+    }
 
 
 def _money(plan: Plan, work: Work) -> float | None:

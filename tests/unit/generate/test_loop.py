@@ -126,6 +126,27 @@ def test_greedy_tokens_are_those_of_transformers(
         assert record["finish_reason"] == ("stop" if tokens[-1] in ends else "length")
 
 
+@pytest.mark.parametrize("stop", [(), ("w052", "w017")])
+@pytest.mark.parametrize("ahead", [3, 100])
+def test_steps_ahead_change_no_byte(
+    load: Callable[..., LanguageModel],
+    stop: tuple[str, ...],
+    ahead: int,
+    tmp_path: Path,
+) -> None:
+    """As on a GPU: the ends of sequences are looked for after several steps."""
+    request = Request(3, 21, Sampling(1.0, 12), seed=4, format="continuation", batch_size=7)
+    model = load(stop=stop)
+    model.network.generation_config.eos_token_id = [2, 5, 6, 7]
+    at_once = generate(model, SPELLED, request, work=tmp_path / "one")
+    assert {record["finish_reason"] for record in at_once} == {"stop", "length"}
+    assert len({record["n_tokens"] for record in at_once}) > 5
+
+    decoder, _ = model.keep("transformers", lambda: None)  # the one that was made
+    decoder.run_ahead = ahead
+    assert generate(model, SPELLED, request, work=tmp_path / "ahead") == at_once
+
+
 def test_the_window_matters(load: Callable[..., LanguageModel]) -> None:
     """Without the window Gemma writes something else, so the test above sees the window."""
     model = load("gemma3")

@@ -466,6 +466,6 @@ def test_a_completion_without_an_answer_has_no_score() -> None:
     assert score("my_scorers:together", ["a", None, "b"]) == [2.0, None, 2.0]
     assert score("my_scorers:broken", [None]) == [None]
     record = {"prompt_id": "p", "sample": 0, "completion": None}
-    assert score_candidates([record], "length", {}) == [
+    assert list(score_candidates([record], "length", {})) == [
         {"prompt_id": "p", "sample": 0, "score": None}
     ]

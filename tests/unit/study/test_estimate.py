@@ -14,7 +14,16 @@ import yaml
 from heirloom.analyse.tables.costs import Cost
 from heirloom.profiling import BENCHMARKS
 from heirloom.profiling.cost import PROMPT_TOKENS as PROMPT
-from heirloom.study.estimate import OTHER, RATES, START, estimate, measure, seconds
+from heirloom.study.estimate import (
+    OTHER,
+    RATES,
+    START,
+    Measured,
+    estimate,
+    measure,
+    seconds,
+    seconds_per_job,
+)
 from heirloom.study.estimate.__main__ import remarks, unmeasured
 from heirloom.study.estimate.work import Work, work_of
 from heirloom.study.job_size import count_parameters
@@ -318,3 +327,16 @@ def test_an_endpoint_with_a_price_costs_money() -> None:
     assert {line.money for line in lines if line.work.model == "smollm2"} == {None}
     (said,) = [text for text in remarks(lines, "cpu") if text.startswith("Price of remote")]
     assert f"{money['generate']:.2f} (generate)" in said
+
+
+def test_the_cost_of_a_job_is_its_stages_mean(plan: Plan) -> None:
+    costs = seconds_per_job(plan, SIZES, Measured({}, {}, []))
+    rows = [work for work in work_of(plan) if work.stage == "generate"]
+    total = sum(seconds(work, SIZES[work.model], RATES["cpu"]) for work in rows)
+    assert costs["generate"] == pytest.approx(total / sum(work.jobs for work in rows))
+    assert "other" not in costs
+
+    # Of unknown size, both are taken for models of the same size: their costs stay in proportion.
+    unknown = seconds_per_job(plan, dict.fromkeys(SIZES), Measured({}, {}, []))
+    assert unknown.keys() == costs.keys()
+    assert all(unknown[stage] > costs[stage] for stage in ("generate", "finetune", "profile"))
