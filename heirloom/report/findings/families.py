@@ -1,4 +1,4 @@
-"""How many comparisons were made, and how many show a change: one row per family of tests."""
+"""Counts of comparisons and of those that show a change: one row per family of tests."""
 
 from collections.abc import Sequence
 
