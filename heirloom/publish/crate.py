@@ -40,7 +40,7 @@ from heirloom.support.files import Record, read_json, write_json
 #: Files and folders of the workflow that are copied, as far as they exist.
 _COPIED = (
     *("Snakefile", "rules", "scripts", "heirloom", "report", "envs"),
-    *("requirements.lock", "LICENSE"),
+    *("snakemake_logger_plugin_heirloom", "requirements.lock", "LICENSE"),
 )
 _CRATE = "https://w3id.org/ro/crate/1.1"
 

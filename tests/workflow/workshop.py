@@ -17,7 +17,10 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = Path(__file__).with_name("tiny.yaml")
-WORKFLOW = ["Snakefile", "rules", "scripts", "heirloom", "report", "profiles", "config", "envs"]
+WORKFLOW = [
+    *("Snakefile", "rules", "scripts", "heirloom", "report", "profiles", "config", "envs"),
+    "snakemake_logger_plugin_heirloom",
+]
 RESULTS = Path("results/tiny")
 
 # Prompts that do not fit the tiny model's context of 256 tokens. Their ids decide their split.

@@ -470,8 +470,9 @@ SHARD_INDEX = json.dumps({"weight_map": dict(zip("ab", SHARDS, strict=True))}).e
     [
         {"model.safetensors": DATA},
         {**SHARDS, "model.safetensors.index.json": SHARD_INDEX},
+        {"adapter_config.json": b"{}", "adapter_model.safetensors": DATA},
     ],
-    ids=["whole", "sharded"],
+    ids=["whole", "sharded", "adapter"],
 )
 def test_of_a_hub_repository_only_what_is_loaded_is_downloaded(
     loopback: Server, cache: Path, weights: dict[str, bytes]
@@ -491,7 +492,7 @@ def test_of_a_hub_repository_only_what_is_loaded_is_downloaded(
     [
         (["config.json", "pytorch_model.bin"], "it has pickled weights only (pytorch_model.bin)"),
         (["m-Q4.gguf", "m-Q8.gguf"], "it has m-Q4.gguf, m-Q8.gguf: name the one .gguf file"),
-        (["adapter_config.json", "adapter_model.safetensors"], "it is an adapter"),
+        (["adapter_config.json", "config.json", "model.safetensors"], "it is an adapter"),
         (["consolidated.safetensors", "params.json"], "but no config.json"),
     ],
 )
