@@ -58,11 +58,18 @@ class ItemRuns:
             items: Benchmark to the texts of each of its items.
         """
         self._numbers: dict[str, int] = {}
-        self._runs: dict[str, list[_Hashes]] = {}
-        for benchmark, own in items.items():
-            self._runs[benchmark] = [self._hashed(self._learnt(texts)) for texts in own]
-        found = [runs for own in self._runs.values() for runs in own]
+        runs = {
+            benchmark: [self._hashed(self._learnt(texts)) for texts in own]
+            for benchmark, own in items.items()
+        }
+        found = [one for own in runs.values() for one in own]
         self._known = np.unique(np.concatenate(found)) if found else np.empty(0, np.uint64)
+        self._sizes = {name: np.array([len(r) for r in own], int) for name, own in runs.items()}
+        # Places in `_known` of the runs of all items of a benchmark, one item after the other.
+        self._places = {
+            name: np.searchsorted(self._known, np.concatenate(own)) if own else np.empty(0, int)
+            for name, own in runs.items()
+        }
 
     def _learnt(self, texts: Iterable[str]) -> Iterator[list[int]]:
         """Numbers of the words of each text; new words get one, from 1."""
@@ -85,8 +92,9 @@ class ItemRuns:
         for block in _blocks(texts, _BLOCK):
             numbered = ([self._numbers.get(w, 0) for w in words(text)] for text in block)
             found |= np.isin(self._known, self._hashed(numbered))
-        there = self._known[found]
-        return {benchmark: _counted(own, there) for benchmark, own in self._runs.items()}
+        return {
+            name: _counted(sizes, found[self._places[name]]) for name, sizes in self._sizes.items()
+        }
 
 
 def words(text: str) -> list[str]:
@@ -94,18 +102,20 @@ def words(text: str) -> list[str]:
     return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
 
 
-def _counted(items: Sequence[_Hashes], there: _Hashes) -> Overlap:
-    long = [runs for runs in items if len(runs)]
-    n_short = len(items) - len(long)
-    if not long:
-        return Overlap(len(items), n_short, None, None)
-    shares = [float(np.isin(runs, there).mean()) for runs in long]
-    return Overlap(
-        len(items),
-        n_short,
-        sum(share > 0 for share in shares),
-        sum(share >= CONTAINED for share in shares),
-    )
+def _counted(sizes: NDArray[np.int_], there: NDArray[np.bool_]) -> Overlap:
+    """Count items by the share of their runs that are there.
+
+    Args:
+        sizes: Number of runs of each item; 0 for a short one.
+        there: True for each run that is in the training set, one item after the other.
+    """
+    long = sizes[sizes > 0]
+    n_short = len(sizes) - len(long)
+    if not len(long):
+        return Overlap(len(sizes), n_short, None, None)
+    owners = np.repeat(np.arange(len(long)), long)
+    shares = np.bincount(owners, there, minlength=len(long)) / long
+    return Overlap(len(sizes), n_short, int((shares > 0).sum()), int((shares >= CONTAINED).sum()))
 
 
 def _blocks(texts: Iterable[str], size: int) -> Iterator[list[str]]:
