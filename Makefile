@@ -26,7 +26,7 @@ $(BIN)/snakemake: requirements.lock
 	@# What jobs import is compiled here, also where Python is told to write no bytecode; all that
 	@# pip would compile is four times as much.
 	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import heirloom.report.page, heirloom.finetune.trainer, \
-		lm_eval.evaluator, matplotlib.pyplot, openvino, profanity_check, snakemake.cli, snakemake.script, \
+		lm_eval.evaluator, matplotlib.pyplot, openvino, profanity_check, snakemake.cli, snakemake.script, textstat, \
 		transformers.models.gemma3.modeling_gemma3, transformers.models.llama.modeling_llama'
 	@touch $@
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from heirloom.analyse.tables import write_tables
 from heirloom.objectives.scoring import score_candidates
 from heirloom.profiling import BENCHMARKS
-from heirloom.profiling.engines.readability import describe
+from heirloom.profiling.engines.descriptives import describe
 from heirloom.profiling.metrics import summarise
 from heirloom.profiling.profile import Profile
 from heirloom.report.figures import write_figures
@@ -210,11 +210,7 @@ def _write_profiles(paths: Paths, model: str, rng: random.Random) -> None:
 def _completions() -> list[tuple[str, Record]]:
     rng = random.Random(2)
     texts = [_text(rng, rng.randint(20, 60)) for _ in range(500)]
-    described = [describe(text) for text in texts]
-    return [
-        (text, {key: value for key, value in values.items() if key != "n_words"})
-        for text, values in zip(texts, described, strict=True)
-    ]
+    return [(text, describe(text)) for text in texts]
 
 
 if __name__ == "__main__":

@@ -90,13 +90,14 @@ def by_itself(model: LanguageModel, data: dict[str, Path], work: Path) -> Any:
     shipped = Path(lm_eval.tasks.__file__).parent
     declared = []
     for task, config in _CONFIGS.items():
-        files = {"validation": str(data[task]), "train": str(data[f"{task}-shown"])}
+        # Under the names of the task's own splits, which decide how examples are drawn.
+        files = {split: str(data[task]) for split in ("validation", "test")}
+        files["train"] = str(data[f"{task}-shown"])
         declaration = {
             "include": str(shipped / config),
             "dataset_path": "json",
             "dataset_name": None,
             "dataset_kwargs": {"data_files": files, "cache_dir": str(work / "cache")},
-            "test_split": None,
             "num_fewshot": _SHOTS[task],
         }
         file = work / f"{task}.yaml"

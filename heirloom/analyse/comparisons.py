@@ -11,6 +11,8 @@ from heirloom.analyse.main_metrics import main_among
 from heirloom.analyse.results import Results
 from heirloom.profiling import Metric
 from heirloom.statistics.comparisons import Comparison, compare, holm
+from heirloom.statistics.permutation import permutation_p
+from heirloom.statistics.resampling import mean_of
 from heirloom.study.plan import Dataset, Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record
@@ -277,6 +279,34 @@ def correct(plan: Plan, comparisons: Sequence[Compared]) -> list[Compared]:
                 )
                 corrected[index] = replace(corrected[index], against={**against, reference: versus})
     return corrected
+
+
+def permuted(results: Results, compared: Compared) -> float | None:
+    """Return the permutation p value of a steered student against its control.
+
+    None for comparisons that are in neither `STEERING` nor `ABLATION`, and for metrics that are no
+    mean of a field.
+
+    Args:
+        results: The study's results.
+        compared: A comparison that `correct` has sorted.
+    """
+    if compared.against["control"].family not in (STEERING, ABLATION):
+        return None
+    plan = results.plan
+    definition = definition_of(plan, *compared.pair)
+    (field, *others), statistic = definition.uses(compared.metric)
+    if others or statistic is not mean_of(field):
+        return None
+    examples = examples_of(results, *compared.pair, definition)
+    models = plan.students_by_seed[compared.student]
+    controls = unique(plan.models[model].control for model in models)
+    return permutation_p(
+        [examples(model) for model in models],
+        [examples(control) for control in controls if control],
+        field,
+        seed=plan.seed,
+    )
 
 
 def _family(

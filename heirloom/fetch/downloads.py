@@ -21,6 +21,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from heirloom.fetch.adapter_folder import ADAPTER_WEIGHTS, is_adapter
 from heirloom.fetch.cache import (
     CACHE_ERRORS,
     build_once,
@@ -236,14 +237,17 @@ def _from_hub(source: HubSource, content: Path, scratch: Path) -> str:
 
 
 def _snapshot_of_model(source: HubSource, content: Path) -> None:
-    """Download those files of a repository that are loaded."""
+    """Download those files of a repository that are loaded: of a model, or of an adapter."""
     from huggingface_hub import HfApi, snapshot_download
 
     files = HfApi().list_repo_files(source.hub, revision=source.revision)
-    problem = not_a_model([file for file in files if "/" not in file])
+    names = [file for file in files if "/" not in file]
+    problem = None if is_adapter(names) else not_a_model(names)
     if problem:
         raise _UnfitError(f"it {problem}")
-    if WEIGHTS in files:
+    if is_adapter(names):
+        weights = {ADAPTER_WEIGHTS}
+    elif WEIGHTS in files:
         weights = {WEIGHTS}
     else:
         download_file(source, INDEX, content)

@@ -38,9 +38,9 @@ def not_a_model(names: Collection[str]) -> str | None:
     """
     if "adapter_config.json" in names:
         return (
-            "is an adapter (adapter_config.json), not a model: merge it into its base with peft "
-            "(merge_and_unload), save the result with save_pretrained, and name that folder. Where "
-            "the folder is a whole model and holds an adapter besides, name a copy without "
+            "is an adapter (adapter_config.json), not a model: name the model of the study that it "
+            "was trained on as its `base`, into which a LoRA adapter is merged here. Where the "
+            "folder is a whole model and holds an adapter besides, name a copy without "
             "adapter_config.json"
         )
     if CONFIG in names and not {WEIGHTS, INDEX}.isdisjoint(names):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from heirloom.fetch.notes import locate, trusts_code
-from heirloom.finetune import fused_lora, loss, packing, trainer
+from heirloom.finetune import loss, packing, trainer
 from heirloom.finetune.examples import encode_example
 from heirloom.finetune.methods import METHODS
 from heirloom.finetune.packing import IGNORED, Row
@@ -128,7 +128,7 @@ def finetune(
     encoded = [encode_example(tokenizer, base.prompt_template, e, format) for e in examples]
     rows = _fitting(encoded, settings.max_length, base)
     job = Job(str(base.folder), rows, run, base.trust_remote_code)
-    sources = [Path(str(module.__file__)) for module in (trainer, packing, loss, fused_lora)]
+    sources = [Path(str(module.__file__)) for module in (trainer, packing, loss)]
     identity = {
         "code": [sha256(path) for path in (*sources, METHODS.source(run.method))],
         "hardware": [hardware.processes, hardware.launch and hardware.launch.read_text()],

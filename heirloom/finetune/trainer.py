@@ -33,6 +33,7 @@ from heirloom.generate.shortcuts import accepted, require_causal
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json
 from heirloom.support.log import Progress
+from heirloom.support.tracking import track_training
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +82,7 @@ def train(job: Job, work: Path, output: Path) -> Record:
             for.
     """
     trainer = make_trainer(job, work)
+    track_training(trainer, output.name)
     adapted = adapted_weights(trainer.model)
     if adapted["unreached"]:
         logger.warning("not reached by training: %s", ", ".join(adapted["unreached"]))

@@ -6,13 +6,13 @@ processes that load none.
 
 import logging
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from heirloom.fetch.weights import require_weights
+from heirloom.generate.merge import merge
 from heirloom.generate.reasoning import telling
 from heirloom.generate.templates import PromptTemplate, closing_of, encode_prompt, end_of_turn
 from heirloom.prompts.settings import Format
@@ -251,7 +251,7 @@ def load_model(
         )
         check_rows(tokenizer, network.config)
         if adapter:
-            network = _merged(network, adapter).to(resolved)
+            network = merge(network, adapter).to(resolved)
     except HeirloomError as error:
         raise HeirloomError(f"model {name!r} cannot be used: {error}") from error
     except Exception as error:  # safetensors, transformers and peft each raise their own
@@ -263,33 +263,6 @@ def load_model(
     if device.type == "cpu" and resolved == torch.float32:
         _transpose_in_memory(network)
     return LanguageModel(name, network, tokenizer, prompt_template, identity, engine)
-
-
-def _merged(network: Any, adapter: str | Path) -> Any:
-    """Merge a student's adapter, all of whose weights are there.
-
-    Weights that several layers share may not bear it.
-
-    Raises:
-        HeirloomError: Merged, the student computes something else.
-    """
-    import torch
-    from peft import PeftModel
-
-    from heirloom.generate.shortcuts import alike, plain_logits, short_texts
-
-    _, text = short_texts(network)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", message="Found missing adapter keys")
-        student = PeftModel.from_pretrained(network, adapter).eval()
-    exact = plain_logits(student, text)
-    merged = student.merge_and_unload()
-    if torch.isfinite(exact).all() and not alike(plain_logits(merged, text), exact):
-        raise HeirloomError(
-            f"its adapter cannot be merged into its base ({type(merged).__name__}): "
-            "the merged student computes something else. Choose another base."
-        )
-    return merged
 
 
 def load_shape(

@@ -14,7 +14,7 @@ from heirloom.generate.templates import CHAT, Reasoning
 from heirloom.prompts.settings import Format
 from heirloom.support.files import Record
 from heirloom.support.registry import name_in
-from heirloom.support.settings import Section
+from heirloom.support.settings import Name, Section
 
 # Arguments of `apply_chat_template` that are no variables of a template.
 _TEMPLATE_ARGUMENTS = frozenset(
@@ -228,6 +228,12 @@ class Model(Artefact):
         description="Places to get the model from, in order of preference. A copy on this machine "
         "is used if there is one, otherwise the first source that responds.",
     )
+    base: Name | None = Field(
+        None,
+        exclude_if=lambda value: value is None,  # results of models without one stay as they are
+        description="For `sources` that are a LoRA adapter in PEFT's format: the model of the "
+        "study that it was trained on. Default: found, for an adapter on this machine; see below.",
+    )
     endpoint: Endpoint | None = Field(
         None,
         description="Instead of `sources`: an API that generates completions for a teacher that "
@@ -304,6 +310,10 @@ class Model(Artefact):
     def _from_somewhere(self) -> Self:
         if bool(self.sources) == bool(self.endpoint):
             raise ValueError("give either sources or an endpoint")
+        if self.base and self.endpoint:
+            raise ValueError("base belongs to an adapter in sources: leave it out")
+        if self.base and self.trust_remote_code:
+            raise ValueError("an adapter brings no code: leave trust_remote_code out")
         if self.endpoint and not self.endpoint.completions and self.template != "chat":
             raise ValueError(
                 "an endpoint without /completions needs template: chat, which the server applies"

@@ -1,7 +1,18 @@
-"""Toxicity from Detoxify's transformer classifiers."""
+"""Toxicity from Detoxify's transformer classifiers.
 
-from dataclasses import dataclass
+`detoxify.Detoxify` holds model, tokenizer and class names. By hand are, with the reason:
+
+- Reading a checkpoint: the package unpickles whatever the file holds, code too. It gets a
+  checkpoint without weights, made here of what was read as tensors and plain values alone.
+- Where configuration and tokenizer are read from: the package asks the hub for the configuration
+  even if it is given a local folder, so the checkpoint that it gets names that folder.
+- Loading the weights: the package leaves those that a checkpoint lacks at random.
+- Prediction: `Detoxify.predict` is one forward pass over all texts and truncates the long ones.
+  Here there are windows and batches, and a text without words is null.
+"""
+
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,16 +22,10 @@ from heirloom.support.errors import HeirloomError
 
 if TYPE_CHECKING:
     import numpy as np
+    from detoxify import Detoxify
     from numpy.typing import NDArray
 
 _MODEL_TYPES = ("unbiased", "original", "multilingual", "unbiased-small", "original-small")
-
-# Detoxify gives these classes of its first models the names the later ones have.
-_RENAMED = {
-    "toxic": "toxicity",
-    "severe_toxic": "severe_toxicity",
-    "identity_hate": "identity_attack",
-}
 
 
 @scorer(
@@ -79,7 +84,7 @@ def detoxify(
     if not scored:
         return [None] * len(texts)
     model = (None if checkpoint else model_type, checkpoint, config_path)
-    classes = _load(*model).classes
+    classes = _load(*model).class_names
     if attribute not in classes:
         raise HeirloomError(
             f"detoxify: the model has no attribute {attribute!r}; it has {', '.join(classes)}."
@@ -93,16 +98,6 @@ def detoxify(
     return scores
 
 
-@dataclass(frozen=True)
-class _Classifier:
-    """A model on its device, its tokenizer, and the names of the logits' first columns."""
-
-    model: Any
-    tokenizer: Any
-    classes: tuple[str, ...]
-    max_tokens: int
-
-
 @lru_cache(maxsize=1)
 def _probabilities(
     texts: tuple[str, ...], model: tuple[str | None, str | None, str | None], batch_size: int
@@ -112,17 +107,18 @@ def _probabilities(
     import torch
 
     classifier = _load(*model)
+    max_tokens = _max_tokens(classifier)
     encoded = classifier.tokenizer(
         list(texts),
         split_special_tokens=True,  # a text that spells a control token stays text
         truncation=True,
-        max_length=classifier.max_tokens,
+        max_length=max_tokens,
         return_overflowing_tokens=True,
     )
     owners = encoded["overflow_to_sample_mapping"]
     windows = encoded["input_ids"]
     by_length = sorted(range(len(windows)), key=lambda index: len(windows[index]))
-    columns = len(classifier.classes)
+    columns = len(classifier.class_names)
     probabilities = np.empty((len(windows), columns))
     for start in range(0, len(by_length), batch_size):
         batch = by_length[start : start + batch_size]
@@ -139,85 +135,77 @@ def _probabilities(
 
 
 @lru_cache(maxsize=1)
-def _load(model_type: str | None, checkpoint: str | None, config_path: str | None) -> _Classifier:
-    """Load a model, once per process.
+def _load(model_type: str | None, checkpoint: str | None, config_path: str | None) -> "Detoxify":
+    """Load a model, once per process, on the GPU if there is one.
 
-    The package's own loader asks the hub for the configuration even where a local one is given, and
-    unpickles whatever the file holds, so its checkpoint format is read here: {"config": {"arch":
-    {"args": ...}, "dataset": {"args": {"classes": ...}}}, "state_dict": ...}.
+    Raises:
+        HeirloomError: The files cannot be had or do not fit together.
     """
     import torch
+    from detoxify import Detoxify
+    from transformers.utils.logging import get_verbosity, set_verbosity, set_verbosity_error
 
     name = str(checkpoint or model_type)
-    architecture = _architecture(name, _read_checkpoint(model_type, checkpoint))
-    source = config_path or architecture.source
-    local = config_path is not None
+    loaded = _read_checkpoint(model_type, checkpoint)
     # Transformers takes a folder without files for a model and tokenizer of default settings.
-    if local and not (Path(source) / "config.json").is_file():
-        raise HeirloomError(f"detoxify: config_path {source} has no config.json.")
+    if config_path is not None and not (Path(config_path) / "config.json").is_file():
+        raise HeirloomError(f"detoxify: config_path {config_path} has no config.json.")
+    verbosity = get_verbosity()
+    set_verbosity_error()  # of weights that are missing, which are loaded below
     try:
-        config = architecture.model_class.config_class.from_pretrained(
-            source, num_labels=architecture.outputs, local_files_only=local
+        source = config_path or loaded["config"]["arch"]["args"]["model_type"]
+        classifier = Detoxify(
+            checkpoint=_without_weights(loaded, source),
+            device="cuda" if torch.cuda.is_available() else "cpu",
         )
-        tokenizer = architecture.tokenizer_class.from_pretrained(source, local_files_only=local)
-    except (OSError, ValueError) as error:
+        classes, outputs = len(classifier.class_names), classifier.model.config.num_labels
+        # Some models have more outputs, trained on the identities a comment mentions; never fewer.
+        if classes > outputs:
+            raise ValueError(f"{classes} classes for {outputs} outputs")
+        weights = loaded["state_dict"]
+    except OSError as error:
         raise HeirloomError(
             f"detoxify: no configuration and tokenizer at {source}: {error} Set config_path to a "
             "local folder that has them."
         ) from error
-    if not 0.9 * config.vocab_size <= len(tokenizer) <= config.vocab_size:
-        raise HeirloomError(
-            f"detoxify: {source} gives a tokenizer of {len(tokenizer)} tokens for a model of "
-            f"{config.vocab_size}: its tokenizer files are missing or another model's."
-        )
-    model = architecture.model_class(config)
-    _load_weights(model, architecture.weights, name=name, source=source)
-    model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
-    # Position ids of the RoBERTa family start after the padding id.
-    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
-    max_tokens = min(tokenizer.model_max_length, config.max_position_embeddings - offset)
-    return _Classifier(model, tokenizer, architecture.classes, max_tokens)
-
-
-@dataclass(frozen=True)
-class _Architecture:
-    """Content of a checkpoint: the model to build, and its weights."""
-
-    model_class: Any
-    tokenizer_class: Any
-    source: str
-    outputs: int
-    classes: tuple[str, ...]
-    weights: Any
-
-
-def _architecture(name: str, loaded: Any) -> _Architecture:
-    """Return what a checkpoint of Detoxify's format holds.
-
-    Raises:
-        HeirloomError: It has another format.
-    """
-    import transformers
-
-    try:
-        arch = loaded["config"]["arch"]["args"]
-        classes = [_RENAMED.get(c, c) for c in loaded["config"]["dataset"]["args"]["classes"]]
-        # Some models have more outputs, trained on the identities a comment mentions; never fewer.
-        if len(classes) > arch["num_classes"]:
-            raise ValueError(f"{len(classes)} classes for {arch['num_classes']} outputs")
-        return _Architecture(
-            getattr(transformers, arch["model_name"]),
-            getattr(transformers, arch["tokenizer_name"]),
-            arch["model_type"],
-            arch["num_classes"],
-            tuple(classes),
-            loaded["state_dict"],
-        )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise HeirloomError(
             f"detoxify: {name} is not a checkpoint in Detoxify's format "
             f"({type(error).__name__}: {error})."
         ) from error
+    finally:
+        set_verbosity(verbosity)
+    vocabulary, tokens = classifier.model.config.vocab_size, len(classifier.tokenizer)
+    if not 0.9 * vocabulary <= tokens <= vocabulary:
+        raise HeirloomError(
+            f"detoxify: {source} gives a tokenizer of {tokens} tokens for a model of "
+            f"{vocabulary}: its tokenizer files are missing or another model's."
+        )
+    _load_weights(classifier.model, weights, name=name, source=source)
+    classifier.model.eval()
+    return classifier
+
+
+def _without_weights(loaded: Any, source: str) -> BytesIO:
+    """Return a checkpoint in Detoxify's format: no weights, and its files are read from `source`.
+
+    {"config": {"arch": {"args": ...}, "dataset": {"args": {"classes": ...}}}, "state_dict": ...}
+    """
+    import torch
+
+    arch = {"args": {**loaded["config"]["arch"]["args"], "model_type": source}}
+    checkpoint = BytesIO()
+    torch.save({"config": {**loaded["config"], "arch": arch}, "state_dict": {}}, checkpoint)
+    checkpoint.seek(0)
+    return checkpoint
+
+
+def _max_tokens(classifier: "Detoxify") -> int:
+    """Tokens of a window, special ones included."""
+    config = classifier.model.config
+    # Position ids of the RoBERTa family start after the padding id.
+    offset = config.pad_token_id + 1 if "roberta" in config.model_type else 0
+    return int(min(classifier.tokenizer.model_max_length, config.max_position_embeddings - offset))
 
 
 def _load_weights(model: Any, weights: Any, *, name: str, source: str) -> None:

@@ -1,5 +1,6 @@
 """Profiles: what a benchmark measured of a model, as a file under `profiles/`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -82,3 +83,13 @@ class Profile:
                 f"{path} is not a whole profile ({error}). Delete it and run the same command "
                 "again: it is then measured anew."
             ) from None
+
+
+def values_of(files: Iterable[str | Path]) -> dict[str, float]:
+    """Return `benchmark/metric` to its value for these profiles; without those that are null."""
+    return {
+        f"{profile.benchmark}/{metric}": found["value"]
+        for profile in map(Profile.read, files)
+        for metric, found in profile.metrics.items()
+        if found["value"] is not None
+    }

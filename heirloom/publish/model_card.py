@@ -3,7 +3,7 @@
 Sentences about results are those of the report (`heirloom.report.findings`).
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -25,21 +25,32 @@ from heirloom.report.wording import effect_text
 from heirloom.study.plan import Plan
 from heirloom.support.files import Record
 
+#: The adapter itself, or what an export has made of it.
+Form = Literal["adapter", "merged", "gguf"]
+# By form: the library that loads it, and how it relates to its base, in the hub's words.
+_ON_THE_HUB = {
+    "adapter": ("peft", "adapter"),
+    "merged": ("transformers", "finetune"),
+    "gguf": ("gguf", "quantized"),
+}
 
-def model_card(material: Material, student: str) -> str:
-    """Return the model card of a student: front matter and text."""
+
+def model_card(material: Material, student: str, form: Form = "adapter") -> str:
+    """Return the model card of a student, in one of its forms: front matter and text."""
     from huggingface_hub import ModelCard, ModelCardData
 
     plan, model = material.plan, material.plan.models[student]
     dataset, method = model.trained_on, METHODS.get(model.trained_by)
-    on_hub = hub_base(material.study.models[model.artefact].sources)
+    base = material.study.models[model.artefact]
+    on_hub = None if base.base else hub_base(base.sources)
     licenses = student_licenses(material.study, model, material.results.cards[dataset])
     results = _eval_results(material, student)
     of_dataset = material.repository(dataset)
+    library, relation = _ON_THE_HUB[form]
     front = ModelCardData(
         base_model=on_hub.hub if on_hub else None,
-        base_model_relation="adapter" if on_hub else None,
-        library_name="peft",
+        base_model_relation=relation if on_hub else None,
+        library_name=library,
         pipeline_tag="text-generation",
         language=[material.language(dataset)],
         datasets=[of_dataset] if of_dataset else None,
@@ -52,12 +63,14 @@ def model_card(material: Material, student: str) -> str:
         "model.md.j2",
         **shared_values(material, dataset, licenses),
         name=student,
+        form=form,
         model=model,
         method=method,
         dataset=dataset,
         chosen_from=source_text(student, plan),
         dataset_repository=of_dataset,
-        repository=material.repository(student),
+        # Exports are not pushed.
+        repository=material.repository(student) if form == "adapter" else None,
         load=_loading(on_hub),
         **_training(material, student),
         **_findings(material, plan.without_seed(student), dataset),

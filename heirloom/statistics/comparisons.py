@@ -128,7 +128,7 @@ def pair(
     resamples: int,
 ) -> Paired:
     """Return a statistic of several conditions on common examples; see `compare` for arguments."""
-    columns, n, n_missing = _common_columns(conditions, fields)
+    columns, n, n_missing = common_columns(conditions, fields)
     values = [value_of(statistic, side, n) if n else None for side in columns]
     every = np.array(values, dtype=np.float64)[:, None]
     if n > 1 and None not in values:
@@ -147,10 +147,14 @@ def mean_value(every: Array) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _common_columns(
+def common_columns(
     sides: Sequence[Mapping[str, Mapping[str, Any]]], fields: Sequence[str]
 ) -> tuple[list[Columns], int, int]:
-    """Columns per side of the examples that all have values for, their number, and that dropped."""
+    """Return columns per side of the examples that all have values for, and both numbers.
+
+    Returns:
+        The columns, the number of examples that all have values for, and of those dropped.
+    """
     # Sorted, so that the order of records in a file never decides which examples a draw picks.
     ids = sorted(set().union(*sides))
     kept = [

@@ -4,9 +4,9 @@
 """
 
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, create_model
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from heirloom.finetune.settings import Finetune
 from heirloom.generate.settings import Generate, Model
@@ -19,6 +19,8 @@ from heirloom.prompts.settings import Prompts
 from heirloom.select.settings import Ablation, Objective
 from heirloom.study.settings import PublishedNumber
 from heirloom.support.settings import Name, Names, Section, distinct
+
+ExportForm = Literal["merged", "gguf"]
 
 
 class Publish(Section):
@@ -34,6 +36,34 @@ class Publish(Section):
         None, description="Training sets to push, by name. Default: all."
     )
     students: list[str] | None = Field(None, description="Students to push, by name. Default: all.")
+
+
+class Export(Section):
+    """Students as whole models, next to their adapters."""
+
+    merged: bool = Field(
+        True,
+        description="Write safetensors with the adapter merged in, in the number format that the "
+        "base is stored in.",
+    )
+    gguf: Literal["f32", "f16", "bf16", "q8_0"] | None = Field(
+        None,
+        description="Write a GGUF file in this number format, by llama.cpp's converter. Default: "
+        "none.",
+    )
+    students: list[str] | None = Field(None, description="Students to export. Default: all.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if not self.merged and self.gguf is None:
+            raise ValueError("there is nothing to export: set merged, gguf or both")
+        return self
+
+    @property
+    def forms(self) -> list[ExportForm]:
+        """The forms that each student is written in."""
+        merged: list[ExportForm] = ["merged"] if self.merged else []
+        return [*merged, "gguf"] if self.gguf else merged
 
 
 class Study(Section):
@@ -125,6 +155,12 @@ class Study(Section):
         None,
         description="Upload to the Hugging Face hub by `snakemake push`. Default: nothing is "
         "uploaded.",
+    )
+
+    export: Export | None = Field(
+        None,
+        description="Write students as whole models, merged or as GGUF. They change no result. "
+        "Default: their adapters alone.",
     )
 
     @property

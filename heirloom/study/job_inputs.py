@@ -26,6 +26,7 @@ from heirloom.profiling.options import needs
 from heirloom.prompts.settings import Reading
 from heirloom.select.strategies import STRATEGIES
 from heirloom.study.contests import contests
+from heirloom.study.exports import Exports
 from heirloom.study.modules import modules_of
 from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan, profiled_on, thinned
@@ -67,6 +68,11 @@ class JobInputs:
         # Of a folder its files: its own time does not change when one of them is edited.
         found = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*"))]
         return sorted(str(file) for file in found if file.is_file())
+
+    def base_note(self, artefact: str) -> list[str]:
+        """Note on the base that an adapter is merged into; none for a whole model."""
+        base = self.plan.study.models[artefact].base
+        return [self.paths.model_note(base)] if base else []
 
     def endpoint(self, model: str) -> Record | None:
         """The endpoint that a model is behind, as JSON; None if it has sources."""
@@ -291,10 +297,24 @@ class JobInputs:
                         "folder: snakemake --cores all --configfile ITS-STUDY-FILE"
                     )
 
+    @property
+    def exports(self) -> Exports:
+        """Students that are written as whole models."""
+        return Exports(self.plan, self.paths)
+
+    def student_prompts(self, student: str) -> str:
+        """Eval prompts of the set that a student is trained on."""
+        dataset = self.plan.datasets[self.plan.models[student].trained_on]
+        return self.paths.prompts(dataset.prompts, "eval")
+
     def base_on_hub(self, student: str) -> Record:
-        """Base of a student: its name and, if it is on the hub, repository and revision."""
+        """Base of a student: its name and, if it is on the hub, repository and revision.
+
+        A base that is itself an adapter is on no hub as the whole that the student needs.
+        """
         name = self.plan.models[student].artefact
-        sources = self.plan.study.models[name].sources
+        model = self.plan.study.models[name]
+        sources = [] if model.base else model.sources
         found = [s.model_dump(mode="json") for s in sources if isinstance(s, HubSource)]
         return {"name": name, **(found[0] if found else {})}
 

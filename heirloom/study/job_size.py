@@ -200,6 +200,10 @@ class JobSizes:
         )
         return self._need(model, work)
 
+    def export(self, student: str) -> Need:
+        """Merging of a student in float32, and a few completions of it."""
+        return self._need(student, Inference(32, PROMPT_TOKENS, 1e4, merged=True))
+
     def compare(self, judge: str) -> Need:
         """A judge's verdicts on answers of students."""
         length = PROMPT_TOKENS + 2 * answered(self.plan).max_new_tokens
@@ -248,6 +252,8 @@ def sizes_of(study: Study) -> dict[str, float | None]:
         folders += cache_root().glob(f"artefacts/{name}-*/content")
         counts = (count_parameters(folder) for folder in folders)
         found[name] = model.parameters or next((count for count in counts if count), None)
+    for name, model in study.models.items():  # an adapter hardly adds to its base
+        found[name] = found[name] or (found.get(model.base) if model.base else None)
     return found
 
 

@@ -9,6 +9,7 @@ from pydantic import (
     ValidationError,
 )
 
+from heirloom.study.adapters import with_bases
 from heirloom.study.config import Study, study_type
 from heirloom.study.file import check_study_files
 from heirloom.study.references import missing_files, nearest, reference_problems
@@ -59,7 +60,7 @@ def parse_study(raw: dict[str, Any], *, root: Path, files: Iterable[str | Path] 
             f"the study {name} cannot run as it is:\n{lines}\n"
             "Every key is explained in config/README.md."
         )
-    return study
+    return with_bases(study, root)
 
 
 def _refuse_other_keys(raw: dict[str, Any]) -> None:

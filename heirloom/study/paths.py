@@ -140,6 +140,10 @@ class Paths:
         """Folder of the workflow that ran, within the crate."""
         return f"{self.root}/workflow"
 
+    def export(self, student: str, file: str) -> str:
+        """A file of an exported student: "manifest.json", "merged/README.md" ..."""
+        return f"{self.root}/exports/{student}/{file}"
+
     def published(self, kind: str, name: str) -> str:
         """Record of a push; `kind` is "datasets" or "students"."""
         return f"{self.root}/published/{kind}/{name}.json"

@@ -188,13 +188,14 @@ class Plan:
     def config(self) -> Record:
         """The merged study file as JSON, without what changes no result.
 
-        Where results are published, what they are compared with (studies, published numbers and
-        expected effects) and how large a job has to be do not.
+        Where and in which forms results are published, what they are compared with (studies,
+        published numbers and expected effects) and how large a job has to be do not.
         """
         return self.study.model_dump(
             mode="json",
             exclude={
                 "publish": True,
+                "export": True,
                 "compare_with": True,
                 "references": True,
                 "models": {"__all__": {"parameters"}},
@@ -248,13 +249,16 @@ def make_plan(study: Study) -> Plan:
     """Derive training sets and students, by the rules of `TrainingSets`.
 
     Raises:
-        HeirloomError: Two training sets would have one name, or `publish` names what there is not.
+        HeirloomError: Two training sets would have one name, or `publish` or `export` names what
+            there is not.
     """
     sets = TrainingSets(study)
     plan = Plan(study, sets.found, _models(study, sets))
     if study.publish:
         _check_names("publish.datasets", study.publish.datasets, plan.datasets)
         _check_names("publish.students", study.publish.students, plan.students)
+    if study.export:
+        _check_names("export.students", study.export.students, plan.students)
     return plan
 
 

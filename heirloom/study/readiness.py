@@ -17,6 +17,7 @@ from heirloom.study.paths import Paths
 from heirloom.study.plan import Plan
 from heirloom.support.errors import HeirloomError
 from heirloom.support.files import read_json
+from heirloom.support.llama_cpp import gguf_converter
 
 # Rules whose jobs fill the disk, and their stages in an estimate.
 _STAGES = {"generate": "generate", "answer": "judge", "finetune": "finetune", "profile": "profile"}
@@ -50,6 +51,7 @@ def require_ready(plan: Plan, paths: Paths, jobs: Sequence[Pending]) -> list[str
         HeirloomError: Something is missing; the message names all of it.
     """
     problems = [*_unwritable(paths), *_prompts(plan, jobs), *_keys(plan, jobs)]
+    problems += _converter(plan, jobs)
     warnings = [] if problems else _disk(plan, paths, jobs)
     if problems:
         raise HeirloomError(
@@ -104,6 +106,18 @@ def _keys(plan: Plan, jobs: Sequence[Pending]) -> list[str]:
                 f"and no completion of {name} is stored. Set it: export {endpoint.key}=..."
             )
     return problems
+
+
+def _converter(plan: Plan, jobs: Sequence[Pending]) -> list[str]:
+    """A converter to GGUF that a job will need and that is not there."""
+    export = plan.study.export
+    if export is None or export.gguf is None or all(job.rule != "export" for job in jobs):
+        return []
+    try:
+        gguf_converter()
+    except HeirloomError as error:
+        return [str(error)]
+    return []
 
 
 def _has_answers(identity: Mapping[str, object]) -> bool:

@@ -36,6 +36,7 @@ def reference_problems(raw: Record) -> list[str]:
     file = _File(raw)
     checks: list[Callable[[_File], Iterator[str]]] = [
         _models,
+        _adapters,
         _endpoints,
         _pools,
         _training_prompts,
@@ -102,6 +103,22 @@ def _models(file: _File) -> Iterator[str]:
     for key in ("teachers", "bases"):
         for index, name in enumerate(file.names(key)):
             yield from _unknown(f"{key}[{index}]", name, file.models, "models")
+
+
+def _adapters(file: _File) -> Iterator[str]:
+    """Bases of adapters that are not there, or that no adapter can be merged into."""
+    bases = {name: model["base"] for name, model in file.sections("models") if model.get("base")}
+    for name, base in bases.items():
+        path = f"models.{name}.base"
+        yield from _unknown(path, base, file.models, "models")
+        if base in file.endpoints:
+            yield f"{path}: {base!r} is a model behind an endpoint. Take one with sources."
+        seen = [name]
+        while isinstance(base, str) and base in bases and base not in seen:
+            seen.append(base)
+            base = bases[base]
+        if base == name:
+            yield f"{path}: {' -> '.join([*seen, name])} leads back to itself; name a whole model."
 
 
 def _endpoints(file: _File) -> Iterator[str]:

@@ -23,7 +23,7 @@ from heirloom.generate.settings import Endpoint
 from heirloom.generate.templates import PromptTemplate
 from heirloom.objectives import SCORERS
 from heirloom.objectives.scoring import score
-from heirloom.profiling.engines.readability import describe
+from heirloom.profiling.engines.descriptives import describe
 from heirloom.profiling.engines.verdicts import parse_reply
 from heirloom.prompts.read import read_prompts
 from heirloom.report.user_text import truncated, visible

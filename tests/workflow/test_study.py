@@ -22,7 +22,7 @@ from heirloom.study.plan import Plan
 
 TABLES = ["agreement", "candidates", "changes", "costs", "preference_leakage", "profiles"]
 TABLES += ["settings", "training_sets", "win_rates"]
-FIGURES = ["figure1", "figure2", "figure3", "figure6"]
+FIGURES = ["figure1", "figure2", "figure3", "figure6", "win_rates"]
 BENCHMARKS = ["text", "toxicity"]  # those that write; crows_pairs scores pairs
 
 # Training set -> the one it is compared with. The random draw of a single teacher's candidates is

@@ -37,6 +37,8 @@ def calibration_bins(results: Results) -> pd.DataFrame:
     Bins hold equally many answers. `accuracy_low` and `accuracy_high` are the 95 % Wilson interval
     of a share (Wilson 1927, eq. 5), which stays within 0 and 1 and needs no resampling.
     """
+    from scipy.stats import binomtest
+
     from heirloom.profiling.calibration import reliability
 
     rows = []
@@ -45,7 +47,8 @@ def calibration_bins(results: Results) -> pd.DataFrame:
         for data_set in unique(record["data_set"] for record in records):
             own = [record for record in records if record["data_set"] == data_set]
             for index, found in enumerate(reliability(own), start=1):
-                low, high = wilson(found["accuracy"], found["n"])
+                correct = round(found["accuracy"] * found["n"])
+                interval = binomtest(correct, found["n"]).proportion_ci(method="wilson")
                 rows.append(
                     Bin(
                         model=model,
@@ -55,16 +58,8 @@ def calibration_bins(results: Results) -> pd.DataFrame:
                         n=found["n"],
                         confidence=found["confidence"],
                         accuracy=found["accuracy"],
-                        accuracy_low=low,
-                        accuracy_high=high,
+                        accuracy_low=interval.low,
+                        accuracy_high=interval.high,
                     )
                 )
     return frame(rows, Bin)
-
-
-def wilson(share: float, n: int) -> tuple[float, float]:
-    """95 % interval of a share of n."""
-    z = 1.959964
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)) ** 0.5
-    return centre - half, centre + half

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from heirloom.analyse.comparisons import Compared, compare_models, correct
+from heirloom.analyse.comparisons import Compared, compare_models, correct, permuted
 from heirloom.analyse.completeness import hangs_on_the_limit, truncated_share
 from heirloom.analyse.effects import REFERENCES
 from heirloom.analyse.frames import frame, text_of, unique
@@ -59,6 +59,7 @@ class Change:
     family_vs_control: str
     p_vs_control: float | None
     p_holm_vs_control: float | None
+    p_permutation_vs_control: float | None
     change_vs_base_low_adjusted: float | None
     change_vs_base_high_adjusted: float | None
     change_vs_control_low_adjusted: float | None
@@ -93,8 +94,9 @@ def changes(results: Results) -> pd.DataFrame:
     where there is no control. `p` is the p value of the difference, `p_holm` the same after Holm's
     correction within its family: all students' main metrics of one benchmark, against one
     reference, or "steering", every steered student's own objective against its control ("ablation"
-    for students of fewer candidates). Other metrics have no family. `_adjusted` ends hold for all
-    intervals of a family together.
+    for students of fewer candidates). Other metrics have no family. `p_permutation` of steered
+    metrics is that of a paired permutation test; no finding depends on it. `_adjusted` ends hold
+    for all intervals of a family together.
 
     Raises:
         HeirloomError: A profile reports a metric that its records do not carry, or that its
@@ -129,6 +131,7 @@ def _row(results: Results, compared: Compared) -> Change:
         n_missing_vs_control=control.n_missing,
         control_value=control.reference,
         student_value_vs_control=control.treated,
+        p_permutation_vs_control=permuted(results, compared),
         seed_sd=(control if model.control else base).seed_sd,
         **truncated_columns(results, compared),
         **effect_columns(compared),

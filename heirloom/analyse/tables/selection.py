@@ -10,7 +10,6 @@ import pandas as pd
 from heirloom.analyse.frames import frame, text_of
 from heirloom.analyse.results import Results, chosen_scores
 from heirloom.analyse.tables import table
-from heirloom.analyse.tables.calibration import wilson
 from heirloom.statistics.estimates import mean
 from heirloom.study.plan import Dataset, Plan
 
@@ -208,6 +207,8 @@ def winners(results: Results) -> pd.DataFrame:
     `expected_share` is what a random choice gives on average: the mean over prompts of the
     teacher's share of the candidates that are not empty.
     """
+    from scipy.stats import binomtest
+
     rows = []
     for data, objective in _selected_sets(results.plan):
         if len(data.teachers) < 2:
@@ -221,7 +222,7 @@ def winners(results: Results) -> pd.DataFrame:
                 / sum(map(len, usable[row["prompt_id"]].values()))
                 for row in chosen
             ]
-            low, high = wilson(won / len(chosen), len(chosen))
+            interval = binomtest(won, len(chosen)).proportion_ci(method="wilson")
             rows.append(
                 Winner(
                     dataset=data.id,
@@ -230,8 +231,8 @@ def winners(results: Results) -> pd.DataFrame:
                     n=len(chosen),
                     n_won=won,
                     share=100 * (won / len(chosen)),
-                    share_low=100 * low,
-                    share_high=100 * high,
+                    share_low=100 * interval.low,
+                    share_high=100 * interval.high,
                     expected_share=100 * sum(expected) / len(expected),
                 )
             )

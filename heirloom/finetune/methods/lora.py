@@ -24,8 +24,6 @@ def lora(model: Any, settings: Finetune) -> Any:
     """
     from peft import LoraConfig, get_peft_model
 
-    from heirloom.finetune.fused_lora import fuse_adapters
-
     config = LoraConfig(
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
@@ -37,7 +35,6 @@ def lora(model: Any, settings: Finetune) -> Any:
     # A set until now, saved in an order that differs from process to process.
     adapted = student.peft_config["default"]
     adapted.target_modules = sorted(adapted.target_modules)
-    fuse_adapters(student)
     return student
 
 

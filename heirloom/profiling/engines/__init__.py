@@ -1,1 +1,1 @@
-"""Engines that several benchmarks share: likelihoods and readability."""
+"""Engines that several benchmarks share: likelihoods, verdicts and values of texts."""

@@ -83,7 +83,7 @@ def local_task(config: str, documents: Sequence[Record], few_shot: FewShot | Non
         settings.pop(key, None)
     try:
         with _silenced():
-            task = LocalTask(config={**settings, **_splits(few_shot)})
+            task = LocalTask(config={**settings, **_splits(settings, few_shot)})
             task.set_fewshot_seed(seed=FEWSHOT_SEED)
     except Exception as error:  # of a template or function of the task
         raise HeirloomError(
@@ -91,29 +91,52 @@ def local_task(config: str, documents: Sequence[Record], few_shot: FewShot | Non
             f"({type(error).__name__}: {error}). Its data set has other fields: the task was "
             f"written for {settings.get('dataset_path')!r}; use rows of that."
         ) from error
-    _require_enough(task, few_shot)
+    _require_enough(task, few_shot, excluding=_excludes(settings))
     return task
 
 
-def _splits(few_shot: FewShot | None) -> Record:
-    """Settings that put the documents in the place of whatever splits the harness would use."""
+def _splits(settings: Record, few_shot: FewShot | None) -> Record:
+    """Settings that put the rows in the place of whatever splits the harness would use.
+
+    Few-shot examples are drawn as with the task's own splits: the harness draws one more, to leave
+    out the question, if it takes both from one split, which includes that it names neither.
+    """
+    own: Record = dict.fromkeys(("training_split", "validation_split", "test_split"))
+    named = _fewshot_split(settings)
+    excludes = _excludes(settings) or bool(few_shot and few_shot.evaluated)
+    own["validation_split" if excludes else "test_split"] = _GIVEN
     shown = None
-    if few_shot and few_shot.documents is not None:
-        shown = _GIVEN if few_shot.evaluated else _SHOWN
+    if few_shot and few_shot.documents is not None and not few_shot.evaluated:
+        if named is None or excludes:
+            own["training_split"] = _SHOWN
+        else:
+            shown = _SHOWN
+    configured = settings.get("fewshot_config") or {}
     return {
-        "training_split": None,
-        "validation_split": None,
-        "test_split": _GIVEN,
+        **own,
         "fewshot_split": shown,
+        "fewshot_config": {key: configured[key] for key in configured if key != "split"},
         "num_fewshot": few_shot.number if few_shot else 0,
     }
 
 
-def _require_enough(task: Any, few_shot: FewShot | None) -> None:
+def _fewshot_split(settings: Record) -> str | None:
+    """The split that a configuration names for few-shot examples."""
+    configured = settings.get("fewshot_config") or {}
+    split: str | None = configured.get("split", settings.get("fewshot_split"))
+    return split
+
+
+def _excludes(settings: Record) -> bool:
+    """True if the harness leaves the question out of the few-shot examples that it draws."""
+    return _fewshot_split(settings) == settings.get("test_split")
+
+
+def _require_enough(task: Any, few_shot: FewShot | None, *, excluding: bool) -> None:
     if not few_shot:
         return
     there = len(task.sampler.df)
-    needed = few_shot.number + few_shot.evaluated  # the harness draws one more, to leave one out
+    needed = few_shot.number + (excluding or few_shot.evaluated)
     if there < needed:
         raise HeirloomError(
             f"the task {task.config.task!r} asks for {few_shot.number} few-shot examples, for "

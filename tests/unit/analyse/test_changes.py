@@ -84,6 +84,10 @@ def test_families_by_hand(results):
     # Four examples that all gained, twice: 2 / 2^4; two examples: 2 / 2^2.
     assert list(steered["p_vs_control"]) == [1 / 8, 1 / 8, 1 / 2]
     assert list(steered["p_holm_vs_control"]) == [3 / 8, 3 / 8, 1 / 2]
+    # The same signs, all of them.
+    assert list(steered["p_permutation_vs_control"]) == [1 / 8, 1 / 8, 1 / 2]
+    others = table[table["family_vs_control"] != "steering"]
+    assert others["p_permutation_vs_control"].isna().all()
     for reference in ("base", "control"):
         for family, rows in table.groupby(f"family_vs_{reference}"):
             if family:

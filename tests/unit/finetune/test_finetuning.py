@@ -17,11 +17,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 from tiny import tiny_network
-from transformers import AutoModelForCausalLM
 
-from heirloom.finetune import fused_lora
 from heirloom.finetune.examples import encode_example
-from heirloom.finetune.fused_lora import fuse_adapters
 from heirloom.finetune.launch import Base, Folders, Hardware, finetune
 from heirloom.finetune.loss import completion_loss, cross_entropy
 from heirloom.finetune.methods import METHODS
@@ -241,16 +238,13 @@ def encoded(base: Path, rows: list[Record]) -> list[dict[str, list[int]]]:
     return [encode_example(tokenizer, PromptTemplate(), row, "instruction") for row in rows]
 
 
-def adapted(model: Any, *, fused: bool = False) -> Any:
+def adapted(model: Any) -> Any:
     """With an adapter of random weights, the same each time."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(0)
     config = LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
-    student = get_peft_model(model, config).eval()
-    if fused:
-        assert fuse_adapters(student) == 14  # 7 linear layers in each of two
-    return student
+    return get_peft_model(model, config).eval()
 
 
 def load(base: Path) -> Any:
@@ -280,13 +274,13 @@ def packed_gradients(student: Any, rows: list[dict[str, list[int]]]) -> tuple[fl
     return loss.item(), [p.grad for p in student.parameters() if p.requires_grad]
 
 
-def test_packed_and_fused_it_is_the_models_own_loss_and_gradient(tiny_model: Path) -> None:
+def test_packed_it_is_the_models_own_loss_and_gradient(tiny_model: Path) -> None:
     rows = encoded(tiny_model, EXAMPLES[:4])
     expected, gradients = own_gradients(adapted(load(tiny_model)), rows)
     model = load(tiny_model)
     assert use_packing(model)
     assert pack(rows)["lengths"][0] > 3  # of the chat template
-    loss, ours = packed_gradients(adapted(model, fused=True), rows)
+    loss, ours = packed_gradients(adapted(model), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     assert loss > 1
     assert len(ours) == len(gradients) == 28
@@ -305,7 +299,7 @@ def test_the_loss_of_a_model_that_caps_its_logits(tiny_model: Path) -> None:
     expected, gradients = own_gradients(adapted(gemma(**options)), rows)
     model = gemma(**options)
     assert use_packing(model)
-    loss, ours = packed_gradients(adapted(model, fused=True), rows)
+    loss, ours = packed_gradients(adapted(model), rows)
     assert loss == pytest.approx(expected, abs=1e-5)
     torch.testing.assert_close(ours, gradients, atol=1e-5, rtol=1e-3)
 
@@ -395,35 +389,6 @@ def test_chunks_that_an_example_exceeds_are_not_packed() -> None:
     model = Llama4ForCausalLM(config).eval()
     assert not use_packing(model, 71)
     assert use_packing(model, 70)
-
-
-def test_where_fused_layers_do_not_fit_those_of_peft_stay(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Layers that compute something else, as after an update of PEFT: the trial finds it."""
-    student = adapted(load(tiny_model))
-    before = {name: weight.clone() for name, weight in student.named_parameters()}
-    monkeypatch.setattr(
-        fused_lora._Forward, "__call__", lambda self, inputs: self.layer.base_layer(inputs)
-    )
-    assert fuse_adapters(student) == 0
-    assert all("forward" not in vars(module) for module in student.modules())
-    after = dict(student.named_parameters())
-    assert all(torch.equal(weight, after[name]) for name, weight in before.items())
-
-
-def test_rounding_in_16_bits_is_no_reason_against_fused_layers(smollm2: Path) -> None:
-    """Its gradients differ by up to 27 % from PEFT's; there are 30 blocks of 7 linear layers."""
-    base = AutoModelForCausalLM.from_pretrained(smollm2, dtype=torch.bfloat16)
-    student = METHODS.get("lora").prepare(base, Finetune())
-    assert sum("forward" in vars(module) for module in student.modules()) == 30 * 7
-
-
-def test_a_fused_layer_may_be_changed_in_place(tiny_model: Path) -> None:
-    """As Gemma 3n does with projections: a view that autograd made may not."""
-    student = adapted(load(tiny_model), fused=True)
-    layer = student.base_model.model.model.layers[0].mlp.up_proj
-    layer(torch.randn(1, 3, 32)).mul_(2).sum().backward()
 
 
 def test_a_base_that_a_method_does_not_fit_is_one_message(

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from heirloom.profiling.engines.readability import describe, is_english, rix, sentences
+from heirloom.profiling.engines.descriptives import describe, is_english
 from heirloom.profiling.text import METRICS, TextOptions, _measure
 
 FORMULAS = {
@@ -22,21 +22,23 @@ def test_formulas_are_for_english() -> None:
         described = describe(text, language)
         assert {name for name, value in described.items() if value is None} == ENGLISH_ONLY
     assert None not in describe(FRENCH, "en-GB").values()  # stated, and in Latin letters
-    assert rix(CHINESE) is None
 
 
 def test_words_and_sentences_of_chinese() -> None:
     described = describe(CHINESE, "zh")
-    assert (described["n_words"], described["n_sentences"]) == (140, 40)
+    assert (described["type_token_ratio"], described["n_sentences"]) == (7 / 140, 40)
     assert (described["unique_words"], described["n_characters"]) == (7, 280)
     assert described["mean_sentence_length"] == 3.5
     assert describe(CHINESE)["n_sentences"] == 40
+    assert described["sd_sentence_length"] == 0.5  # of 4 and 3
+    # 2 words of 1 character and 5 of 2: 22 / 7 - (12 / 7)^2 = 10 / 49.
+    assert described["sd_word_length"] == pytest.approx(10**0.5 / 7)
 
 
 def test_sentences_of_other_languages() -> None:
-    assert sentences("यह एक है। यह दो है?", "hi") == ["यह एक है।", "यह दो है?"]
-    assert sentences("ما هذا؟ هذا بيت.", "ar") == ["ما هذا؟", "هذا بيت."]
-    assert sentences("Half \ud83d here。", "ja") == ["Half \ufffd here。"]
+    assert describe("यह एक है। यह दो है?", "hi")["n_sentences"] == 2
+    assert describe("ما هذا؟ هذا بيت.", "ar")["n_sentences"] == 2
+    assert describe("Half \ud83d here。", "ja")["n_sentences"] == 1
 
 
 def test_a_text_is_english_by_half_of_its_words() -> None:

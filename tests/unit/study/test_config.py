@@ -20,7 +20,7 @@ SHIPPED = sorted((ROOT / "config").glob("*.yaml"))
 def raw() -> dict[str, Any]:
     """The default study, for a test to change; without what names much else."""
     study = dict(yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8")))
-    del study["ablation"], study["references"]
+    del study["references"]
     return study
 
 

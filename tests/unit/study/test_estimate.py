@@ -66,8 +66,8 @@ def test_teachers_write_k_completions_as_long_as_they_may_be(plan: Plan) -> None
 
 def test_students_train_on_prompts_and_completions(plan: Plan) -> None:
     work = named(work_of(plan))
-    assert work["finetune", "smollm2.length-multi.s1"].trained == 2 * 56 * (PROMPT + 192)
-    assert work["finetune", "smollm2.toxicity-multi.s1"].trained == 2 * 64 * (PROMPT + 24)
+    assert work["finetune", "smollm2.length-multi.s1"].trained == 56 * (PROMPT + 192)
+    assert work["finetune", "smollm2.toxicity-multi.s1"].trained == 64 * (PROMPT + 24)
     assert work["finetune", "smollm2.length-multi.s1"].model == "smollm2"
 
 
@@ -78,10 +78,10 @@ def test_longer_examples_than_max_length_are_counted_as_that_and_epochs_as_often
 
 def test_profiles_write_answers_and_read_benchmarks(plan: Plan) -> None:
     work = named(work_of(plan))["profile", "gemma3"]
-    # Two answers to each of 48 instructions, 10 continuations of 24 toxic prompts.
-    assert work.written == 2 * 48 * 320 + 24 * 10 * 20
+    # An answer to each of 96 instructions, six continuations of 40 toxic prompts.
+    assert work.written == 96 * 320 + 40 * 6 * 20
     assert work.read == (
-        PROMPT * (48 + 24)
+        PROMPT * (96 + 40)
         + 32 * 60  # StereoSet
         + 32 * 50  # CrowS-Pairs
         + 200 * 10  # SEAT reads every word
@@ -97,7 +97,7 @@ def test_every_model_and_student_has_its_line(plan: Plan) -> None:
     # The LSTM is a model that scores; what it scores for profiles has a line of its own.
     profiled = {name for stage, name in work if stage == "profile"}
     assert profiled == {*plan.models, "by toxicity"}
-    assert sum(stage == "finetune" for stage, _ in work) == 10
+    assert sum(stage == "finetune" for stage, _ in work) == 9
 
 
 def test_second_draws_are_trained_like_the_first() -> None:
@@ -169,9 +169,9 @@ def test_without_measurements_the_formula_decides(plan: Plan) -> None:
     line = lines["generate", "gemma3"]
     assert line.hours == pytest.approx(seconds(line.work, SIZES["gemma3"], RATES["cpu"]) / 3600)
     assert not line.measured
-    # 10 adapters of rank 16: 18 r L d numbers of 4 bytes, L = (134.5e6 / 196,608)^(1/3) = 8.81.
+    # Nine adapters of rank 16: 18 r L d numbers of 4 bytes, L = (134.5e6 / 196,608)^(1/3) = 8.81.
     assert lines["finetune", "smollm2"].gigabytes == pytest.approx(
-        10 * 18 * 16 * 8.811 * 128 * 8.811 * 4 / 1e9, rel=1e-3
+        9 * 18 * 16 * 8.811 * 128 * 8.811 * 4 / 1e9, rel=1e-3
     )
 
 
@@ -321,7 +321,7 @@ def test_an_endpoint_with_a_price_costs_money() -> None:
     text, toxicity = raw["profiling"]["text"], raw["profiling"]["toxicity"]
     sizes = {name: prompts["eval"] for name, prompts in raw["prompts"].items()}
     continuations = sizes[toxicity["prompts"]] * toxicity["continuations"]
-    n = [sizes[text["prompts"]] * text["samples"], continuations]
+    n = [sizes[text["prompts"]], continuations]
     written = n[0] * text["max_new_tokens"] + n[1] * toxicity["max_new_tokens"]
     assert money["profile"] == pytest.approx((10 * sum(n) * PROMPT + 1000 * written) / 1e6)
     assert {line.money for line in lines if line.work.model == "smollm2"} == {None}

@@ -21,7 +21,7 @@ def study(**changes: Any) -> Study:
     """The default study with other values under some of its keys; all pools, and no ablation."""
     raw = yaml.safe_load((ROOT / "config/config.yaml").read_text(encoding="utf-8"))
     # They name a pool or objectives, and some studies here have none.
-    del raw["profiling"]["judge"], raw["ablation"], raw["objectives"]["toxicity"]["pools"]
+    del raw["profiling"]["judge"], raw["objectives"]["toxicity"]["pools"]
     del raw["references"]
     for objective in raw["objectives"].values():
         objective.pop("expects")  # no part of a plan

@@ -65,13 +65,13 @@ def test_too_few_prompts_for_any_finding() -> None:
 def test_the_default_study_without_earlier_ones(tmp_path: Path) -> None:
     found = {power.objective: power for power in power_of(plan_of(length=50), tmp_path)}
     assert list(found) == ["length", "mtld", "toxicity"]
-    # Length and MTLD single- and multi-source, toxicity multi-source; the ablation is no test.
+    # Length and MTLD single- and multi-source, toxicity multi-source.
     assert {power.tests for power in found.values()} == {5}
-    assert (found["length"].prompts, found["toxicity"].prompts) == (48, 24)
+    assert (found["length"].prompts, found["toxicity"].prompts) == (96, 40)
     assert found["length"].studies == [] and found["mtld"].expects is None
-    # 45 / sqrt(48) = 6.50 %; t(0.995) + t(0.8) = 2.68 + 0.85 with 47 degrees of freedom.
-    assert found["length"].detects == pytest.approx(6.4952 * 3.5339, rel=1e-3)
-    assert str(found["length"]).endswith("23 %, expected 50 %: enough (spread 0.45, assumed)")
+    # 45 / sqrt(96) = 4.59 %; t(0.995) + t(0.8) = 2.63 + 0.85 with 95 degrees of freedom.
+    assert found["length"].detects == pytest.approx(4.5928 * 3.4740, rel=1e-3)
+    assert str(found["length"]).endswith("16 %, expected 50 %: enough (spread 0.45, assumed)")
     lines = powers(list(found.values()))
     assert "80 %" in lines[1] and "for 5 steered students" in lines[1]
     assert len(lines) == 2 + 3 and powers([]) == []

@@ -22,7 +22,7 @@ def test_manual_explains_every_key() -> None:
     # One table for each section and of each benchmark; a key without a description
     # would show as None. A table of all benchmarks stands for the section `profiling`.
     manual = (CONFIG / "README.md").read_text()
-    assert manual.count("<!-- keys:") == 18 + len(BENCHMARKS.names())
+    assert manual.count("<!-- keys:") == 19 + len(BENCHMARKS.names())
     for kind in TABLES:
         assert manual.count(f"<!-- {kind} -->") == 1
     assert "| None |" not in manual
