@@ -4,7 +4,6 @@ import importlib.util
 import math
 import os
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peak import own_peak
 from heirloom.finetune.packing import IGNORED, Row
 from heirloom.generate.request import Prompt, Request, Sampling
 from heirloom.generate.templates import PromptTemplate
@@ -103,7 +103,7 @@ class Section:
         if cuda:
             torch.cuda.synchronize()
         self.found["seconds"] = time.perf_counter() - start
-        used = torch.cuda.max_memory_allocated() / 2**20 if cuda else _resident_mb()
+        used = torch.cuda.max_memory_allocated() / 2**20 if cuda else own_peak()
         self.found["peak_mb"] = round(used)
 
     def model(self) -> Any:
@@ -155,10 +155,6 @@ def parameters(network: Any) -> int:
     """Number of weights that take part in products."""
     embedding = network.get_input_embeddings().weight
     return sum(p.numel() for p in network.parameters()) - int(embedding.numel())
-
-
-def _resident_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def agrees(section: Section) -> None:

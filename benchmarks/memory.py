@@ -9,7 +9,6 @@ in its own process, whose peak is printed. Run from the repository's folder:
 """
 
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.gpu_agreement import random_model
+from benchmarks.peak import own_peak
 from heirloom.support.files import JsonLines, Record, read_jsonl, write_jsonl
 
 SIZES = (100, 1000, 5000, 20000)
@@ -28,7 +28,7 @@ def main() -> None:
     """Print a table; with a stage and a folder, run that stage there and print its peak."""
     if len(sys.argv) == 3 and Path(sys.argv[2]).is_dir():
         STAGES[sys.argv[1]](Path(sys.argv[2]))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(own_peak())
         return
     print("| stage |", " | ".join(f"{size:,}" for size in SIZES), "|")
     print("|---" * (1 + len(SIZES)) + "|", flush=True)
