@@ -421,7 +421,9 @@ def training_trl(section: Section) -> None:
         }
         for row in rows
     ]
-    network = AutoModelForCausalLM.from_pretrained(section.folder, dtype=torch.bfloat16)
+    network = AutoModelForCausalLM.from_pretrained(
+        section.folder, use_safetensors=True, dtype=torch.bfloat16
+    )
     trainer = SFTTrainer(
         network.to(section.device),
         args=SFTConfig(

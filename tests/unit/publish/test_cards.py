@@ -189,6 +189,9 @@ def test_front_matter_of_a_training_set(folder: Path) -> None:
     path = folder / "datasets/length-multi/README.md"
     read = front_matter(path)
     assert DatasetCard.load(path).data.to_dict() == read
+    # Types of all columns: without them, one that is empty here has no type to concatenate with.
+    types = {column["name"]: column["dtype"] for column in read.pop("dataset_info")["features"]}
+    assert (types["prompt"], types["score"]) == ("string", "float64")
     # p1 by beta (gemma), p2 by alpha (apache-2.0), prompts apache-2.0: no single licence.
     assert read == {
         "language": ["en"],
