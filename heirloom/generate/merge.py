@@ -49,6 +49,28 @@ def merge(network: Any, adapter: str | Path) -> Any:
     return merged
 
 
+def rounded(network: Any, dtype: Any) -> Any:
+    """Round the weights of a model to a number format, as loading it in that format does.
+
+    Buffers that are computed and not stored stay as they are: rotary frequencies in bfloat16 would
+    turn each position by another angle than those of the base, whose frequencies are in float32.
+
+    Args:
+        network: The model; it is changed.
+        dtype: Number format of torch.
+
+    Returns:
+        The model.
+    """
+    for module in network.modules():
+        computed = module._non_persistent_buffers_set
+        stored = {name: b for name, b in module._buffers.items() if name not in computed}
+        for tensor in (*module.parameters(recurse=False), *stored.values()):
+            if tensor is not None and tensor.is_floating_point():
+                tensor.data = tensor.data.to(dtype)
+    return network
+
+
 def _require_used(adapted: Any, adapter: Path) -> None:
     """Refuse an adapter with weights that PEFT has passed over without a word."""
     from safetensors import safe_open
@@ -98,7 +120,7 @@ def save_merged(base: Path, adapter: Path, folder: Path) -> int:
     )
     require_weights(report, base)
     stored = network.dtype
-    merged = merge(network.eval().float(), adapter).to(stored)
+    merged = rounded(merge(network.eval().float(), adapter), stored)
     folder.mkdir(parents=True, exist_ok=True)
     merged.save_pretrained(folder)
     _copy_beside_weights(base, adapter, folder)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from heirloom.fetch.weights import require_weights
-from heirloom.generate.merge import merge
+from heirloom.generate.merge import merge, rounded
 from heirloom.generate.reasoning import telling
 from heirloom.generate.templates import PromptTemplate, closing_of, encode_prompt, end_of_turn
 from heirloom.prompts.settings import Format
@@ -251,7 +251,7 @@ def load_model(
         )
         check_rows(tokenizer, network.config)
         if adapter:
-            network = merge(network, adapter).to(resolved)
+            network = rounded(merge(network, adapter), resolved)
     except HeirloomError as error:
         raise HeirloomError(f"model {name!r} cannot be used: {error}") from error
     except Exception as error:  # safetensors, transformers and peft each raise their own

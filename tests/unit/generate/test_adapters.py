@@ -104,6 +104,35 @@ def test_the_merged_model_has_the_precision_of_its_base(
     assert torch.equal(merged.get_submodule(name).weight, expected)
 
 
+def test_a_student_that_learnt_nothing_is_its_base_in_bfloat16(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """To the last bit, at late positions too: its rotary frequencies are those of the base."""
+    from peft import LoraConfig, get_peft_model
+
+    from heirloom.generate.model import load_model
+    from heirloom.generate.templates import PromptTemplate
+
+    # B is zero at the start, so that W + B A = W.
+    config = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    base = AutoModelForCausalLM.from_pretrained(tiny_model)
+    get_peft_model(base, config).save_pretrained(tmp_path / "adapter")
+    ids = torch.randint(4, 300, (1, 250), generator=torch.Generator().manual_seed(0))
+    logits = []
+    for adapter in (None, tmp_path / "adapter"):
+        model = load_model(
+            tiny_model,
+            name="ant",
+            prompt_template=PromptTemplate(),
+            adapter=adapter,
+            dtype="bfloat16",
+        )
+        assert model.network.dtype == torch.bfloat16
+        with torch.inference_mode():
+            logits.append(model.network(ids).logits)
+    assert torch.equal(*logits)
+
+
 def test_a_tokenizer_of_its_own_comes_with_it(
     random_adapter: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
