@@ -350,7 +350,9 @@ def test_outputs_load_as_data_sets(finished: Workshop, tmp_path: Path) -> None:
 
 
 def known(value: Any) -> Any:
-    """Leave out keys of null values, at every depth."""
+    """Leave out keys of null values, and digits that the reader of JSON rounds, at every depth."""
+    if isinstance(value, float):
+        return float(f"{value:.12g}")
     if isinstance(value, dict):
         return {key: known(inner) for key, inner in value.items() if inner is not None}
     return [known(inner) for inner in value] if isinstance(value, list) else value
