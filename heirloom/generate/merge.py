@@ -75,18 +75,21 @@ def _require_used(adapted: Any, adapter: Path) -> None:
     """Refuse an adapter with weights that PEFT has passed over without a word."""
     from safetensors import safe_open
 
-    known = set()
-    for name in adapted.state_dict():
-        for part in (".default", ".modules_to_save", ".base_layer"):
-            name = name.replace(part, "")
-        known.add(name)
+    known = {_plain(name) for name in adapted.state_dict()}
     with safe_open(adapter / ADAPTER_WEIGHTS, framework="numpy") as opened:
-        unused = sorted(set(opened.keys()) - known)
+        unused = sorted(name for name in opened.keys() if _plain(name) not in known)
     if unused:
         raise HeirloomError(
             f"its adapter has weights for layers that the base does not have ({unused[0]} and "
             f"{len(unused) - 1} more): it was trained on another model."
         )
+
+
+def _plain(name: str) -> str:
+    """Return the name of a weight without what PEFT's wrappers, which may be nested, add to it."""
+    for part in (".default", ".modules_to_save", ".base_layer"):
+        name = name.replace(part, "")
+    return name
 
 
 def save_merged(base: Path, adapter: Path, folder: Path) -> int:

@@ -28,12 +28,11 @@ def test_a_kind_of_architecture_is_right(architecture: str, tmp_path: Path) -> N
     assert outcome.right, outcome
 
 
-def test_one_that_cannot_be_trained_is_told_so(tmp_path: Path) -> None:
-    """RWKV changes its state in place, which autograd does not bear."""
+def test_one_that_changes_its_state_is_taken_one_at_a_time(tmp_path: Path) -> None:
+    """RWKV's padded batches change its predictions."""
     outcome = examine("rwkv", tmp_path)
-    assert (outcome.steps["generation"], outcome.steps["likelihood"]) == (RIGHT, RIGHT)
-    assert "'lora' does not fit the base" in outcome.steps["training"]
-    assert not outcome.wrong and not outcome.right
+    assert outcome.right, outcome
+    assert any("one sequence at a time" in note for note in outcome.notes)
 
 
 @pytest.mark.slow
