@@ -77,7 +77,7 @@ def _require_used(adapted: Any, adapter: Path) -> None:
 
     known = {_plain(name) for name in adapted.state_dict()}
     with safe_open(adapter / ADAPTER_WEIGHTS, framework="numpy") as opened:
-        unused = sorted(name for name in opened.keys() if _plain(name) not in known)
+        unused = sorted(name for name in set(opened.keys()) if _plain(name) not in known)
     if unused:
         raise HeirloomError(
             f"its adapter has weights for layers that the base does not have ({unused[0]} and "
