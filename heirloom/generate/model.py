@@ -235,6 +235,7 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
+    from heirloom.generate.products import through_float32, use_float32_products
     from heirloom.generate.shortcuts import require_causal
 
     device = best_device()
@@ -262,6 +263,8 @@ def load_model(
     require_causal(network, name)
     if device.type == "cpu" and resolved == torch.float32:
         _transpose_in_memory(network)
+    if device.type == "cpu" and through_float32():
+        use_float32_products(network)
     return LanguageModel(name, network, tokenizer, prompt_template, identity, engine)
 
 
