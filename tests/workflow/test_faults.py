@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from workshop import RESULTS, Workshop, kill, wait_for
+from workshop import PATIENCE, RESULTS, Workshop, kill, wait_for
 
 CANDIDATES = "generations/ant/instructions/candidates.jsonl"
 STUDENT = "students/ant.length-ant.s1"
@@ -68,7 +68,7 @@ def test_a_killed_run_goes_on_where_it_was(
     assert not (workshop.results / CANDIDATES).exists()
 
     run = workshop.start(command)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + PATIENCE
     while not any(workshop.results.glob("work/finetune/*/checkpoint-*/trainer_state.json")):
         assert run.poll() is None and time.monotonic() < deadline
         batches.look()
