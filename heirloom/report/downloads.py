@@ -37,7 +37,7 @@ _LATEX = str.maketrans(
 
 
 #: Longer texts (in characters) are offered compressed: they would make most of a large page.
-_COMPRESSED = 20_000
+_COMPRESSED = 10_000
 
 
 @dataclass(frozen=True)

@@ -51,13 +51,13 @@ def published_view(plan: Plan, published: pd.DataFrame, changes: pd.DataFrame) -
         changes: The table `changes`.
     """
     headings = [
-        ("Published by", False),
         ("Metric", False),
         ("Compared", False),
         ("Published", True),
-        ("Student of this study", False),
-        ("n", True),
         ("This study", True),
+        ("n", True),
+        ("Student of this study", False),
+        ("Published by", False),
         ("Source", False),
     ]
     own = {(row.student, row.benchmark, row.metric): row for row in rows_of(changes)}
@@ -67,13 +67,13 @@ def published_view(plan: Plan, published: pd.DataFrame, changes: pd.DataFrame) -
         compared = f"{STRATEGIES.get(found.kind).label}, against {found.against}"
         rows.append(
             [
-                Cell(found.label),
                 Cell(full_label(found.benchmark, found.metric)),
                 Cell(compared + (f", objective {found.objective}" if found.objective else "")),
                 Cell(_with_levels(found), _sorted_by(found)),
-                Cell(student_label(found.student, plan) if found.student else DASH),
-                number_cell(found.n),
                 MISSING if change is None else effect_cell(change, found.against),
+                number_cell(found.n),
+                Cell(student_label(found.student, plan) if found.student else DASH),
+                Cell(found.label),
                 Cell(" ".join([found.source, found.url]).strip()),
             ]
         )

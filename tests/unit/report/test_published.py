@@ -72,18 +72,20 @@ def test_numbers_about_no_student_need_no_column(study, built):
 def test_every_number_is_in_a_table_of_its_own(study, built):
     view = published_view(study.plan, table(study, built, NUMBERS), built["changes"])
     rows = [[cell.text for cell in row] for row in view.rows]
+    published, ours, n, student, by = range(2, 7)  # after metric and comparison
     # Words of length-alpha, mean 30 against 25; EMT of toxicity-multi, 0.3 against 0.5.
-    assert rows[0][:6] == [
-        *("paper", "Length", "best for an objective, against base, objective length"),
-        *("up to +116 %", "length-alpha", "4"),
+    assert rows[0][:ours] == [
+        *("Length", "best for an objective, against base, objective length", "up to +116 %"),
     ]
-    assert rows[0][6].startswith("+20.0 [") and rows[0][7] == "A paper https://example.org/a"
-    assert rows[3][3:5] == [f"{MINUS}33.7 % (43.2 against 65.2)", "toxicity-multi"]
-    assert rows[3][6].startswith(f"{MINUS}40.0 [")
+    assert rows[0][ours].startswith("+20.0 [")
+    assert rows[0][n:] == ["4", "length-alpha", "paper", "A paper https://example.org/a"]
+    assert rows[3][published] == f"{MINUS}33.7 % (43.2 against 65.2)"
+    assert rows[3][ours].startswith(f"{MINUS}40.0 [") and rows[3][student] == "toxicity-multi"
     # A level alone is compared with nothing, so ours has its own change and no level next to it.
-    assert rows[4][3:5] == ["70.3 (level)", "passive-alpha"]
-    assert rows[5][3:7] == ["over +100 %", DASH, DASH, DASH]
-    assert [row[3].number for row in view.rows[3:]] == pytest.approx([-33.742, None, 100], abs=1e-3)
+    assert (rows[4][published], rows[4][student]) == ("70.3 (level)", "passive-alpha")
+    assert rows[5][published:by] == ["over +100 %", DASH, DASH, DASH]
+    numbers = [row[published].number for row in view.rows[3:]]
+    assert numbers == pytest.approx([-33.742, None, 100], abs=1e-3)
 
 
 def test_the_report_shows_them(own_study_folder: Path, tmp_path: Path):
