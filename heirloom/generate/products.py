@@ -31,7 +31,7 @@ def multiply(
         left: Shape (batch, n, m).
         right: Shape (batch, m, p), of the same number format.
         scale: Factor of the product.
-        plus: What is added to it, of a shape that broadcasts to (batch, n, p).
+        plus: Summand of the product, of a shape that broadcasts to (batch, n, p).
 
     Returns:
         Shape (batch, n, p), in the same number format, rounded once.
