@@ -18,6 +18,7 @@ from heirloom.finetune.methods import METHODS
 from heirloom.finetune.packing import IGNORED, Row
 from heirloom.finetune.settings import Run
 from heirloom.finetune.trainer import Job, train
+from heirloom.generate import products
 from heirloom.generate.model import load_tokenizer
 from heirloom.generate.templates import PromptTemplate, closing_of
 from heirloom.prompts.settings import Format
@@ -128,7 +129,7 @@ def finetune(
     encoded = [encode_example(tokenizer, base.prompt_template, e, format) for e in examples]
     rows = _fitting(encoded, settings.max_length, base)
     job = Job(str(base.folder), rows, run, base.trust_remote_code)
-    sources = [Path(str(module.__file__)) for module in (trainer, packing, loss)]
+    sources = [Path(str(module.__file__)) for module in (trainer, packing, products, loss)]
     identity = {
         "code": [sha256(path) for path in (*sources, METHODS.source(run.method))],
         "hardware": [hardware.processes, hardware.launch and hardware.launch.read_text()],
