@@ -162,8 +162,8 @@ def _attend_short(
     grouped = query.reshape(key_heads, -1, size)
     hidden = torch.zeros(seen.shape, dtype=query.dtype).masked_fill_(~seen, float("-inf"))
     hidden = hidden.repeat(heads // key_heads, 1)
-    scores = multiply(grouped, key[0].transpose(1, 2), scale=scale, plus=hidden)
-    output = multiply(scores.softmax(-1), value[0])
+    scores = multiply(torch.baddbmm, hidden, grouped, key[0].transpose(1, 2), alpha=scale)
+    output = multiply(torch.bmm, scores.softmax(-1), value[0])
     return output.view(1, heads, n, -1).transpose(1, 2)
 
 

@@ -28,7 +28,7 @@ from heirloom.finetune.methods import METHODS
 from heirloom.finetune.packing import IGNORED, Row, pack, single, use_packing
 from heirloom.finetune.settings import Run
 from heirloom.generate.model import best_device, resolve_dtype
-from heirloom.generate.products import through_float32, use_float32_products
+from heirloom.generate.products import speed_up_products
 from heirloom.generate.request import sequence_key
 from heirloom.generate.shortcuts import accepted, require_causal
 from heirloom.support.errors import HeirloomError
@@ -258,8 +258,7 @@ def _load_base(job: Job, device: torch.device) -> Any:
             "right and run the same command again."
         ) from error
     require_weights(report, job.base)
-    if device.type == "cpu" and through_float32():
-        use_float32_products(model)
+    speed_up_products(model, device)
     return model
 
 

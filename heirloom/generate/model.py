@@ -235,7 +235,7 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from heirloom.generate.products import through_float32, use_float32_products
+    from heirloom.generate.products import speed_up_products
     from heirloom.generate.shortcuts import require_causal
 
     device = best_device()
@@ -263,8 +263,7 @@ def load_model(
     require_causal(network, name)
     if device.type == "cpu" and resolved == torch.float32:
         _transpose_in_memory(network)
-    if device.type == "cpu" and through_float32():
-        use_float32_products(network)
+    speed_up_products(network, device)
     return LanguageModel(name, network, tokenizer, prompt_template, identity, engine)
 
 

@@ -5,6 +5,7 @@ float32 and rounded once, a product is the same number: both ways add up in floa
 order.
 """
 
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,36 +23,38 @@ def through_float32() -> bool:
     return not fast_bfloat16(Path("/proc/cpuinfo"))
 
 
-def multiply(
-    left: Tensor, right: Tensor, *, scale: float = 1.0, plus: Tensor | None = None
-) -> Tensor:
-    """Product of two batches of matrices, in the fastest way if these are on a processor.
+def multiply(product: Callable[..., Tensor], *matrices: Tensor, **options: float) -> Tensor:
+    """Compute a product of torch in the fastest way, if its matrices are on a processor.
 
     Args:
-        left: Shape (batch, n, m).
-        right: Shape (batch, m, p), of the same number format.
-        scale: Factor of the product.
-        plus: Summand of the product, of a shape that broadcasts to (batch, n, p).
+        product: Such as `torch.bmm`.
+        matrices: Its arguments, of one number format.
+        options: Numbers that it takes beside them.
 
     Returns:
-        Shape (batch, n, p), in the same number format, rounded once.
+        What it returns, in the same number format, rounded once.
     """
-    plus = left.new_zeros(1) if plus is None else plus
-    if left.device.type == "cpu" and left.dtype == torch.bfloat16 and through_float32():
-        product = torch.baddbmm(plus.float(), left.float(), right.float(), alpha=scale)
-        return product.to(left.dtype)
-    return torch.baddbmm(plus, left, right, alpha=scale)
+    first = matrices[0]
+    if first.dtype == torch.bfloat16 and _slow_on(first.device):
+        return product(*(matrix.float() for matrix in matrices), **options).to(first.dtype)
+    return product(*matrices, **options)
 
 
-def use_float32_products(network: Any) -> None:
-    """Let the linear layers of a network compute through float32 what they are given in bfloat16.
+def speed_up_products(network: Any, device: torch.device) -> None:
+    """Let linear layers compute what they are given in bfloat16 through float32, if it is faster.
 
     Args:
-        network: A network on the processor; its weights stay as they are.
+        network: A network; its weights stay as they are.
+        device: Where it is or will be.
     """
-    for layer in network.modules():
-        if type(layer) is torch.nn.Linear:
-            layer.__class__ = _Linear
+    if _slow_on(device):
+        for layer in network.modules():
+            if type(layer) is torch.nn.Linear:
+                layer.__class__ = _Linear
+
+
+def _slow_on(device: torch.device) -> bool:
+    return device.type == "cpu" and through_float32()
 
 
 class _Linear(torch.nn.Linear):

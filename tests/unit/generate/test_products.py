@@ -19,10 +19,12 @@ def assert_rounded_once(found: Tensor, exact: Tensor) -> None:
 
 
 @pytest.fixture
-def layer() -> torch.nn.Module:
+def layer(monkeypatch: pytest.MonkeyPatch) -> torch.nn.Module:
+    monkeypatch.setattr(products, "through_float32", lambda: True)
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Linear(96, 40)).to(torch.bfloat16)
-    products.use_float32_products(network)
+    products.speed_up_products(network, torch.device("cpu"))
+    assert type(network[0]) is not torch.nn.Linear
     return network
 
 
@@ -65,8 +67,10 @@ def test_both_ways_to_multiply_batches_agree(
     torch.manual_seed(0)
     left, right, plus = (torch.randn(*s).bfloat16() for s in [(4, 5, 64), (4, 64, 6), (5, 6)])
     exact = left.double() @ right.double()
-    assert_rounded_once(products.multiply(left, right), exact)
+    assert_rounded_once(products.multiply(torch.bmm, left, right), exact)
     # 1/8 is a power of two: the factor adds no rounding.
-    assert_rounded_once(products.multiply(left, right, scale=0.125), exact / 8)
-    hidden = products.multiply(left, right, plus=plus.fill_(float("-inf")))
+    zero = torch.zeros_like(plus)
+    scaled = products.multiply(torch.baddbmm, zero, left, right, alpha=0.125)
+    assert_rounded_once(scaled, exact / 8)
+    hidden = products.multiply(torch.baddbmm, plus.fill_(float("-inf")), left, right)
     assert (hidden == float("-inf")).all()
