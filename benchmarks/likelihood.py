@@ -9,7 +9,6 @@ repository's folder:
     .venv/bin/python -m benchmarks.likelihood [examples]
 """
 
-import resource
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from benchmarks.peak import own_peak
 from benchmarks.smollm2 import default_study, fetch_model
 from heirloom.fetch.cache import cache_root
 from heirloom.fetch.downloads import fetch
@@ -77,7 +77,7 @@ def main() -> None:
     }
     for name, groups in sets.items():
         compare(name, model, groups, peers)
-    before = peak_memory()
+    before = own_peak() / 1000
     sequences = [
         [encode_option(model, q.context, f" {o}") for o in q.options]
         for q in read_hellaswag(files["hellaswag"], text="harness")[: 8 * examples]
@@ -85,7 +85,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as work:
         score(model, sequences, work=Path(work) / "batches")
     print(
-        f"\nPeak memory after {8 * examples} questions: {peak_memory():.2f} GB, {before:.2f} before"
+        f"\nPeak memory after {8 * examples} questions: {own_peak() / 1000:.2f} GB, "
+        f"{before:.2f} before"
     )
 
 
@@ -147,11 +148,6 @@ def one_at_a_time(model: LanguageModel, groups: Requests) -> None:
         tokens = torch.tensor([sequence.tokens], device=model.device)
         scores = model.network(tokens).logits.float().log_softmax(-1)
         scores[0, :-1].gather(1, tokens[0, 1:, None])[sequence.start - 1 :].sum().item()
-
-
-def peak_memory() -> float:
-    """Peak memory of this process, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 if __name__ == "__main__":

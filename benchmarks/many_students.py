@@ -10,7 +10,6 @@ imports, with the peak memory of that process. Run from the repository's folder:
 """
 
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path
 
+from benchmarks.peak import own_peak
 from heirloom.analyse.tables import write_tables
 from heirloom.objectives.scoring import score_candidates
 from heirloom.profiling import BENCHMARKS
@@ -63,7 +63,7 @@ def main() -> None:
 def measure(stage: str, root: str) -> tuple[float, float]:
     """Return processor seconds and peak memory in MB of one stage."""
     STAGES[stage](root)
-    return time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return time.process_time(), own_peak()
 
 
 def make_study(root: Path) -> int:

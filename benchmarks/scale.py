@@ -9,7 +9,6 @@ folder:
     .venv/bin/python -m benchmarks.scale
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ import time
 from itertools import cycle, islice
 from pathlib import Path
 
+from benchmarks.peak import own_peak
 from benchmarks.smollm2 import default_study, fetch_model
 from heirloom.generate.completions import generate
 from heirloom.generate.model import Engine, load_model
@@ -63,7 +63,7 @@ def measure(size: int) -> tuple[float, float]:
         seconds = time.process_time() - start
     n_tokens = sum(len(model.encode_prompt(p.text, REQUEST.format)) for p in prompts)
     n_tokens += sum(record["n_tokens"] for record in records)
-    return n_tokens / seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return n_tokens / seconds, own_peak()
 
 
 if __name__ == "__main__":
